@@ -1,0 +1,210 @@
+"""What a recipe can say: every key, its type, its default and its unit, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FORMAT = 1  # of recipes and a2d.yaml
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file on the web."""
+
+    url: str
+    sha256: str | None = None  # None: unknown to us; the first download's is recorded and held from then on
+
+
+@dataclass(frozen=True)
+class CorpusFiles:
+    """Where one parallel text lies.
+
+    `src` and `tgt` are the name of a download, `DOWNLOAD:MEMBER` for a file inside its archive
+    (`OUTER.tgz:INNER.tgz:MEMBER` for an archive in an archive), or a path. gzip is undone everywhere.
+    """
+
+    src: str
+    tgt: str | None = None  # None where one file holds both sides (tsv, tmx)
+    format: Literal["plain", "tsv", "sgm", "ted", "tmx"] = "plain"
+    src_column: int = 1  # tsv only, from 1
+    tgt_column: int = 2
+    optional: bool = False  # a source that may be missing (left out with a warning)
+
+
+@dataclass(frozen=True)
+class Split:
+    """How validation and test pairs are taken out of the training text, where a corpus has none.
+
+    `components`: pairs that share a source or a target sentence stay on one side (connected components).
+    `every`: each `every`-th pair goes to validation (the usual IWSLT14 preparation: 23).
+    """
+
+    by: Literal["components", "every"]
+    valid_pairs: int = 0
+    test_pairs: int = 0
+    every: int = 0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Sizes of the embedded demo corpus, which a grammar writes (data/demo_corpus.py)."""
+
+    train_pairs: int = 12000
+    valid_pairs: int = 400
+    test_pairs: int = 500
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Data:
+    downloads: dict[str, Download] = field(default_factory=dict)
+    train: tuple[CorpusFiles, ...] = ()
+    valid: tuple[CorpusFiles, ...] = ()
+    tests: dict[str, tuple[CorpusFiles, ...]] = field(default_factory=dict)
+    split: Split | None = None
+    generated: Generated | None = None
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Rules for training pairs. Validation and test sets are never filtered, only decontaminated."""
+
+    max_words: int = 250  # per side, white-space words
+    max_characters: int = 2000  # per side
+    max_ratio: float = 3.0  # longer side / shorter side in characters, for pairs over `ratio_free_characters`
+    ratio_free_characters: int = 30
+    drop_identical: bool = True  # source = target
+    drop_duplicates: bool = True  # the same pair again
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    vocab_size: int | Literal["auto"] = "auto"  # embedding rows, pad included; a multiple of 8
+    joint: bool = True  # one SentencePiece model for both languages
+    model_type: Literal["unigram", "bpe"] = "unigram"
+    character_coverage: float = 1.0
+    max_training_sentences: int = 1_000_000  # sampled for the SentencePiece trainer
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A Transformer's dimensions."""
+
+    d_model: int = 256
+    num_heads: int = 4
+    ffn_dim: int = 512
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    norm: Literal["post", "pre"] = "post"
+    max_positions: int = 1024  # tokens per side, end mark included
+
+
+PRESETS: dict[str, ModelShape] = {
+    "tiny": ModelShape(d_model=256, num_heads=4, ffn_dim=1536, encoder_layers=6, decoder_layers=2),
+    "small": ModelShape(d_model=384, num_heads=6, ffn_dim=1536, encoder_layers=6, decoder_layers=2),
+    "base": ModelShape(d_model=512, num_heads=8, ffn_dim=2048, encoder_layers=6, decoder_layers=2),
+    "paper": ModelShape(d_model=512, num_heads=4, ffn_dim=1024, encoder_layers=3, decoder_layers=3),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    lr: float = 1e-3  # peak, at the end of the warm-up
+    warmup_updates: int = 400
+    schedule: Literal["inverse_sqrt", "inverse_sqrt_cooldown"] = "inverse_sqrt"
+    cooldown_fraction: float = 0.2  # of max_updates, linear to zero; with inverse_sqrt_cooldown
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.98
+    adam_eps: float = 1e-9
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0  # of the gradient of the loss per target token; 0 = off
+    label_smoothing: float = 0.1
+    max_updates: int = 4000
+    max_epochs: int = 0  # 0 = no limit
+    max_hours: float = 0.0  # wall time over all sittings; 0 = no limit
+    max_tokens: int = 4096  # target tokens (padding included) of one update, over all ranks and pieces
+    max_sentences: int = 0  # of one update; 0 = no limit
+    accumulate: int = 1  # pieces that a batch is cut into to save memory; the result is the same
+    max_length: int = 200  # tokens; longer training pairs are left out and counted
+    validate_every_updates: int = 500
+    save_every_updates: int = 250
+    log_every_updates: int = 25
+    patience: int = 10  # validations without a new best; 0 = off
+    best_metric: Literal["loss", "bleu", "chrf"] = "bleu"
+    average_last: int = 5  # validated weights averaged at the end, kept where better; 0 or 1 = off
+    decode_below_nll: float = 3.5  # validation translates only once the loss (nats per token) is below
+    valid_sentences: int = 500  # translated at each validation; 0 = all
+    samples: int = 2  # translations shown at each validation
+    seed: int = 1
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    device: str = "auto"  # auto, cpu, cuda, cuda:N
+    compile: bool = False  # torch.compile the model
+    max_rewinds: int = 3  # returns to the last good state when the loss diverges
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """METHOD: ce, word, a2d, a2d-release, a2d-paper, a2d-masked, a2d-simplex, or several joined by '+'."""
+
+    method: str = "a2d"
+    profile: Literal["release", "paper", "masked", "simplex"] = "simplex"  # of a plain `a2d`
+    teacher: str = "teacher"  # run name, run folder or checkpoint folder
+    alpha: float = 0.5  # weight of the word term; 1 - alpha that of cross-entropy
+    temperature: float = 1.0
+    divergence: Literal["fkl", "rkl", "js", "tvd", "skew"] = "fkl"
+    encoder_self: bool = True  # which kinds of attention are aligned
+    decoder_self: bool = True
+    cross: bool = True
+    beta: float = 1.0  # attention weight: release, paper, masked
+    decay: float = 0.9  # of beta, per epoch: release, paper
+    half_life: float = 0.2  # fraction of max_updates in which the attention weight halves: masked, simplex; 0 = never
+    gradient_share: float = 0.5  # masked, simplex: ‖attention gradient‖ / ‖the rest‖ that sets the weight; 0 = use beta
+    calibrate_at_update: int = 50  # when the weight is set from the measured share (16 batches)
+    teacher_mix: Literal["none", "random"] = "none"  # release: the published random teacher convolution
+    gradient_scale: Literal["mean", "release"] = "mean"  # release: divide gradients by the tokens once more
+    row_floor: float = 1e-3  # simplex: uniform mass mixed into a student row
+    copy_layers: bool = False  # start from spaced teacher layers (equal widths)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    beam: int = 5
+    nbest: int = 1
+    length_penalty: float = 1.0  # score / length ** this, end mark counted
+    max_length_ratio: float = 1.5  # output tokens <= ratio * source tokens + max_length_extra
+    max_length_extra: int = 10
+    max_source_tokens: int = 512  # longer lines are cut, with a warning
+    batch_sentences: int = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as resolved: what `a2d.yaml` holds."""
+
+    name: str
+    pair: str  # SRC-TGT, e.g. en-de
+    format: int = FORMAT
+    about: str = ""
+    data: Data = field(default_factory=Data)
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    teacher: ModelShape = field(default_factory=ModelShape)
+    student: ModelShape = field(default_factory=lambda: PRESETS["tiny"])
+    training: Training = field(default_factory=Training)
+    student_training: Training = field(default_factory=Training)  # keys left out are those of `training`
+    distillation: Distillation = field(default_factory=Distillation)
+    decoding: Decoding = field(default_factory=Decoding)
+
+    @property
+    def src_lang(self) -> str:
+        return self.pair.split("-")[0]
+
+    @property
+    def tgt_lang(self) -> str:
+        return self.pair.split("-")[1]

@@ -1,0 +1,43 @@
+"""The one exception that may be shown to a user."""
+
+from __future__ import annotations
+
+
+class A2DError(Exception):
+    """A user's mistake or a machine's limit: says which value, where, and what to do.
+
+    Args:
+        message: what is wrong with which value, and where.
+        hint: what to do about it.
+        exit_code: 1 failed, 2 usage or configuration.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, exit_code: int = 1):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.message} | hint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(A2DError):
+    """A recipe, option or argument that cannot be right (exit code 2)."""
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message, hint, exit_code=2)
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM arrived and the work so far is saved.
+
+    Args:
+        signal_number: 2 or 15; the process exits with 128 + this.
+        hint: the command that goes on.
+    """
+
+    def __init__(self, signal_number: int, hint: str):
+        super().__init__(hint)
+        self.signal_number = signal_number
+        self.hint = hint

@@ -1,0 +1,127 @@
+"""Files that are either whole or not there: write to a temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.errors import A2DError
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn 'disk full' and 'permission denied' into errors that name the path and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free_mib = shutil.disk_usage(_existing_parent(path)).free // 2**20
+            raise A2DError(
+                f"{path}: no space left on the disk ({free_mib} MiB free)",
+                "free some space and run the same command again; what was finished is kept",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise A2DError(f"{path}: cannot be written: {error.strerror}", "choose a folder of your own with -C DIR") from error
+        raise
+
+
+def _existing_parent(path: Path) -> Path:
+    path = Path(path).absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; renamed onto it if the block ends well, else removed."""
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+            _fsync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path, what: str = "file") -> Any:
+    """Parse `path`.
+
+    Raises:
+        A2DError: missing, or not JSON (names the file and the position).
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise A2DError(f"{path}: no such {what}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise A2DError(f"{path}: not a {what} of a2d: {error}", "restore the file, or make it anew") from None
+
+
+def check_format(path: Path, found: Any, newest: int) -> None:
+    """Refuse a file that a later version of a2d wrote.
+
+    Args:
+        found: the file's format number.
+        newest: the newest that this version reads.
+    """
+    if not isinstance(found, int) or found < 1:
+        raise A2DError(f"{path}: no format number: not written by a2d")
+    if found > newest:
+        raise A2DError(f"{path}: format {found} is newer than this a2d reads (up to {newest})", "upgrade: pip install -U a2d-cli")
+
+
+def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """Hex SHA-256 of a file's bytes; `on_bytes` is told the size of each block read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+            if on_bytes:
+                on_bytes(len(block))
+    return digest.hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Sixteen hex digits of a JSON value, the same for equal values."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
