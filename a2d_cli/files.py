@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -125,3 +126,32 @@ def fingerprint(value: Any) -> str:
     """Sixteen hex digits of a JSON value, the same for equal values."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[None]:
+    """Hold a folder against other processes; the kernel lets go when the process ends, however it ends.
+
+    Args:
+        command: what the holder does, told to whoever finds the door shut.
+        shared: beside other shared holders.
+
+    Raises:
+        A2DError: another process works there (names its command and process number).
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = open(folder / ".lock", "a+", encoding="utf-8")
+    with stream:
+        try:
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError:
+            stream.seek(0)
+            raise A2DError(
+                f"{folder} is in use by {stream.read().strip() or 'another process'}",
+                "wait until it ends, or stop it; a killed process leaves no lock behind",
+            ) from None
+        stream.truncate(0)
+        stream.write(f"'{command}' (process {os.getpid()})\n")
+        stream.flush()
+        yield

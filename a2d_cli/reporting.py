@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 from typing import TextIO
 
 
@@ -47,3 +49,25 @@ class PlainReporter(Reporter):
 
     def warn(self, message: str) -> None:
         print(f"warning: {message}", file=self._stream, flush=True)
+
+
+class LoggedReporter(Reporter):
+    """Speaks through another reporter and keeps every line in a file."""
+
+    def __init__(self, inner: Reporter, path: Path):
+        self._inner, self._path = inner, path
+
+    def _keep(self, message: str) -> None:
+        with open(self._path, "a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+
+    def info(self, message: str) -> None:
+        self._keep(message)
+        self._inner.info(message)
+
+    def warn(self, message: str) -> None:
+        self._keep(f"warning: {message}")
+        self._inner.warn(message)
+
+    def progress(self, title: str, total: float | None = None, unit: str = "") -> Progress:
+        return self._inner.progress(title, total, unit)

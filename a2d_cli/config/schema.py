@@ -63,6 +63,7 @@ class Data:
     train: tuple[CorpusFiles, ...] = ()
     valid: tuple[CorpusFiles, ...] = ()
     tests: dict[str, tuple[CorpusFiles, ...]] = field(default_factory=dict)
+    reduce_tests: tuple[str, ...] = ()  # test sets that lose pairs standing in valid or train, instead of the reverse
     split: Split | None = None
     generated: Generated | None = None
     licence: str = "not stated"
@@ -169,7 +170,6 @@ class Distillation:
     teacher_mix: Literal["none", "random"] = "none"  # release: the published random teacher convolution
     gradient_scale: Literal["mean", "release"] = "mean"  # release: divide gradients by the tokens once more
     row_floor: float = 1e-3  # simplex: uniform mass mixed into a student row
-    copy_layers: bool = False  # start from spaced teacher layers (equal widths)
 
 
 @dataclass(frozen=True)

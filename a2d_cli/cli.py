@@ -1,0 +1,396 @@
+"""The `a2d` command: options and help; the work is in commands/, imported only when a command runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from a2d_cli.console import is_terminal, make_reporter, print_error, print_json, print_table
+from a2d_cli.errors import A2DError, ConfigError, Interrupted
+from a2d_cli.project.project import Project
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Distil a big translation model into a small, fast one (Align-to-Distill).",
+    epilog="Start with 'a2d demo', or: a2d prepare RECIPE, a2d train-teacher, a2d distill, a2d translate, a2d score.",
+)
+recipes_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The recipes that come with a2d.")
+app.add_typer(recipes_app, name="recipes")
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key, e.g. training.lr=3e-4. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
+Hours = Annotated[float | None, typer.Option(help="Stop after this much training time; the same command goes on.")]
+Seed = Annotated[int | None, typer.Option(help="Of initial weights, batch order and dropout.")]
+Model = Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder (default: newest student).")]
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake ends in one message and an exit code, never in a traceback."""
+    sys.argv[1:] = single_files(sys.argv[1:])
+    try:
+        app()
+    except Interrupted as stop:
+        print(f"stopped; everything is saved. To go on: {stop.hint}", file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say to a closed pipe
+        sys.exit(141)
+    except A2DError as error:
+        if os.environ.get("A2D_DEBUG"):
+            raise
+        print_error(error)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def single_files(arguments: list[str]) -> list[str]:
+    """`--train all.tsv` (both sides in one TSV or TMX file) becomes `--train all.tsv ''`, as the option takes two."""
+    result: list[str] = []
+    for i, argument in enumerate(arguments):
+        result.append(argument)
+        option = arguments[i - 1] if i else ""
+        if option in ("--train", "--valid", "--test") and _file_format(argument) != "plain":
+            result.append("")
+    return result
+
+
+def _file_format(path: str) -> str:
+    stem = path.lower().removesuffix(".gz")
+    return next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from a2d_cli import __version__
+
+        typer.echo(f"a2d {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def project_folder(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Option("-C", "--project", envvar="A2D_PROJECT", metavar="DIR", help="The project folder.")
+    ] = Path("."),
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")] = False,
+) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"-C {folder}: a file, not a folder", "name a folder")
+    context.obj = Project(folder.absolute())
+
+
+def _typed() -> str:
+    """The command as typed, for the hint that resumes it."""
+    return f"a2d {shlex.join(argument for argument in sys.argv[1:])}"
+
+
+def _overrides(settings: list[str] | None, **flags: Any) -> list[str]:
+    """`--set` values and the flags that stand for one; a flag's name is the key with '__' for '.'."""
+    given = [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
+    return [*(settings or []), *given]
+
+
+@app.command()
+def prepare(
+    context: typer.Context,
+    recipe: Annotated[str | None, typer.Argument(help="A shipped recipe (a2d recipes list) or a YAML file.")] = None,
+    train: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own training text; or one TSV or TMX file.")
+    ] = None,
+    valid: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own validation text.")] = None,
+    test: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own test text.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Languages of your own files, e.g. de-en.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(envvar="A2D_MIRROR", help="Folder or URL that holds HOST/PATH of each download.")
+    ] = None,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Download, clean, decontaminate and tokenise a corpus: the folder becomes a project.
+
+    Examples: a2d prepare multi30k-ende
+              a2d prepare --train my.de my.en --pair de-en
+    """
+    from a2d_cli.commands import own_files
+    from a2d_cli.commands import prepare as command
+
+    project: Project = context.obj
+    own = {"train": train, "valid": valid, "test": test}
+    given = {name: files for name, files in own.items() if files}
+    parsed = own_files.choose_recipe(project, recipe, given, pair, _overrides(settings))
+    report = command.prepare(project, parsed, mirror=mirror, reporter=make_reporter(), overwrite=overwrite)
+    if as_json:
+        print_json(report.values)
+    else:
+        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), "next: a2d train-teacher")
+
+
+@app.command("train-teacher")
+def train_teacher(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "teacher",
+    seed: Seed = None,
+    precision: Precision = None,
+    device: Device = None,
+    max_hours: Hours = None,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the teacher by the recipe. Interrupt it anywhere: the same command goes on.
+
+    Several processes: torchrun --nproc-per-node 2 --no-python a2d train-teacher
+    """
+    from a2d_cli.commands import train_teacher as command
+
+    overrides = _overrides(
+        settings,
+        training__seed=seed,
+        training__precision=precision,
+        training__device=device,
+        training__max_hours=max_hours,
+    )
+    project: Project = context.obj
+    command.train_teacher(project, _project_recipe(project, overrides), name, _typed(), make_reporter(), overwrite)
+
+
+@app.command()
+def distill(
+    context: typer.Context,
+    teacher: Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="ce, word, a2d, a2d-PROFILE (release, paper, masked, simplex); joined by '+'.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of a plain a2d.")] = None,
+    student: Annotated[
+        str | None, typer.Option(help="tiny, small, base, paper, or KEY=VALUE,… (e.g. d_model=192,num_heads=4).")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run (default: the method's).")] = None,
+    seed: Seed = None,
+    precision: Precision = None,
+    device: Device = None,
+    max_hours: Hours = None,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the student: from the teacher's words and attention (a2d), its words (word), or the references (ce).
+
+    Interrupt it anywhere: the same command goes on.
+    """
+    from a2d_cli.commands import distill as command
+
+    overrides = _overrides(
+        settings,
+        distillation__teacher=teacher,
+        distillation__method=method,
+        distillation__profile=profile,
+        student_training__seed=seed,
+        student_training__precision=precision,
+        student_training__device=device,
+        student_training__max_hours=max_hours,
+    )
+    project: Project = context.obj
+    recipe = _project_recipe(project, overrides)
+    if student:
+        from dataclasses import replace
+
+        from a2d_cli.config.loader import parse_student
+
+        recipe = replace(recipe, student=parse_student(student, recipe))
+    command.distill(project, recipe, name, _typed(), make_reporter(), overwrite)
+
+
+def _project_recipe(project: Project, overrides: list[str]) -> Any:
+    from a2d_cli.config.loader import read_project_recipe
+
+    project.require_prepared()
+    return read_project_recipe(project.recipe_path, overrides)
+
+
+@app.command()
+def translate(
+    context: typer.Context,
+    model: Model = None,
+    input_path: Annotated[Path | None, typer.Option("-i", "--input", help="Text file (default: stdin).")] = None,
+    output_path: Annotated[Path | None, typer.Option("-o", "--output", help="Text file (default: stdout).")] = None,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", "--beam-size", min=1, help="Hypotheses kept.")] = None,
+    nbest: Annotated[int | None, typer.Option(min=1, help="Lines of output for each line of input.")] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option("--length-penalty", "--lenpen", help="Score / length ** this.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Sentences translated at once.")] = None,
+    errors: Annotated[str, typer.Option(help="Invalid UTF-8: strict (refuse) or replace.")] = "strict",
+    form: Annotated[str, typer.Option("--format", help="text, tsv (line, score, translation) or jsonl.")] = "text",
+    device: Device = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+) -> None:
+    """Translate lines: N lines in, N × nbest lines out, in order; on a terminal, a prompt.
+
+    Example: a2d translate < input.txt > output.txt
+    """
+    import signal
+
+    from a2d_cli.commands import translate as command
+
+    _check_choice("--errors", errors, ("strict", "replace"))
+    _check_choice("--format", form, ("text", "tsv", "jsonl"))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough ends us quietly
+    reporter = make_reporter()
+    source = command.open_input(input_path)
+    command.limit_threads(threads)
+    given = {
+        "beam": beam,
+        "nbest": nbest,
+        "length_penalty": length_penalty,
+        "batch_sentences": batch_size,
+    }
+    overrides = {key: value for key, value in given.items() if value is not None}
+    translator = command.open_translator(context.obj, model, overrides, device or "auto", reporter)
+    if input_path is None and output_path is None and sys.stdin.isatty():
+        command.translate_prompt(translator, reporter)
+    elif output_path is None or str(output_path) == "-":
+        command.translate_stream(translator, source, sys.stdout.buffer, reporter, errors, form)
+    else:
+        from a2d_cli.files import atomic_path
+
+        with atomic_path(output_path) as temporary, open(temporary, "wb") as sink:
+            command.translate_stream(translator, source, sink, reporter, errors, form)
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{option}: '{value}' is none of {', '.join(choices)}")
+
+
+@app.command()
+def score(
+    context: typer.Context,
+    hypotheses: Annotated[list[Path] | None, typer.Argument(help="Translations to score; none: the project's models.")] = None,
+    reference: Annotated[list[Path] | None, typer.Option("--reference", "-r", help="Reference file. Repeatable.")] = None,
+    metrics: Annotated[list[str] | None, typer.Option("-m", "--metric", help="bleu, chrf, chrf++ or ter. Repeatable.")] = None,
+    models: Annotated[list[str] | None, typer.Option("--model", help="Only these runs. Repeatable.")] = None,
+    tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for confidence intervals of files; 0 = none.")] = 0,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Translate again what is cached.")] = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Score the project's teacher and students on its test sets, or files against references.
+
+    Examples: a2d score
+              a2d score hyp.txt --reference ref.txt -m bleu -m chrf -m ter --json
+    """
+    from a2d_cli.commands import score as command
+
+    project: Project = context.obj
+    if hypotheses or reference:
+        if not (hypotheses and reference):
+            raise ConfigError("scoring files takes both: HYPOTHESES and --reference FILE", "a2d score hyp.txt --reference ref.txt")
+        results = command.score_files(hypotheses, reference, metrics or ["bleu", "chrf"], bootstrap=bootstrap)
+        if as_json:
+            print_json([result.to_json() for result in results])
+        else:
+            _print(command.file_table(results))
+        return
+    table = command.score_project(
+        project,
+        models=models,
+        test_sets=tests,
+        decoding={"beam": beam} if beam else {},
+        device=device or "auto",
+        reporter=make_reporter(),
+        refresh=refresh,
+    )
+    if as_json:
+        print_json(table.to_json())
+    else:
+        for each in table.tables():
+            _print(each)
+
+
+def _print(table: Any) -> None:
+    print_table(table.title, table.columns, table.rows, table.note)
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """What is done, what comes next, and where things are."""
+    from a2d_cli.commands import status as command
+
+    report = command.project_status(context.obj)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_table(f"project {report.folder}", ["what", "state", "where"], report.rows(), f"next: {report.next_command}")
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A new folder for the demo's project.")] = Path("a2d-demo"),
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """The whole way in a few minutes: an embedded corpus, a teacher, a plain student, a distilled student, a table."""
+    from a2d_cli.commands import demo as command
+
+    result = command.demo(Project((context.obj.folder / folder)), _overrides(settings), make_reporter())
+    if as_json:
+        print_json(result.to_json())
+        return
+    _print(result.scores)
+    _print(result.samples)
+    if is_terminal(sys.stdout):
+        print()
+    print(f"The project is {folder}. Try: echo 'Der Hund schläft.' | a2d -C {folder} translate")
+
+
+@recipes_app.command("list")
+def recipes_list(as_json: Json = False) -> None:
+    """Names, languages and sizes."""
+    from a2d_cli.commands import recipes as command
+
+    found = command.list_recipes()
+    if as_json:
+        print_json([{"name": each.name, "pair": each.pair, "about": each.about} for each in found])
+    else:
+        print_table("recipes", ["name", "pair", "about"], [(each.name, each.pair, each.about) for each in found])
+
+
+@recipes_app.command("show")
+def recipes_show(name: Annotated[str, typer.Argument(help="Of a recipe.")]) -> None:
+    """Print a recipe with its comments."""
+    from a2d_cli.commands import recipes as command
+
+    typer.echo(command.show_recipe(name), nl=False)
+
+
+@recipes_app.command("copy")
+def recipes_copy(
+    name: Annotated[str, typer.Argument(help="Of a recipe.")],
+    destination: Annotated[Path | None, typer.Argument(help="File or folder (default: here).")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a recipe here to edit it: a2d prepare ./NAME.yaml."""
+    from a2d_cli.commands import recipes as command
+
+    typer.echo(command.copy_recipe(name, destination, overwrite))

@@ -1,0 +1,76 @@
+"""`a2d demo`: the whole way on the embedded corpus, in a few minutes on a laptop's CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from a2d_cli.commands.distill import distill
+from a2d_cli.commands.prepare import prepare
+from a2d_cli.commands.score import ScoreTable, Table, score_project
+from a2d_cli.commands.train_teacher import train_teacher
+from a2d_cli.commands.translate import open_translator
+from a2d_cli.config.loader import load_recipe, read_project_recipe
+from a2d_cli.errors import ConfigError
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import list_runs
+from a2d_cli.reporting import Reporter
+
+SAMPLES = 4  # sentences shown at the end
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    score_table: ScoreTable
+    samples: Table
+
+    @property
+    def scores(self) -> Table:
+        return self.score_table.tables()[0]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"scores": self.score_table.to_json(), "samples": self.samples.rows}
+
+
+def demo(project: Project, overrides: list[str], reporter: Reporter) -> DemoResult:
+    """Prepare, train a teacher, a plain student and a distilled student, score them; goes on where it was stopped.
+
+    Raises:
+        ConfigError: the folder holds another project.
+    """
+    state = project.state()
+    if state.get("recipe", "demo") != "demo" or (not state and project.folder.exists() and any(project.folder.iterdir())):
+        raise ConfigError(f"{project.folder} is not the demo's folder", "name a new folder: a2d demo FOLDER")
+    where = f"a2d -C {project.folder.name}"
+    reporter.info("1/5 prepare: German-English sentences from a grammar")
+    prepare(project, load_recipe("demo", overrides), mirror=None, reporter=reporter)
+    recipe = read_project_recipe(project.recipe_path, overrides)
+    reporter.info(f"2/5 {where} train-teacher")
+    train_teacher(project, recipe, "teacher", "a2d demo", reporter)
+    for step, method in ((3, "ce"), (4, "a2d")):
+        reporter.info(f"{step}/5 {where} distill --method {method}")
+        student = read_project_recipe(project.recipe_path, [*overrides, f"distillation.method={method}"])
+        distill(project, student, None, "a2d demo", reporter)
+    reporter.info(f"5/5 {where} score")
+    scores = score_project(project, models=None, test_sets=None, decoding={}, device="auto", reporter=reporter)
+    return DemoResult(scores, _samples(project, reporter))
+
+
+def _samples(project: Project, reporter: Reporter) -> Table:
+    """A few test sentences, evenly over the set, with each model's translation."""
+    recipe = read_project_recipe(project.recipe_path)
+    texts = {
+        lang: project.text_path("test", lang).read_text(encoding="utf-8").split("\n")[:-1]
+        for lang in (recipe.src_lang, recipe.tgt_lang)
+    }
+    sources, references = texts[recipe.src_lang], texts[recipe.tgt_lang]
+    chosen = [(2 * i + 1) * len(sources) // (2 * SAMPLES) for i in range(SAMPLES)]
+    translations = {
+        run.name: open_translator(project, run.name, {}, "auto", reporter).translate([sources[i] for i in chosen])
+        for run in list_runs(project)
+    }
+    rows: list[list[str]] = []
+    for position, i in enumerate(chosen):
+        rows += [["source", sources[i]], ["reference", references[i]]]
+        rows += [[name, found[position][0].text] for name, found in translations.items()]
+    return Table("translations", ["", "sentence"], rows)

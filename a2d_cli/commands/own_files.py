@@ -1,0 +1,72 @@
+"""A recipe for files of one's own, or the recipe that is asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from a2d_cli.config.loader import load_recipe, parse_recipe, read_project_recipe
+from a2d_cli.config.schema import CorpusFiles, Data, Recipe
+from a2d_cli.errors import ConfigError
+from a2d_cli.project.project import Project
+
+SETS = ("train", "valid", "test")
+
+
+def choose_recipe(
+    project: Project,
+    name: str | None,
+    files: Mapping[str, tuple[str, str]],
+    pair: str | None,
+    overrides: list[str],
+) -> Recipe:
+    """What `a2d prepare` was asked to prepare: a recipe by name, one's own files, or this project once more.
+
+    Args:
+        files: (source, target) paths by set (`train`, `valid`, `test`); target '' where one TSV or TMX holds both.
+
+    Raises:
+        ConfigError: both or neither given, no pair, a file that is not there.
+    """
+    if name and files:
+        raise ConfigError(
+            f"recipe '{name}' and files of your own were both given", "a2d prepare RECIPE, or a2d prepare --train SRC TGT --pair de-en"
+        )
+    if name:
+        return load_recipe(name, overrides)
+    if files:
+        return _own_recipe(files, pair, overrides)
+    if project.recipe_path.exists():
+        return read_project_recipe(project.recipe_path, overrides)
+    raise ConfigError("nothing to prepare", "name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)")
+
+
+def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, overrides: list[str]) -> Recipe:
+    if "train" not in files:
+        raise ConfigError("no training text is given", "--train SRC TGT (or one TSV or TMX file)")
+    if not pair:
+        raise ConfigError("the languages of your files are not given", "for example --pair de-en")
+    sources = {each: (_corpus_files(*files[each], option=f"--{each}"),) for each in SETS if each in files}
+    data = Data(
+        train=sources["train"],
+        valid=sources.get("valid", ()),
+        tests={"test": sources["test"]} if "test" in sources else {},
+        licence="yours",
+    )
+    name = f"own-{pair.replace('-', '')}"
+    recipe = parse_recipe(f"name: {name}\npair: {pair}\nabout: files of your own", overrides, where="--pair and --set")
+    return replace(recipe, data=data)
+
+
+def _corpus_files(src: str, tgt: str, option: str) -> CorpusFiles:
+    stem = src.lower().removesuffix(".gz")
+    form = next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
+    for path in (src, tgt):
+        if path and not Path(path).expanduser().is_file():
+            raise ConfigError(f"{option}: no such file: {path}", f"the current folder is {Path.cwd()}")
+
+    def absolute(path: str) -> str:
+        return str(Path(path).expanduser().absolute())
+
+    return CorpusFiles(absolute(src), absolute(tgt) if tgt else None, form)

@@ -1,0 +1,604 @@
+"""`a2d prepare`: from a recipe to clean, leak-free, tokenised text, ready to train on.
+
+Four steps, each done once: `clean` (download, read, normalise, filter), `decontaminate` (split where the corpus has no
+sets of its own, remove leaks), `tokenizer`, `ids`. A step is done again when its settings, its sources or a step before
+it have changed; after a kill the same command goes on with the first unfinished one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from a2d_cli.config.loader import check_recipe, dump_recipe, parse_recipe
+from a2d_cli.config.schema import CorpusFiles, Data, Recipe, Split
+from a2d_cli.data.aligned_text import AlignedText, TextStamp
+from a2d_cli.data.cleaning import Cleaner, Tally, clean_held_out
+from a2d_cli.data.corpus import ParallelCorpus, write_corpus
+from a2d_cli.data.decontamination import Decontamination
+from a2d_cli.data.download import Fetched, fetch
+from a2d_cli.data.formats import read_pairs
+from a2d_cli.data.report import STEPS, Report
+from a2d_cli.data.splitting import automatic_split, split_pairs
+from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import fingerprint, sha256_file, write_text
+from a2d_cli.project.project import Project
+from a2d_cli.reporting import Reporter
+
+Pair = tuple[str, str]
+
+_CODE = 1  # raised when a step's code writes other text or ids than before from the same sources
+_PROGRESS_PAIRS = 1000  # between two movements of a bar
+_SPLIT_TEST = "test"  # name of the test set that a split or the demo grammar makes
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` did."""
+
+    steps_done: tuple[str, ...]  # this time; the others were up to date
+    values: dict[str, Any]  # data/report.json
+
+    def summary_rows(self) -> list[tuple[str, str]]:
+        """What a person wants to see of it: label, text."""
+        steps = self.values["steps"]
+        texts = steps["decontaminate"]["texts"]
+        train = [tally for tally in steps["clean"]["sources"] if tally["set"] == "train"]
+        rows = [
+            ("read", f"{sum(tally['read'] for tally in train):,} training pairs"),
+            ("dropped by cleaning", _counts(_sum_counts(tally["dropped"] for tally in train))),
+        ]
+        leaks = steps["decontaminate"]["leaks"]
+        rows += [(f"leaks removed from {name}", _counts(tally["dropped"])) for name, tally in leaks.items()]
+        rows += [(name, f"{text['num_pairs']:,} pairs") for name, text in texts.items()]
+        for lang, lengths in steps["ids"]["lengths"]["train"].items():
+            rows.append(
+                (
+                    f"tokens a sentence, {lang}",
+                    " · ".join(f"{key} {value:g}" for key, value in lengths.items()),
+                )
+            )
+        sizes = steps["tokenizer"]["vocab_size"]
+        rows.append(
+            ("vocabulary", " + ".join(f"{size:,}" for size in sizes) + (" joint" if len(sizes) == 1 else ""))
+        )
+        rows.append(
+            (
+                "unknown pieces",
+                " · ".join(f"{k} {v:.4%}" for k, v in steps["ids"]["unknown"]["train"].items()),
+            )
+        )
+        rows += [("left out", f"{left['src']}: {left['reason']}") for left in steps["clean"]["left_out"]]
+        rows.append(("licence", self.values["licence"]))
+        rows.append(("steps", _durations(steps, self.steps_done)))
+        return rows
+
+    def __str__(self) -> str:
+        rows = self.summary_rows()
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:{width}}  {text}" for label, text in rows)
+
+
+def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for key, number in one.items():
+            total[key] = total.get(key, 0) + number
+    return total
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return " · ".join(f"{rule} {number:,}" for rule, number in counts.items()) or "nothing"
+
+
+def _durations(steps: dict[str, Any], done: tuple[str, ...]) -> str:
+    return " · ".join(
+        f"{step} {steps[step]['duration_s']:.1f} s" if step in done else f"{step} unchanged" for step in STEPS
+    )
+
+
+def prepare(
+    project: Project, recipe: Recipe, *, mirror: str | None, reporter: Reporter, overwrite: bool = False
+) -> PrepareReport:
+    """Bring the project's data up to date with `recipe`.
+
+    Args:
+        mirror: folder or URL where downloads are looked for first.
+        overwrite: go on even if that makes finished runs worthless; also try again what was left out before.
+
+    Raises:
+        ConfigError: a recipe that cannot be right, or one that would make runs worthless.
+        A2DError: what keeps a step from ending: which source, and what to do.
+    """
+    _check_recipe(recipe)
+    with project.lock("a2d prepare"):
+        job = _Job(
+            project,
+            recipe,
+            mirror,
+            reporter,
+            overwrite,
+            Report(project.report_path),
+            before=project.state().get("prepared", {}),
+        )
+        return _run(job)
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    check_recipe(recipe, recipe.name)
+    data = recipe.data
+    if not data.train and not data.generated:
+        raise ConfigError("data.train: no training text", "name its files")
+    if data.generated and set(recipe.pair.split("-")) != {"de", "en"}:
+        raise ConfigError(
+            f"pair: the demo corpus is German and English, not {recipe.pair}", "take de-en or en-de"
+        )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every step needs. A step returns a `_Result`."""
+
+    project: Project
+    recipe: Recipe
+    mirror: str | None
+    reporter: Reporter
+    overwrite: bool
+    report: Report
+    before: dict[str, Any]  # what project.json says of the preparation that this one replaces
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        return self.recipe.src_lang, self.recipe.tgt_lang
+
+    def cleaned(self, name: str) -> AlignedText:
+        folder = self.project.data_dir / "cleaned"
+        return AlignedText(*(folder / f"{name}.{lang}" for lang in self.languages))
+
+    def text(self, name: str) -> AlignedText:
+        return AlignedText(*(self.project.text_path(name, lang) for lang in self.languages))
+
+    def stamps(self, step: str) -> dict[str, TextStamp]:
+        """Of the texts that `step` wrote, by name."""
+        return {name: TextStamp(**stamp) for name, stamp in self.report.sections[step]["texts"].items()}
+
+    def watched(self, pairs: Iterable[Pair], title: str, total: int | None = None) -> Iterator[Pair]:
+        with self.reporter.progress(title, total, "pairs") as progress:
+            num_unreported = 0
+            for pair in pairs:
+                yield pair
+                num_unreported += 1
+                if num_unreported == _PROGRESS_PAIRS:
+                    progress.advance(num_unreported)
+                    num_unreported = 0
+            progress.advance(num_unreported)
+
+
+@dataclass(frozen=True)
+class _Result:
+    files: list[Path]
+    section: dict[str, Any]  # of report.json
+
+
+def _run(job: _Job) -> PrepareReport:
+    keys = _keys(job.recipe)
+    todo = _outdated(job, keys)
+    if not job.overwrite:
+        _protect_runs(job, keys)
+    if todo:
+        job.project.record(prepared=None)
+        _remove_debris(job)
+    actions = {
+        "clean": _clean,
+        "decontaminate": _decontaminate,
+        "tokenizer": _train_tokenizer,
+        "ids": _encode,
+    }
+    for step in todo:
+        started = time.monotonic()
+        job.report.begin(step)
+        result = actions[step](job)
+        job.report.finish(step, keys[step], result.files, time.monotonic() - started, result.section)
+    _conclude(job)
+    return PrepareReport(tuple(todo), job.report.as_dict())
+
+
+def _remove_debris(job: _Job) -> None:
+    """Temporary files of a `prepare` that was killed; nobody else writes here while we hold the lock."""
+    for path in job.project.data_dir.glob("**/.*.tmp"):
+        path.unlink()
+
+
+# --- What must be done
+
+
+def _keys(recipe: Recipe) -> dict[str, str]:
+    """A fingerprint for each step of all that decides its result; each contains the one before."""
+    data = recipe.data
+    sets = {"train": data.train, "valid": data.valid, **data.tests}
+    settings = {
+        "clean": {
+            "pair": recipe.pair,
+            "sources": {
+                name: [_identity(data, files) for files in sources] for name, sources in sets.items()
+            },
+            "generated": asdict(data.generated) if data.generated else None,
+            "cleaning": asdict(recipe.cleaning),
+        },
+        "decontaminate": {
+            "split": asdict(data.split) if data.split else None,
+            "reduce_tests": sorted(data.reduce_tests),
+        },
+        "tokenizer": asdict(recipe.tokenizer),
+        "ids": {},
+    }
+    keys: dict[str, str] = {}
+    key = ""
+    for step in STEPS:
+        key = keys[step] = fingerprint({"code": _CODE, "before": key, "settings": settings[step]})
+    return keys
+
+
+def _identity(data: Data, files: CorpusFiles) -> dict[str, Any]:
+    """A download is known by its address and checksum, a person's own file by what is in it, wherever it lies."""
+
+    def content(name: str) -> str:
+        place, _, member = name.partition(":")
+        if download := data.downloads.get(place):
+            return f"{download.url} {download.sha256} {member}"
+        if files.optional and not Path(place).is_file():
+            return ""
+        _require_file(place)
+        return f"{sha256_file(Path(place))} {member}"
+
+    return {**asdict(files), "src": content(files.src), "tgt": content(files.tgt) if files.tgt else None}
+
+
+def _require_file(path: str) -> None:
+    if not Path(path).is_file():
+        raise A2DError(f"{path}: no such file", "check the path")
+
+
+def _outdated(job: _Job, keys: dict[str, str]) -> list[str]:
+    """The steps from the first that must be done to the last."""
+    if job.overwrite and job.report.sections.get("clean", {}).get("left_out"):
+        return list(STEPS)
+    # What `clean` wrote is read by `decontaminate` alone: once that is done its files may be deleted.
+    steps = STEPS[1:] if job.report.is_current("decontaminate", keys["decontaminate"]) else STEPS
+    first = next((step for step in steps if not job.report.is_current(step, keys[step])), None)
+    return list(STEPS[STEPS.index(first) :]) if first else []
+
+
+def _runs(project: Project) -> list[str]:
+    return sorted(path.name for path in project.runs_dir.glob("*") if path.is_dir())
+
+
+def _protect_runs(job: _Job, keys: dict[str, str]) -> None:
+    changed = [step for step in STEPS if job.report.key(step) not in (None, keys[step])]
+    runs = _runs(job.project)
+    if not changed or not runs:
+        return
+    name = job.before.get("recipe", job.recipe.name)
+    what = "its tokenizer" if changed[0] == "tokenizer" else "its text and tokenizer"
+    raise ConfigError(
+        f"{job.project.folder}: prepared with recipe {name!r}; preparing {job.recipe.name!r} as asked for now changes "
+        f"{what}, and these runs were trained on the old one: {', '.join(runs)}",
+        "use another folder (-C DIR); or add --overwrite, then train those runs anew",
+    )
+
+
+def _protect_vocabulary(job: _Job, tokenizer: Tokenizer) -> None:
+    """The same settings can give another vocabulary: another version of SentencePiece."""
+    runs = _runs(job.project)
+    if runs and job.before.get("tokenizer_fingerprint") not in (None, tokenizer.fingerprint):
+        raise ConfigError(
+            f"{job.project.folder}: SentencePiece made another vocabulary than before, and these runs use the old one: "
+            f"{', '.join(runs)}",
+            f"copy spm.model from {job.project.runs_dir / runs[0]} to {job.project.data_dir}, "
+            "or add --overwrite and train anew",
+        )
+
+
+# --- clean
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One text of one set, ready to be read."""
+
+    origin: dict[str, Any]  # how the report names it
+    pairs: Iterable[Pair]
+
+
+def _clean(job: _Job) -> _Result:
+    data = job.recipe.data
+    downloads, left_out = _fetch_all(job)
+    sets = _open_generated(job) if data.generated else _open_sources(job, downloads, left_out)
+    cleaner = Cleaner(job.recipe.cleaning)
+    texts: dict[str, TextStamp] = {}
+    sources: list[dict[str, Any]] = []
+    # The small sets first: what is wrong with them is known before the long work begins.
+    for name in sorted(sets, key=lambda name: name == "train"):
+        tallies = [(source, Tally()) for source in sets[name]]
+        clean = cleaner.clean if name == "train" else clean_held_out
+        pairs = (
+            pair
+            for source, tally in tallies
+            for pair in clean(job.watched(source.pairs, f"clean {name}"), tally)
+        )
+        texts[name] = job.cleaned(name).write(pairs)
+        sources += [{"set": name, **source.origin, **tally.as_dict()} for source, tally in tallies]
+        if texts[name].num_pairs == 0:
+            raise _all_dropped(name, [tally for _, tally in tallies])
+    files = [path for name in texts for path in (job.cleaned(name).src, job.cleaned(name).tgt)]
+    return _Result(
+        files,
+        {
+            "texts": {name: asdict(stamp) for name, stamp in texts.items()},
+            "sources": sources,
+            "left_out": left_out,
+            "downloads": {
+                name: {
+                    "url": data.downloads[name].url,
+                    "sha256": fetched.sha256,
+                    "from_mirror": fetched.from_mirror,
+                }
+                for name, fetched in downloads.items()
+            },
+        },
+    )
+
+
+def _fetch_all(job: _Job) -> tuple[dict[str, Fetched], list[dict[str, str]]]:
+    """Every download that a source needs; and the optional sources that cannot be had, with the reason."""
+    data = job.recipe.data
+    fetched: dict[str, Fetched] = {}
+    left_out: list[dict[str, str]] = []
+    for files in (files for sources in (data.train, data.valid, *data.tests.values()) for files in sources):
+        places = [name.partition(":")[0] for name in (files.src, files.tgt) if name]
+        try:
+            for place in places:
+                if place not in data.downloads:
+                    _require_file(place)
+                elif place not in fetched:
+                    fetched[place] = fetch(
+                        data.downloads[place], job.project.raw_dir, mirror=job.mirror, reporter=job.reporter
+                    )
+        except A2DError as error:
+            if not files.optional:
+                raise
+            job.reporter.warn(f"{files.src} is optional and left out: {error.message}")
+            left_out.append({"src": files.src, "reason": error.message})
+    return fetched, left_out
+
+
+def _open_sources(
+    job: _Job, downloads: dict[str, Fetched], left_out: list[dict[str, str]]
+) -> dict[str, list[_Source]]:
+    data = job.recipe.data
+    missing = {left["src"] for left in left_out}
+
+    def locate(place: str) -> Path:
+        return downloads[place].path if place in downloads else Path(place)
+
+    def source(files: CorpusFiles) -> _Source:
+        src_lang, tgt_lang = job.languages
+        pairs = read_pairs(files, locate, src_lang=src_lang, tgt_lang=tgt_lang, reporter=job.reporter)
+        return _Source({"src": files.src, "tgt": files.tgt}, pairs)
+
+    sets = {"train": data.train, "valid": data.valid, **data.tests}
+    opened = {
+        name: [source(files) for files in sources if files.src not in missing]
+        for name, sources in sets.items()
+    }
+    if not opened["train"]:
+        raise A2DError(
+            "data.train: every source is left out", "run again when they can be reached, or use --mirror"
+        )
+    return {name: sources for name, sources in opened.items() if sources}
+
+
+def _open_generated(job: _Job) -> dict[str, list[_Source]]:
+    from a2d_cli.data import demo_corpus
+
+    corpus = demo_corpus.generate(job.recipe.data.generated)
+    into_german = job.languages[1] == "de"
+    sets = {"train": corpus.train, "valid": corpus.valid, _SPLIT_TEST: corpus.test}
+    return {
+        name: [
+            _Source(
+                {"src": "demo grammar", "tgt": None},
+                [(en, de) if into_german else (de, en) for de, en in pairs],
+            )
+        ]
+        for name, pairs in sets.items()
+    }
+
+
+def _all_dropped(name: str, tallies: list[Tally]) -> A2DError:
+    dropped = _sum_counts(tally.num_dropped for tally in tallies)
+    return A2DError(
+        f"data.{name}: none of {sum(tally.num_read for tally in tallies):,} pairs is left after cleaning: "
+        f"{_counts(dropped)}",
+        "check that the files hold what the recipe says, or relax the rule that drops them (--set cleaning.KEY=VALUE)",
+    )
+
+
+# --- decontaminate
+
+
+def _decontaminate(job: _Job) -> _Result:
+    stamps = job.stamps("clean")
+    train_stamp = stamps.pop("train")
+    held_out = {name: list(job.cleaned(name).read(stamp)) for name, stamp in stamps.items()}
+
+    def train() -> Iterator[Pair]:
+        return job.cleaned("train").read(train_stamp)
+
+    part_of: dict[int, str] = {}  # position in the training text: the set that it goes to
+    settings = job.recipe.data.split or _missing_sets(job, held_out, train_stamp.num_pairs)
+    if settings:
+        split = split_pairs(job.watched(train(), "split", train_stamp.num_pairs), settings)
+        part_of = dict.fromkeys(split.valid.tolist(), "valid") | dict.fromkeys(
+            split.test.tolist(), _SPLIT_TEST
+        )
+        for name in dict.fromkeys(part_of.values()):
+            held_out[name] = []
+        for i, pair in enumerate(train()):
+            if i in part_of:
+                held_out[part_of[i]].append(pair)
+
+    valid = held_out.pop("valid", [])
+    reduced = [name for name in job.recipe.data.reduce_tests if name in held_out]
+    decontamination = Decontamination(valid, held_out, reduced)
+    staying = (pair for i, pair in enumerate(train()) if i not in part_of)
+    watched = job.watched(staying, "decontaminate", train_stamp.num_pairs - len(part_of))
+    texts = {"train": job.text("train").write(decontamination.filter(watched))}
+    clean_sets = decontamination.held_out()
+    for name, pairs in {"valid": clean_sets.valid, **clean_sets.tests}.items():
+        texts[name] = job.text(name).write(pairs)
+    leaks = {
+        "train": decontamination.train_tally,
+        "valid": decontamination.valid_tally,
+        **decontamination.test_tallies,
+    }
+    for name, stamp in texts.items():
+        if stamp.num_pairs == 0:
+            raise _empty_set(name, leaks[name])
+    return _Result(
+        [path for name in texts for path in (job.text(name).src, job.text(name).tgt)],
+        {
+            "texts": {name: asdict(stamp) for name, stamp in texts.items()},
+            "split": asdict(settings) if settings else None,
+            "leaks": {name: tally.as_dict() for name, tally in leaks.items()},
+        },
+    )
+
+
+def _missing_sets(job: _Job, held_out: Mapping[str, list[Pair]], num_pairs: int) -> Split | None:
+    """What to take out of the training text where a person named no validation or no test set."""
+    need_valid, need_test = "valid" not in held_out, not held_out.keys() - {"valid"}
+    if not need_valid and not need_test:
+        return None
+    split = automatic_split(num_pairs, need_valid, need_test)
+    taken = [
+        f"{n:,} for {name}"
+        for n, name in ((split.valid_pairs, "valid"), (split.test_pairs, _SPLIT_TEST))
+        if n
+    ]
+    job.reporter.info(
+        f"taken out of the {num_pairs:,} training pairs, with every pair that shares a sentence on one side: "
+        + " and ".join(taken)
+    )
+    return split
+
+
+def _empty_set(name: str, tally: Tally) -> A2DError:
+    if not tally.num_read:
+        return A2DError(f"data.{name}: no pairs", "name files for it, or change data.split")
+    return A2DError(
+        f"data.{name}: none of {tally.num_read:,} pairs is left after decontamination; they stand in: "
+        f"{_counts(tally.num_dropped)}",
+        "these sets are the same text: use other ones"
+        + ("" if name in ("train", "valid") else ", or take this one out of data.reduce_tests"),
+    )
+
+
+# --- tokenizer and ids
+
+
+def _train_tokenizer(job: _Job) -> _Result:
+    stamp = job.stamps("decontaminate")["train"]
+    settings = job.recipe.tokenizer
+    pairs = job.watched(job.text("train").read(stamp), "read for the tokenizer", stamp.num_pairs)
+    with job.reporter.progress("train the tokenizer"):
+        tokenizer = train_tokenizer(pairs, stamp.num_pairs, settings)
+    if not job.overwrite:
+        _protect_vocabulary(job, tokenizer)
+    sizes = (
+        [tokenizer.src_vocab_size]
+        if tokenizer.joint
+        else [tokenizer.src_vocab_size, tokenizer.tgt_vocab_size]
+    )
+    files = tokenizer.save(job.project.data_dir)
+    return _Result(
+        files, {"vocab_size": sizes, "model_type": settings.model_type, "fingerprint": tokenizer.fingerprint}
+    )
+
+
+def _encode(job: _Job) -> _Result:
+    tokenizer = Tokenizer.load(job.project.data_dir)
+    stamps = job.stamps("decontaminate")
+    files: list[Path] = []
+    section: dict[str, Any] = {"lengths": {}, "unknown": {}, "fingerprints": {}}
+    for name in ("train", "valid"):
+        stamp = stamps[name]
+        pairs = job.watched(job.text(name).read(stamp), f"encode {name}", stamp.num_pairs)
+        files += write_corpus(job.project.data_dir, name, job.languages, pairs, stamp.digest, tokenizer)
+        corpus = ParallelCorpus.open(job.project.data_dir, name, *job.languages)
+        sides = dict(zip(job.languages, (corpus.index.src, corpus.index.tgt), strict=True))
+        lengths = dict(zip(job.languages, (corpus.src_lengths, corpus.tgt_lengths), strict=True))
+        section["lengths"][name] = {lang: _describe_lengths(tokens) for lang, tokens in lengths.items()}
+        section["unknown"][name] = {
+            lang: side.num_unknown / max(1, side.num_tokens) for lang, side in sides.items()
+        }
+        section["fingerprints"][name] = corpus.fingerprint
+    return _Result(files, section)
+
+
+def _describe_lengths(tokens: np.ndarray) -> dict[str, float]:
+    return {
+        "mean": round(float(tokens.mean()), 2),
+        "median": float(np.median(tokens)),
+        "p95": float(np.percentile(tokens, 95)),
+        "max": int(tokens.max()),
+    }
+
+
+# --- The end
+
+
+def _conclude(job: _Job) -> None:
+    """Describe the whole in report.json, save the recipe, and declare the project prepared."""
+    recipe, sections = job.recipe, job.report.sections
+    texts = sections["decontaminate"]["texts"]
+    facts = {
+        "recipe": recipe.name,
+        "pair": recipe.pair,
+        "tests": [name for name in texts if name not in ("train", "valid")],
+        "data_fingerprint": fingerprint({"pair": recipe.pair, "texts": texts}),
+        "tokenizer_fingerprint": sections["tokenizer"]["fingerprint"],
+    }
+    job.report.describe(**facts, licence=recipe.data.licence)
+    _save_recipe(job)
+    steps = {step: job.report.key(step) for step in STEPS}
+    job.project.record(recipe=recipe.name, prepared={**facts, "steps": steps})
+
+
+def _save_recipe(job: _Job) -> None:
+    """Write a2d.yaml. One that says the same keeps its comments; one that a person edited is kept beside the new."""
+    path = job.project.recipe_path
+    if path.exists():
+        found = path.read_text(encoding="utf-8")
+        if _says(found, job.recipe):
+            return
+        if fingerprint(found) != job.project.state().get("recipe_text"):
+            kept = path.with_name(path.name + ".old")
+            write_text(kept, found)
+            job.reporter.info(f"{path.name} now holds the recipe as prepared; yours is kept as {kept.name}")
+    text = dump_recipe(job.recipe)
+    write_text(path, text)
+    job.project.record(recipe_text=fingerprint(text))
+
+
+def _says(text: str, recipe: Recipe) -> bool:
+    try:
+        return parse_recipe(text, where="a2d.yaml") == recipe
+    except A2DError:
+        return False

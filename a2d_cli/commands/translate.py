@@ -1,0 +1,142 @@
+"""`a2d translate`: lines in, lines out, in order and at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.schema import Decoding
+from a2d_cli.decoding.translator import Translation, Translator
+from a2d_cli.errors import A2DError
+from a2d_cli.project.checkpoint import load_checkpoint
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import find_model
+from a2d_cli.reporting import Reporter
+from a2d_cli.training.distributed import choose_device
+
+MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks are smaller, so that a pipe flows early
+READ_BYTES = 1 << 16
+
+
+def open_translator(
+    project: Project, model: str | None, overrides: dict[str, float], device: str, reporter: Reporter
+) -> Translator:
+    """The translator of a run, with its own recipe's decoding settings under the given ones."""
+    folder = find_model(project, model)
+    checkpoint = load_checkpoint(folder, choose_device(device))
+    recipe_path = next((p for p in (folder / "recipe.yaml", folder.parent / "recipe.yaml") if p.exists()), None)
+    decoding = read_project_recipe(recipe_path).decoding if recipe_path else Decoding()
+    decoding = replace(decoding, nbest=1, **overrides)
+    if decoding.nbest > decoding.beam:
+        decoding = replace(decoding, beam=decoding.nbest)
+    return Translator(checkpoint.model, checkpoint.tokenizer, decoding)
+
+
+def translate_stream(
+    translator: Translator, source: BinaryIO, sink: BinaryIO, reporter: Reporter, errors: str, form: str
+) -> int:
+    """Translate until the source ends; N lines give N × nbest lines in order. Returns N.
+
+    Args:
+        errors: `strict` refuses invalid UTF-8 by its line number, `replace` goes on with U+FFFD.
+        form: text (the translation), tsv (line, score, translation) or jsonl.
+
+    Raises:
+        A2DError: invalid UTF-8; everything before that line is already written.
+    """
+    done = 0
+    for chunk in _chunks(source, translator.settings.batch_sentences):
+        lines, problem = _decode(chunk, done, errors)
+
+        def on_cut(index: int, tokens: int, first: int = done) -> None:
+            reporter.warn(
+                f"line {first + index + 1}: {tokens} tokens, cut to {translator.max_source_tokens} "
+                "(decoding.max_source_tokens)"
+            )
+
+        for number, translations in enumerate(translator.translate(lines, on_cut=on_cut), start=done + 1):
+            for translation in translations:
+                sink.write(_form(number, translation, form).encode())
+        sink.flush()
+        done += len(lines)
+        if problem:
+            raise problem
+    return done
+
+
+def _chunks(source: BinaryIO, first_lines: int) -> Iterator[list[bytes]]:
+    """Whole lines as they arrive: what a pipe holds now, at most MAX_CHUNK_LINES."""
+    waiting, size, ended = b"", first_lines, False
+    while not ended:
+        data = source.read1(READ_BYTES)  # type: ignore[attr-defined]  # blocks only while nothing is there
+        ended = not data
+        *lines, waiting = (waiting + data).split(b"\n")
+        if ended and waiting:
+            lines.append(waiting)
+        for first in range(0, len(lines), MAX_CHUNK_LINES):
+            part = lines[first : first + MAX_CHUNK_LINES]
+            while part:
+                yield part[:size]
+                part, size = part[size:], min(2 * size, MAX_CHUNK_LINES)
+
+
+def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DError | None]:
+    """Text of the lines up to the first invalid one, and the complaint about that."""
+    lines: list[str] = []
+    for raw in chunk:
+        try:
+            lines.append(raw.removesuffix(b"\r").decode("utf-8", errors))
+        except UnicodeDecodeError as error:
+            return lines, A2DError(
+                f"input line {done + len(lines) + 1}: not UTF-8 (byte 0x{raw[error.start]:02x} at column {error.start + 1})",
+                "convert the file, or --errors replace to go on",
+            )
+    return lines, None
+
+
+def _form(number: int, translation: Translation, form: str) -> str:
+    if form == "jsonl":
+        value = {"line": number, "score": round(translation.score, 4), "translation": translation.text}
+        return json.dumps(value, ensure_ascii=False) + "\n"
+    if form == "tsv":
+        return f"{number}\t{translation.score:.4f}\t{translation.text}\n"
+    return translation.text + "\n"
+
+
+def translate_prompt(translator: Translator, reporter: Reporter) -> None:
+    """Answer line by line on a terminal, until end of file."""
+    print("one sentence a line; Ctrl-D ends", file=sys.stderr)
+    while True:
+        print("> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            print(file=sys.stderr)
+            return
+        for translation in translator.translate([line.rstrip("\n")])[0]:
+            print(translation.text, flush=True)
+
+
+def open_input(path: Path | None) -> BinaryIO:
+    """A file or stdin.
+
+    Raises:
+        A2DError: no such file.
+    """
+    if path is None or str(path) == "-":
+        return sys.stdin.buffer
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise A2DError(f"input {path}: {error.strerror}", "name a text file with -i, or pipe lines in") from None
+
+
+def limit_threads(threads: int) -> None:
+    if threads:
+        torch.set_num_threads(threads)

@@ -1,0 +1,86 @@
+"""A parallel text on disk: two files, one sentence a line, line i of one the translation of line i of the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from a2d_cli.errors import A2DError
+from a2d_cli.files import atomic_path
+
+
+@dataclass(frozen=True)
+class TextStamp:
+    """What a step wrote, and what the next step must find."""
+
+    num_pairs: int
+    digest: str  # rolling SHA-256 of the pairs in their order, 16 hex digits
+
+
+class _StampWriter:
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self.num_pairs = 0
+
+    def add(self, src: str, tgt: str) -> None:
+        self._digest.update(f"{src}\n{tgt}\n".encode())
+        self.num_pairs += 1
+
+    def stamp(self) -> TextStamp:
+        return TextStamp(self.num_pairs, self._digest.hexdigest()[:16])
+
+
+@dataclass(frozen=True)
+class AlignedText:
+    src: Path
+    tgt: Path
+
+    def write(self, pairs: Iterable[tuple[str, str]]) -> TextStamp:
+        """Stream `pairs` into both files; neither appears before all are written."""
+        stamp = _StampWriter()
+        with (
+            atomic_path(self.src) as src_path,
+            atomic_path(self.tgt) as tgt_path,
+            open(src_path, "w", encoding="utf-8", newline="\n") as src_file,
+            open(tgt_path, "w", encoding="utf-8", newline="\n") as tgt_file,
+        ):
+            for src, tgt in pairs:
+                src_file.write(src + "\n")
+                tgt_file.write(tgt + "\n")
+                stamp.add(src, tgt)
+        return stamp.stamp()
+
+    def read(self, expected: TextStamp) -> Iterator[tuple[str, str]]:
+        """Stream the pairs, and check at the end that they are those which were written.
+
+        Raises:
+            A2DError: a file is missing or is not what the step before wrote.
+        """
+        stamp = _StampWriter()
+        try:
+            with (
+                open(self.src, encoding="utf-8", newline="\n") as src_file,
+                open(self.tgt, encoding="utf-8", newline="\n") as tgt_file,
+            ):
+                for src, tgt in zip(src_file, tgt_file, strict=True):
+                    pair = (src.removesuffix("\n"), tgt.removesuffix("\n"))
+                    stamp.add(*pair)
+                    yield pair
+        except FileNotFoundError as error:
+            raise A2DError(
+                f"{error.filename}: no such file", "run 'a2d prepare' again: it is made anew"
+            ) from None
+        except ValueError as error:  # sides of different length, or bytes that are no UTF-8
+            raise self._changed(str(error)) from None
+        if stamp.stamp() != expected:
+            raise self._changed(
+                f"{stamp.num_pairs} pairs where {expected.num_pairs} were written, or other text"
+            )
+
+    def _changed(self, reason: str) -> A2DError:
+        return A2DError(
+            f"{self.src} and {self.tgt.name} are not as 'a2d prepare' wrote them ({reason})",
+            "delete both and run 'a2d prepare' again: they are made anew",
+        )

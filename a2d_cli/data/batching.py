@@ -1,0 +1,140 @@
+"""From a corpus to batches: grouped by length, cut by a token budget, ordered by (seed, epoch), split among ranks.
+
+Letters: B sentences, S source length, T target length; the end mark is counted in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a2d_cli.data.corpus import ParallelCorpus
+from a2d_cli.errors import A2DError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded ids. `tgt_in` is `tgt_out` shifted right, with pad as the start mark."""
+
+    src: Tensor  # (B, S)
+    tgt_in: Tensor  # (B, T)
+    tgt_out: Tensor  # (B, T)
+    tgt_mask: Tensor  # (B, T), True at real targets
+    num_tgt_tokens: int
+
+    def to(self, device: torch.device) -> Batch:
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return Batch(
+            move(self.src), move(self.tgt_in), move(self.tgt_out), move(self.tgt_mask), self.num_tgt_tokens
+        )
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """The ids that frame a sentence."""
+
+    src_pad: int
+    tgt_pad: int
+    eos: int
+
+
+def pad_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ids: SpecialIds) -> Batch:
+    """Frame and pad sentences (ids without end marks)."""
+    src = _pad_rows(sources, ids.src_pad, ids.eos)
+    tgt_out = _pad_rows(targets, ids.tgt_pad, ids.eos)
+    tgt_in = torch.cat([torch.full((len(targets), 1), ids.tgt_pad), tgt_out[:, :-1]], 1)
+    # The end mark is no longer a past token: behind it stand only unread positions.
+    tgt_in = tgt_in.masked_fill(tgt_out == ids.tgt_pad, ids.tgt_pad)
+    tgt_mask = tgt_out != ids.tgt_pad
+    return Batch(src, tgt_in, tgt_out, tgt_mask, int(tgt_mask.sum()))
+
+
+def pad_sources(sources: Sequence[Sequence[int]], ids: SpecialIds) -> Tensor:
+    """Frame and pad source sentences alone: (B, S)."""
+    return _pad_rows([np.asarray(source, dtype=np.int64) for source in sources], ids.src_pad, ids.eos)
+
+
+def _pad_rows(rows: Sequence[np.ndarray], pad: int, eos: int) -> Tensor:
+    padded = np.full((len(rows), max(len(row) for row in rows) + 1), pad, dtype=np.int64)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+        padded[i, len(row)] = eos
+    return torch.from_numpy(padded)
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """max_tokens: target tokens of one update, padding included; max_length: tokens a side, end mark counted."""
+
+    max_tokens: int
+    max_sentences: int = 0  # 0 = no limit
+    max_length: int = 200
+
+
+class BatchPlan:
+    """Which pairs make which batch: a function of the corpus, the settings, the seed and the epoch alone.
+
+    Raises:
+        A2DError: no pair is within `max_length`.
+    """
+
+    def __init__(self, corpus: ParallelCorpus, settings: BatchSettings, seed: int):
+        self.corpus, self.settings, self.seed = corpus, settings, seed
+        self._src_lengths = np.asarray(corpus.src_lengths, dtype=np.int64) + 1
+        self._tgt_lengths = np.asarray(corpus.tgt_lengths, dtype=np.int64) + 1
+        longest = np.maximum(self._src_lengths, self._tgt_lengths)
+        limit = min(settings.max_length, settings.max_tokens)
+        self._usable = np.flatnonzero(longest <= limit)
+        self.num_left_out = len(corpus) - len(self._usable)
+        if len(self._usable) == 0:
+            raise A2DError(
+                f"all {len(corpus)} training pairs are longer than training.max_length = {limit} tokens",
+                "raise it with --set training.max_length=N (and training.max_tokens)",
+            )
+
+    def epoch(self, epoch: int) -> list[np.ndarray]:
+        """Pair indices of every batch, in order; `epoch` counts from 1."""
+        rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        order = rng.permutation(self._usable)
+        # A stable sort of a shuffled order: neighbours are alike in length and new in every epoch.
+        order = order[np.lexsort((self._src_lengths[order], self._tgt_lengths[order]))]
+        batches = self._cut(order)
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def in_order(self) -> list[np.ndarray]:
+        """Batches for evaluation: by length, shortest first, the same every time."""
+        return self._cut(self._usable[np.argsort(self._tgt_lengths[self._usable], kind="stable")])
+
+    def _cut(self, order: np.ndarray) -> list[np.ndarray]:
+        batches, first, width, widest = [], 0, 0, self.settings.max_sentences or len(order)
+        tgt_lengths = self._tgt_lengths[order]
+        for i, length in enumerate(tgt_lengths.tolist()):
+            size = i - first
+            if size and ((size + 1) * max(width, length) > self.settings.max_tokens or size == widest):
+                batches.append(order[first:i])
+                first, width = i, 0
+            width = max(width, length)
+        batches.append(order[first:])
+        return batches
+
+    def num_tgt_tokens(self, indices: np.ndarray) -> int:
+        """Real target tokens of a batch, end marks counted."""
+        return int(self._tgt_lengths[indices].sum())
+
+    def load(self, indices: np.ndarray, ids: SpecialIds) -> Batch:
+        """Read and pad the pairs of one batch."""
+        return pad_batch([self.corpus.src(i) for i in indices], [self.corpus.tgt(i) for i in indices], ids)
+
+
+def share(indices: np.ndarray, part: int, num_parts: int) -> np.ndarray:
+    """The part of a batch that one rank or accumulation step takes: every `num_parts`-th pair.
+
+    The parts of a batch are disjoint and together are the batch, so sums over them are sums over it.
+    """
+    return indices[part::num_parts]

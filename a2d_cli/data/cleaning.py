@@ -1,0 +1,114 @@
+"""Rules that a training pair must pass, and the one normalisation that every line of text gets."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from a2d_cli.config import schema
+
+MAX_SAMPLES = 5  # dropped pairs kept per rule, to look at
+_MAX_SAMPLE_CHARACTERS = 200
+RULES = ("empty", "too_long", "ratio", "identical", "duplicate")  # in the order in which they are asked
+
+# What nobody sees: C0 and C1 controls that are no white space, soft hyphen, zero-width space, direction marks,
+# word joiner, byte-order mark, annotation marks. The joiners U+200C and U+200D stay: they are spelling in Persian,
+# in several Indic scripts and in emoji.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+)
+
+
+def normalise(line: str) -> str:
+    """Invisible characters out, every run of white space one space, ends stripped, Unicode NFC.
+
+    The tokenizer applies it too, so that a text to translate is read as the training text was.
+    """
+    # NFC last: what stood around an invisible character may compose once that is gone.
+    return unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub("", line).split()))
+
+
+class Tally:
+    """How many pairs of one text were read and kept, and how many each rule dropped, with samples."""
+
+    def __init__(self) -> None:
+        self.num_read = 0
+        self.num_kept = 0
+        self.num_dropped: dict[str, int] = {}
+        self.samples: dict[str, list[tuple[str, str]]] = {}
+
+    def drop(self, rule: str, pair: tuple[str, str]) -> None:
+        self.num_dropped[rule] = self.num_dropped.get(rule, 0) + 1
+        samples = self.samples.setdefault(rule, [])
+        if len(samples) < MAX_SAMPLES:
+            samples.append((pair[0][:_MAX_SAMPLE_CHARACTERS], pair[1][:_MAX_SAMPLE_CHARACTERS]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for report.json."""
+        return {
+            "read": self.num_read,
+            "kept": self.num_kept,
+            "dropped": dict(self.num_dropped),
+            "samples": {rule: [list(pair) for pair in pairs] for rule, pairs in self.samples.items()},
+        }
+
+
+class Cleaner:
+    """Passes the pairs that obey every rule. One cleaner sees all training texts, so that it knows their duplicates.
+
+    It remembers eight bytes of hash for each pair (about 100 bytes of memory as Python keeps them), not the text.
+    """
+
+    def __init__(self, settings: schema.Cleaning):
+        self._settings = settings
+        self._seen: set[bytes] = set()
+
+    def clean(self, pairs: Iterable[tuple[str, str]], tally: Tally) -> Iterator[tuple[str, str]]:
+        """The normalised pairs that stay; `tally` counts the others."""
+        for src, tgt in pairs:
+            pair = (normalise(src), normalise(tgt))
+            tally.num_read += 1
+            if rule := self._broken_rule(*pair):
+                tally.drop(rule, pair)
+            else:
+                tally.num_kept += 1
+                yield pair
+
+    def _broken_rule(self, src: str, tgt: str) -> str | None:
+        settings = self._settings
+        if not src or not tgt:
+            return "empty"
+        shorter, longer = sorted((len(src), len(tgt)))
+        # A normalised line has one space between words.
+        if longer > settings.max_characters or max(src.count(" "), tgt.count(" ")) >= settings.max_words:
+            return "too_long"
+        if longer > settings.ratio_free_characters and longer > settings.max_ratio * shorter:
+            return "ratio"
+        if settings.drop_identical and src == tgt:
+            return "identical"
+        if settings.drop_duplicates and self._is_duplicate(src, tgt):
+            return "duplicate"
+        return None
+
+    def _is_duplicate(self, src: str, tgt: str) -> bool:
+        key = hashlib.blake2b(f"{src}\n{tgt}".encode(), digest_size=8).digest()
+        if key in self._seen:
+            return True
+        self._seen.add(key)
+        return False
+
+
+def clean_held_out(pairs: Iterable[tuple[str, str]], tally: Tally) -> Iterator[tuple[str, str]]:
+    """A validation or test text: every pair normalised and kept, but for those with an empty side."""
+    for src, tgt in pairs:
+        pair = (normalise(src), normalise(tgt))
+        tally.num_read += 1
+        if all(pair):
+            tally.num_kept += 1
+            yield pair
+        else:
+            tally.drop("empty", pair)

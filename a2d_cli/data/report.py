@@ -1,0 +1,83 @@
+"""data/report.json: what each step of the preparation did to the text, and by which it is known what is up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.errors import A2DError
+from a2d_cli.files import check_format, read_json, write_json
+
+FORMAT = 1  # of report.json
+STEPS = ("clean", "decontaminate", "tokenizer", "ids")  # each builds on the one before
+
+
+class Report:
+    """The sections of finished steps. Each holds the `key` (fingerprint of all that decides the result), the sizes of
+    the files it wrote, its duration, and what a person wants to know of it.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._folder = path.parent
+        self._values: dict[str, Any] = {"format": FORMAT, "steps": {}}
+        if path.exists():
+            self._values = read_json(path, "report")
+            check_format(path, self._values.get("format"), FORMAT)
+
+    @property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        return self._values["steps"]
+
+    def key(self, step: str) -> str | None:
+        return self.sections.get(step, {}).get("key")
+
+    def is_current(self, step: str, key: str) -> bool:
+        """Whether the step was done with this key and its files are there.
+
+        Raises:
+            A2DError: a file is there but has another size than was written.
+        """
+        if self.key(step) != key:
+            return False
+        for name, size in self.sections[step]["files"].items():
+            path = self._folder / name
+            if not path.exists():
+                return False
+            if path.stat().st_size != size:
+                raise A2DError(
+                    f"{path}: {path.stat().st_size:,} bytes where 'a2d prepare' wrote {size:,}: cut short or edited",
+                    "delete it and run the same command again: it is made anew. To change the text, change its source",
+                )
+        return True
+
+    def begin(self, step: str) -> None:
+        """Forget this step and those behind it: from here on their files are no longer what the report says."""
+        for name in STEPS[STEPS.index(step) :]:
+            if section := self.sections.pop(name, None):
+                self._values.setdefault("replaced", []).extend(section["files"])
+        self._write()
+
+    def finish(
+        self, step: str, key: str, files: Iterable[Path], duration_s: float, section: dict[str, Any]
+    ) -> None:
+        """Record a step, and remove the files of its earlier version that have no successor."""
+        sizes = {str(path.relative_to(self._folder)): path.stat().st_size for path in files}
+        self.sections[step] = {"key": key, "duration_s": round(duration_s, 2), "files": sizes, **section}
+        if step == STEPS[-1]:
+            current = {name for section in self.sections.values() for name in section["files"]}
+            for name in set(self._values.pop("replaced", [])) - current:
+                (self._folder / name).unlink(missing_ok=True)
+        self._write()
+
+    def describe(self, **facts: Any) -> None:
+        """Set top-level entries: recipe, licence, fingerprints."""
+        self._values.update(facts)
+        self._write()
+
+    def as_dict(self) -> dict[str, Any]:
+        return self._values
+
+    def _write(self) -> None:
+        write_json(self.path, self._values)

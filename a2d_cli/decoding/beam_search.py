@@ -1,0 +1,124 @@
+"""Beam search as a function of a step function; it knows no Transformer.
+
+Letters: N sentences still searched, W beam width, V vocabulary of the step's scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One finished translation."""
+
+    tokens: tuple[int, ...]  # without the end mark
+    score: float  # Σ log p / length ** length_penalty; the length counts the end mark
+
+
+class Cache(Protocol):
+    def select(self, rows: Tensor, sentences: Tensor | None) -> Cache: ...
+
+
+C = TypeVar("C", bound=Cache)
+StepFunction = Callable[[Tensor, C], "tuple[Tensor, C]"]
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    beam: int = 5
+    nbest: int = 1
+    length_penalty: float = 1.0
+
+
+def beam_search(
+    step: StepFunction, cache: C, max_lengths: Tensor, start: int, eos: int, settings: SearchSettings
+) -> list[list[Hypothesis]]:
+    """Search all sentences of a batch at once.
+
+    Args:
+        step: last tokens (N·W,) and cache -> next log-probabilities (N·W, V) and the grown cache.
+        cache: for N·W hypotheses, those of a sentence side by side.
+        max_lengths: (N,) most tokens of each output, the end mark counted; at the limit the end mark is forced.
+        start: the id that the decoder reads first.
+        eos: the end mark's id.
+
+    Returns:
+        For each sentence its `nbest` best hypotheses, best first (fewer only if no more exist).
+    """
+    beam, device = settings.beam, max_lengths.device
+    num_sentences = len(max_lengths)
+    finished: list[list[Hypothesis]] = [[] for _ in range(num_sentences)]
+    open_sentences = torch.arange(num_sentences, device=device)  # row n of the batch searches this sentence
+    tokens = torch.full((num_sentences * beam,), start, dtype=torch.long, device=device)
+    history = torch.empty((num_sentences * beam, 0), dtype=torch.long, device=device)  # (N·W, t)
+    scores = torch.full((num_sentences, beam), float("-inf"), device=device)
+    scores[:, 0] = 0.0  # all hypotheses start alike: let one of them live
+    for length in range(1, int(max_lengths.max()) + 1):
+        log_probs, cache = step(tokens, cache)  # (N·W, V)
+        log_probs = log_probs.view(len(open_sentences), beam, -1)
+        at_limit = max_lengths[open_sentences] <= length
+        if bool(at_limit.any()):
+            ending = log_probs[..., eos].clone()
+            log_probs = log_probs.masked_fill(at_limit[:, None, None], float("-inf"))
+            log_probs[..., eos] = torch.where(at_limit[:, None], ending, log_probs[..., eos])
+        total = scores[:, :, None] + log_probs  # (N, W, V)
+        vocabulary = total.shape[-1]
+        # Twice the beam: even if `beam` candidates end now, `beam` go on.
+        top, index = total.flatten(1).topk(min(2 * beam, total[0].numel()), dim=1)  # (N, 2W)
+        parent = index.div(vocabulary, rounding_mode="floor")
+        token = index % vocabulary
+        ends = token == eos
+        _collect(finished, open_sentences, history, top, parent, ends, length, settings)
+
+        # Of the rest, the best `beam` live on; a stable sort keeps them in order of score.
+        alive = ends.to(torch.int8).sort(dim=1, stable=True).indices[:, :beam]
+        scores = top.gather(1, alive).masked_fill(ends.gather(1, alive), float("-inf"))
+        parent, token = parent.gather(1, alive), token.gather(1, alive)
+
+        done = [
+            len(finished[sentence]) >= beam or limit or not lives
+            for sentence, limit, lives in zip(
+                open_sentences.tolist(), at_limit.tolist(), scores.isfinite().any(1).tolist(), strict=True
+            )
+        ]
+        if all(done):
+            break
+        kept = None
+        if any(done):
+            kept = torch.tensor([row for row, is_done in enumerate(done) if not is_done], device=device)
+            open_sentences, scores = open_sentences[kept], scores[kept]
+            parent, token = parent[kept], token[kept]
+            rows = (kept[:, None] * beam + parent).flatten()
+        else:
+            rows = (torch.arange(len(parent), device=device)[:, None] * beam + parent).flatten()
+        cache = cache.select(rows, kept)
+        tokens = token.flatten()
+        history = torch.cat([history[rows], tokens[:, None]], 1)
+    return [sorted(hypotheses, key=lambda h: -h.score)[: settings.nbest] for hypotheses in finished]
+
+
+def _collect(
+    finished: list[list[Hypothesis]],
+    open_sentences: Tensor,
+    history: Tensor,
+    top: Tensor,
+    parent: Tensor,
+    ends: Tensor,
+    length: int,
+    settings: SearchSettings,
+) -> None:
+    """Book the candidates that end now and stand among the best `beam`."""
+    candidates = ends[:, : settings.beam] & top[:, : settings.beam].isfinite()
+    if not bool(candidates.any()):
+        return
+    for row, column in candidates.nonzero().tolist():
+        sentence = int(open_sentences[row])
+        prefix = history[row * settings.beam + int(parent[row, column])]
+        score = float(top[row, column]) / length**settings.length_penalty
+        finished[sentence].append(Hypothesis(tuple(prefix.tolist()), score))

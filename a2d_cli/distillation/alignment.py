@@ -1,0 +1,66 @@
+"""The alignment module: a trainable map from all student heads to all teacher heads (Jin et al. 2024, §3; METHOD §2, §5).
+
+Letters: B sentences, Q query and K key positions, C_S student maps, C_T teacher maps (map index = layer · H + head).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class AttentionAlignment(nn.Module):
+    """A pointwise convolution from student maps to intermediate maps: I_c = bias_c + Σ_k W_ck A^S_k.
+
+    Args:
+        generator: draws W, so that the student's own initial weights never depend on the method.
+    """
+
+    def __init__(self, num_student_maps: int, num_teacher_maps: int, generator: torch.Generator | None = None):
+        super().__init__()
+        bound = num_student_maps**-0.5  # a 1×1 convolution's usual initial range
+        self.weight = nn.Parameter(torch.empty(num_teacher_maps, num_student_maps))  # (C_T, C_S)
+        self.bias = nn.Parameter(torch.empty(num_teacher_maps))
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound, generator=generator)
+            self.bias.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, student_maps: Tensor) -> Tensor:
+        """(B, C_S, Q, K) -> (B, C_T, Q, K)"""
+        return align(student_maps, self.weight, self.bias)
+
+
+class SimplexAlignment(nn.Module):
+    """Each intermediate map is a convex mixture of student maps, so its rows stay probabilities.
+
+    π = softmax(v / temperature) reads as "which student heads stand in for this teacher head".
+    """
+
+    def __init__(
+        self,
+        num_student_maps: int,
+        num_teacher_maps: int,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ):
+        super().__init__()
+        self.temperature = temperature
+        # Small noise breaks the tie between heads; near-uniform mixtures give every head a gradient.
+        self.scores = nn.Parameter(torch.empty(num_teacher_maps, num_student_maps))  # v: (C_T, C_S)
+        with torch.no_grad():
+            self.scores.normal_(std=0.1, generator=generator)
+
+    @property
+    def mixture(self) -> Tensor:
+        """π: (C_T, C_S), rows sum to 1."""
+        return (self.scores / self.temperature).softmax(-1)
+
+    def forward(self, student_maps: Tensor) -> Tensor:
+        """(B, C_S, Q, K) -> (B, C_T, Q, K)"""
+        return align(student_maps, self.mixture)
+
+
+def align(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The 1×1 convolution itself: maps (B, C, Q, K), weight (C_out, C), bias (C_out,) -> (B, C_out, Q, K)."""
+    mixed = (weight @ maps.flatten(2)).unflatten(-1, maps.shape[2:])
+    return mixed if bias is None else mixed + bias[:, None, None]

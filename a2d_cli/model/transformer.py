@@ -1,0 +1,286 @@
+"""The encoder-decoder Transformer, in the one form that exports exactly to CTranslate2 and Hugging Face Marian.
+
+Positions are sinusoids from 0 with angle p / 10000^(2i/d), sines in the first half and cosines in the second; embeddings
+are scaled by √d; biases everywhere; LayerNorm eps 1e-5; the decoder starts from pad, whose embedding is zero.
+Pad is the last id of a vocabulary, so logits cover the ids below it and pad stands outside the softmax.
+
+Letters: B sentences, S source length, T target length, d width, V target vocabulary (pad included), L layers, H heads,
+N = sentences still searched, W = beam width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from a2d_cli.config.schema import ModelShape
+from a2d_cli.model.attention import AttentionMaps, MultiHeadAttention
+
+LAYER_NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class Vocabularies:
+    """Embedding rows of the two sides, pad (the last id) included."""
+
+    src_size: int
+    tgt_size: int
+    joint: bool = True  # one table for source, target and output
+
+    @property
+    def src_pad(self) -> int:
+        return self.src_size - 1
+
+    @property
+    def tgt_pad(self) -> int:
+        return self.tgt_size - 1
+
+
+@dataclass(frozen=True)
+class ForwardOutput:
+    """What one teacher-forced pass gives."""
+
+    states: Tensor  # (B, T, d) last decoder states; `Transformer.logits` turns them into scores
+    maps: AttentionMaps | None
+
+
+@dataclass(frozen=True)
+class DecoderCache:
+    """Keys and values of the steps so far: one entry a layer. Search reorders it and knows nothing else of it."""
+
+    self_keys: tuple[Tensor, ...]  # (N·W, H, t, e)
+    self_values: tuple[Tensor, ...]
+    cross_keys: tuple[Tensor, ...]  # (N, H, S, e): once a sentence, whatever the beam
+    cross_values: tuple[Tensor, ...]
+    src_mask: Tensor  # (N, 1, 1, S)
+
+    def select(self, rows: Tensor, sentences: Tensor | None) -> DecoderCache:
+        """Keep hypothesis `rows` (of N·W) and, where given, `sentences` (of N)."""
+
+        def take(tensors: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
+            return tuple(tensor.index_select(0, index) for tensor in tensors)
+
+        if sentences is None:
+            cross_keys, cross_values, src_mask = self.cross_keys, self.cross_values, self.src_mask
+        else:
+            cross_keys, cross_values = take(self.cross_keys, sentences), take(self.cross_values, sentences)
+            src_mask = self.src_mask.index_select(0, sentences)
+        return DecoderCache(take(self.self_keys, rows), take(self.self_values, rows), cross_keys, cross_values, src_mask)
+
+
+def sinusoids(num_positions: int, d_model: int) -> Tensor:
+    """Position table (P, d): row p holds sin(p / 10000^(2i/d)) for i < d/2, then the cosines."""
+    frequency = 10000.0 ** (-2 * torch.arange(d_model // 2, dtype=torch.float64) / d_model)
+    angle = torch.arange(num_positions, dtype=torch.float64)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1).float()
+
+
+def _activation(name: str) -> Callable[[Tensor], Tensor]:
+    return {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}[name]
+
+
+class FeedForward(nn.Module):
+    def __init__(self, shape: ModelShape):
+        super().__init__()
+        self.fc1 = nn.Linear(shape.d_model, shape.ffn_dim)
+        self.fc2 = nn.Linear(shape.ffn_dim, shape.d_model)
+        self.activation = _activation(shape.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activation(self.fc1(x)))
+
+
+class Sublayer(nn.Module):
+    """LayerNorm and residual around one operation: norm(x + f(x)) (post) or x + f(norm(x)) (pre)."""
+
+    def __init__(self, shape: ModelShape):
+        super().__init__()
+        self.norm = nn.LayerNorm(shape.d_model, eps=LAYER_NORM_EPS)
+        self.pre = shape.norm == "pre"
+        self.dropout = shape.dropout
+
+    def enter(self, x: Tensor) -> Tensor:
+        return self.norm(x) if self.pre else x
+
+    def leave(self, x: Tensor, change: Tensor) -> Tensor:
+        x = x + F.dropout(change, self.dropout, self.training)
+        return x if self.pre else self.norm(x)
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, shape: ModelShape):
+        super().__init__()
+        self.self_attention = MultiHeadAttention(shape.d_model, shape.num_heads, shape.attention_dropout)
+        self.feed_forward = FeedForward(shape)
+        self.around_attention, self.around_feed_forward = Sublayer(shape), Sublayer(shape)
+
+    def forward(self, x: Tensor, src_mask: Tensor, need_map: bool) -> tuple[Tensor, Tensor | None]:
+        inner = self.around_attention.enter(x)
+        change, attention = self.self_attention.attend(
+            inner, *self.self_attention.project_keys(inner), src_mask, need_map
+        )
+        x = self.around_attention.leave(x, change)
+        x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
+        return x, attention
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, shape: ModelShape):
+        super().__init__()
+        self.self_attention = MultiHeadAttention(shape.d_model, shape.num_heads, shape.attention_dropout)
+        self.cross_attention = MultiHeadAttention(shape.d_model, shape.num_heads, shape.attention_dropout)
+        self.feed_forward = FeedForward(shape)
+        self.around_self, self.around_cross, self.around_feed_forward = Sublayer(shape), Sublayer(shape), Sublayer(shape)
+
+    def forward(
+        self, x: Tensor, memory: Tensor, causal: Tensor, src_mask: Tensor, need_maps: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        inner = self.around_self.enter(x)
+        change, self_map = self.self_attention.attend(
+            inner, *self.self_attention.project_keys(inner), causal, need_maps
+        )
+        x = self.around_self.leave(x, change)
+        keys, values = self.cross_attention.project_keys(memory)
+        change, cross_map = self.cross_attention.attend(self.around_cross.enter(x), keys, values, src_mask, need_maps)
+        x = self.around_cross.leave(x, change)
+        x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
+        return x, self_map, cross_map
+
+    def step(
+        self, x: Tensor, past_keys: Tensor, past_values: Tensor, cross_keys: Tensor, cross_values: Tensor, src_mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One position (N·W, 1, d); returns it with the grown self keys and values."""
+        inner = self.around_self.enter(x)
+        keys, values = self.self_attention.project_keys(inner)
+        keys, values = torch.cat([past_keys, keys], 2), torch.cat([past_values, values], 2)
+        x = self.around_self.leave(x, self.self_attention.attend(inner, keys, values, None)[0])
+        # A sentence's hypotheses share its keys: they are W queries of one sentence instead of W copies of the keys.
+        num_sentences = cross_keys.shape[0]
+        query = self.around_cross.enter(x).view(num_sentences, -1, x.shape[-1])  # (N, W, d)
+        change = self.cross_attention.attend(query, cross_keys, cross_values, src_mask)[0].view_as(x)
+        x = self.around_cross.leave(x, change)
+        x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
+        return x, keys, values
+
+
+class Transformer(nn.Module):
+    """Any depth on both sides; source, target and output embeddings are one table where the vocabulary is joint.
+
+    Raises:
+        ValueError: the width is odd or not a multiple of the heads (the loader says it better, and earlier).
+    """
+
+    def __init__(self, shape: ModelShape, vocabularies: Vocabularies):
+        super().__init__()
+        if shape.d_model % shape.num_heads or shape.d_model % 2:
+            raise ValueError(f"d_model {shape.d_model} must be even and a multiple of num_heads {shape.num_heads}")
+        self.shape, self.vocabularies = shape, vocabularies
+        self.tgt_embedding = nn.Embedding(vocabularies.tgt_size, shape.d_model, padding_idx=vocabularies.tgt_pad)
+        self.src_embedding = (
+            self.tgt_embedding
+            if vocabularies.joint
+            else nn.Embedding(vocabularies.src_size, shape.d_model, padding_idx=vocabularies.src_pad)
+        )
+        self.encoder_layers = nn.ModuleList(EncoderLayer(shape) for _ in range(shape.encoder_layers))
+        self.decoder_layers = nn.ModuleList(DecoderLayer(shape) for _ in range(shape.decoder_layers))
+        pre = shape.norm == "pre"
+        self.encoder_norm = nn.LayerNorm(shape.d_model, eps=LAYER_NORM_EPS) if pre else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(shape.d_model, eps=LAYER_NORM_EPS) if pre else nn.Identity()
+        self.register_buffer("positions", sinusoids(shape.max_positions, shape.d_model), persistent=False)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=self.shape.d_model**-0.5)
+                with torch.no_grad():
+                    module.weight[module.padding_idx].zero_()
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def num_encoder_maps(self) -> int:
+        return self.shape.encoder_layers * self.shape.num_heads
+
+    @property
+    def num_decoder_maps(self) -> int:
+        return self.shape.decoder_layers * self.shape.num_heads
+
+    def _embed(self, embedding: nn.Embedding, ids: Tensor, first_position: int = 0) -> Tensor:
+        positions = self.positions[first_position : first_position + ids.shape[1]]
+        x = embedding(ids) * math.sqrt(self.shape.d_model) + positions
+        return F.dropout(x, self.shape.dropout, self.training)
+
+    def src_mask(self, src: Tensor) -> Tensor:
+        """(B, S) ids -> (B, 1, 1, S), True at real tokens."""
+        return (src != self.vocabularies.src_pad)[:, None, None, :]
+
+    def encode(self, src: Tensor, need_maps: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Source ids (B, S), right-padded -> states (B, S, d) and maps (B, L·H, S, S) or None."""
+        mask = self.src_mask(src)
+        x = self._embed(self.src_embedding, src)
+        maps = []
+        for layer in self.encoder_layers:
+            x, attention = layer(x, mask, need_maps)
+            maps.append(attention)
+        return self.encoder_norm(x), torch.cat(maps, 1) if need_maps else None
+
+    def forward(self, src: Tensor, tgt_in: Tensor, need_attention: bool = False) -> ForwardOutput:
+        """Teacher-forced pass: source ids (B, S) and target ids shifted right (B, T), pad first."""
+        memory, encoder_maps = self.encode(src, need_attention)
+        src_mask = self.src_mask(src)
+        length = tgt_in.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=src.device).tril()[None, None]
+        x = self._embed(self.tgt_embedding, tgt_in)
+        self_maps, cross_maps = [], []
+        for layer in self.decoder_layers:
+            x, self_map, cross_map = layer(x, memory, causal, src_mask, need_attention)
+            self_maps.append(self_map)
+            cross_maps.append(cross_map)
+        maps = AttentionMaps(encoder_maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_attention else None
+        return ForwardOutput(self.decoder_norm(x), maps)
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Decoder states (..., d) -> scores of every id but pad (..., V-1)."""
+        # The product runs over all V rows, a multiple of 8, and pad's column is cut from the view.
+        return F.linear(states, self.tgt_embedding.weight)[..., : self.vocabularies.tgt_pad]
+
+    def start_decoding(self, src: Tensor, beam: int) -> DecoderCache:
+        """Encode (B, S) and make the empty cache of B·beam hypotheses."""
+        memory, _ = self.encode(src)
+        cross = [layer.cross_attention.project_keys(memory) for layer in self.decoder_layers]
+        heads, width = self.shape.num_heads, self.shape.d_model // self.shape.num_heads
+        empty = memory.new_empty(src.shape[0] * beam, heads, 0, width)
+        layers = len(self.decoder_layers)
+        return DecoderCache(
+            (empty,) * layers,
+            (empty,) * layers,
+            tuple(keys for keys, _ in cross),
+            tuple(values for _, values in cross),
+            self.src_mask(src),
+        )
+
+    def decode_step(self, tokens: Tensor, cache: DecoderCache) -> tuple[Tensor, DecoderCache]:
+        """Last tokens (N·W,) -> log-probabilities of the next (N·W, V-1) and the grown cache."""
+        x = self._embed(self.tgt_embedding, tokens[:, None], first_position=cache.self_keys[0].shape[2])
+        self_keys, self_values = [], []
+        for i, layer in enumerate(self.decoder_layers):
+            x, keys, values = layer.step(
+                x, cache.self_keys[i], cache.self_values[i], cache.cross_keys[i], cache.cross_values[i], cache.src_mask
+            )
+            self_keys.append(keys)
+            self_values.append(values)
+        grown = DecoderCache(
+            tuple(self_keys), tuple(self_values), cache.cross_keys, cache.cross_values, cache.src_mask
+        )
+        return self.logits(self.decoder_norm(x[:, 0])).log_softmax(-1, dtype=torch.float32), grown

@@ -1,0 +1,85 @@
+"""The project folder: where things lie, what was done, and who works in it now (DESIGN: the layout is in README)."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.errors import ConfigError
+from a2d_cli.files import check_format, lock_folder, read_json, write_json
+
+FORMAT = 1  # of project.json
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder made by `a2d prepare`. Every path of the layout is a property here and nowhere else."""
+
+    folder: Path
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.folder / "a2d.yaml"
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "project.json"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def raw_dir(self) -> Path:
+        return self.data_dir / "raw"
+
+    @property
+    def text_dir(self) -> Path:
+        return self.data_dir / "text"
+
+    @property
+    def report_path(self) -> Path:
+        return self.data_dir / "report.json"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def scores_dir(self) -> Path:
+        return self.folder / "scores"
+
+    def text_path(self, name: str, lang: str) -> Path:
+        """Cleaned text of `train`, `valid` or a test set, one sentence a line."""
+        return self.text_dir / f"{name}.{lang}"
+
+    def state(self) -> dict[str, Any]:
+        """What was done, from project.json; empty in a folder that is no project yet."""
+        if not self.state_path.exists():
+            return {}
+        state = read_json(self.state_path, "project file")
+        check_format(self.state_path, state.get("format"), FORMAT)
+        return state
+
+    def record(self, **changes: Any) -> None:
+        """Set keys of project.json; a value of None removes the key."""
+        state = {"format": FORMAT, **self.state(), **changes}
+        write_json(self.state_path, {key: value for key, value in state.items() if value is not None})
+
+    def require_prepared(self) -> None:
+        """Refuse to go on where `a2d prepare` has not ended.
+
+        Raises:
+            ConfigError: names the folder and the command.
+        """
+        if "prepared" not in self.state():
+            raise ConfigError(
+                f"{self.folder}: nothing is prepared here",
+                "run 'a2d prepare RECIPE' first ('a2d recipes' lists them), or name the project with -C DIR",
+            )
+
+    def lock(self, command: str, shared: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Hold the project: alone (`prepare`), or shared with others that only add runs and scores."""
+        return lock_folder(self.folder, command, shared)

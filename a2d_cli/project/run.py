@@ -1,0 +1,127 @@
+"""A run folder: one training from its first update to its best weights, complete and movable."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import check_format, disk_errors, read_json, write_json, write_text
+from a2d_cli.project.project import Project
+
+FORMAT = 1  # of run.json
+
+
+@dataclass(frozen=True)
+class Run:
+    """`runs/NAME` of a project, or the same folder elsewhere."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def info_path(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    @property
+    def best_dir(self) -> Path:
+        return self.folder / "best"
+
+    @property
+    def last_dir(self) -> Path:
+        return self.folder / "last"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        return self.folder / "snapshots"
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "training_state.pt"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "train.log"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """run.json: kind, method, seed, pair, finished, updates, scores …; empty before the run begins."""
+        if not self.info_path.exists():
+            return {}
+        info = read_json(self.info_path, "run file")
+        check_format(self.info_path, info.get("format"), FORMAT)
+        return info
+
+    def record(self, **changes: Any) -> None:
+        """Set keys of run.json."""
+        write_json(self.info_path, {"format": FORMAT, **self.info, **changes})
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self.info.get("finished"))
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """One JSON object a line: `event` is train or valid, `update` says when."""
+        with disk_errors(self.metrics_path), open(self.metrics_path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """All lines but one that a crash cut short."""
+        if self.metrics_path.exists():
+            for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+
+    def drop_metrics_after(self, update: int) -> None:
+        """Forget what was logged behind the state that a run resumes from."""
+        kept = [row for row in self.metrics() if row["update"] <= update]
+        write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def list_runs(project: Project) -> list[Run]:
+    """Runs of a project, the teacher first, then by age."""
+    runs = [Run(path.parent) for path in project.runs_dir.glob("*/run.json")]
+    return sorted(runs, key=lambda run: (run.info.get("kind") != "teacher", run.info.get("created", ""), run.name))
+
+
+def find_model(project: Project, name: str | None) -> Path:
+    """A run's name, a run folder or a checkpoint folder -> the folder; None: the newest student, else the teacher.
+
+    Raises:
+        ConfigError: nothing of that name (tells the nearest), or nothing trained yet (tells the command).
+    """
+    runs = [run for run in list_runs(project) if run.best_dir.exists()]
+    if name is None:
+        if not runs:
+            project.require_prepared()
+            raise ConfigError(f"{project.folder}: no model is trained yet", "run 'a2d train-teacher', then 'a2d distill'")
+        students = [run for run in runs if run.info.get("kind") == "student"]
+        return (students or runs)[-1].folder
+    if "/" not in name and any(run.name == name for run in runs):
+        return project.runs_dir / name
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    known = [run.name for run in runs]
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"the project has: {', '.join(known) or 'no trained model yet'}"
+    if path.exists():
+        raise A2DError(f"model '{name}' is a file, not a run or checkpoint folder", hint)
+    raise ConfigError(f"no run or folder '{name}'", hint)

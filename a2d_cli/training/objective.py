@@ -1,0 +1,68 @@
+"""What training minimises: an objective turns a batch into sums over target tokens, divided once at the very end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from a2d_cli.data.batching import Batch
+from a2d_cli.model.transformer import Transformer
+from a2d_cli.training.losses import smoothed_cross_entropy
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When in the run: both count from 1."""
+
+    epoch: int
+    update: int
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Sums, never means: the trainer divides by the tokens of the whole update, over ranks and pieces."""
+
+    total: Tensor  # (), what backward starts from
+    parts: dict[str, Tensor]  # detached sums by name, for the log
+    num_tokens: int
+
+
+class Objective(nn.Module):
+    """A model and how it is judged. Helper modules of a loss live here, beside the model and never in it."""
+
+    def __init__(self, model: Transformer):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, moment: Moment) -> LossTerms:
+        raise NotImplementedError
+
+    def before_update(self, load: Callable[[], Batch], moment: Moment) -> None:
+        """A chance to look at an update's whole batch, as `load` reads it, before it is cut into shares."""
+
+    def helper_modules(self) -> dict[str, nn.Module]:
+        """Trainable modules beside the model (aligners), by name: saved beside it, never inside."""
+        return {}
+
+    def extra_state(self) -> dict[str, Any]:
+        """Plain values that a resumed run needs."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """The reverse of `extra_state`."""
+
+
+class TranslationObjective(Objective):
+    """Label-smoothed cross-entropy against the references."""
+
+    def __init__(self, model: Transformer, label_smoothing: float):
+        super().__init__(model)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, batch: Batch, moment: Moment) -> LossTerms:
+        states = self.model(batch.src, batch.tgt_in).states[batch.tgt_mask]  # real tokens only: (tokens, d)
+        ce = smoothed_cross_entropy(self.model.logits(states), batch.tgt_out[batch.tgt_mask], self.label_smoothing)
+        return LossTerms(ce.loss, {"loss": ce.loss.detach(), "nll": ce.nll.detach()}, batch.num_tgt_tokens)

@@ -1,0 +1,566 @@
+"""The one training loop: teacher, baseline and every distillation run through it.
+
+    while no reason to stop:
+        batch      <- plan(seed, epoch)                    a function of two integers
+        randomness <- (seed, update, rank)                 so a resumed run is the uninterrupted one
+        gradient   =  Σ over ranks and pieces of d(sum over target tokens)  /  target tokens of the whole update
+        step; every so often save, then validate
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from a2d_cli.config.schema import Training
+from a2d_cli.data.batching import Batch, BatchPlan, SpecialIds, share
+from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.errors import A2DError, Interrupted
+from a2d_cli.files import atomic_path
+from a2d_cli.project.checkpoint import load_weights, read_weights, save_checkpoint, save_weights, weights_of
+from a2d_cli.project.run import Run
+from a2d_cli.reporting import Progress, Reporter
+from a2d_cli.training.distributed import World
+from a2d_cli.training.objective import LossTerms, Moment, Objective
+from a2d_cli.training.optimizer import learning_rate, make_adam
+from a2d_cli.training.validation import ValidationResult, Validator
+
+STATE_FORMAT = 1
+MAX_PIECES = 64  # an update cut finer than this does not fit the machine at all
+DIVERGED_NATS = 2.0  # above the lowest smoothed loss: no healthy run climbs that far
+SMOOTHING_UPDATES = 50  # memory of the smoothed loss
+
+
+@dataclass
+class TrainingState:
+    """Everything but weights and optimizer that a resumed run needs."""
+
+    update: int = 0  # finished updates
+    epoch: int = 1
+    batch: int = 0  # batches of this epoch already used
+    validated_update: int = 0
+    best_rank: tuple[float, float] = (-math.inf, -math.inf)
+    best_update: int = 0
+    bad_validations: int = 0
+    snapshots: list[int] = field(default_factory=list)  # updates of the weights kept for averaging
+    pieces: int = 1  # what accumulate has become
+    lr_factor: float = 1.0  # halved by each rewind
+    rewinds: int = 0
+    smoothed_loss: float | None = None
+    lowest_loss: float = math.inf
+    elapsed_s: float = 0.0
+    num_tokens: int = 0  # target tokens seen
+    stop_reason: str = ""
+
+
+class Diverged(Exception):
+    """The loss is no number any more, or far above its lowest."""
+
+
+class Trainer:
+    """Trains `objective.model` and the objective's helper modules into a run folder.
+
+    Args:
+        run: an existing folder; a training state in it is resumed.
+        objective: what is minimised.
+        plan: the training batches.
+        validator: judges the model on held-out text.
+        world: this process among the ranks.
+        pair: e.g. en-de, for the checkpoint's config.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        objective: Objective,
+        plan: BatchPlan,
+        validator: Validator,
+        tokenizer: Tokenizer,
+        settings: Training,
+        pair: str,
+        device: torch.device,
+        world: World,
+        reporter: Reporter,
+    ):
+        self.run, self.plan, self.validator, self.tokenizer = run, plan, validator, tokenizer
+        self.settings, self.pair, self.device, self.world, self.reporter = settings, pair, device, world, reporter
+        self.objective = objective.to(device)
+        self.model = objective.model
+        if settings.compile:
+            self.model.compile(dynamic=True)
+        self.ids = SpecialIds(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
+        self.parameters = [p for p in objective.parameters() if p.requires_grad]
+        self.optimizer = make_adam(self.parameters, settings)
+        self.precision = choose_precision(settings.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
+        self.state = TrainingState(pieces=settings.accumulate)
+        self.parallel: nn.Module = objective
+        if world.size > 1:
+            self.parallel = DistributedDataParallel(
+                objective,
+                device_ids=[device] if device.type == "cuda" else None,
+                find_unused_parameters=bool(objective.helper_modules()),
+            )
+        self._batches: list[Any] = []
+        self._batches_epoch = 0
+        self._signal = 0
+        self._log = _LogWindow()
+        self._board: Any = None
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def train(self, resume_hint: str = "") -> TrainingState:
+        """Train until a reason to stop; interrupts finish the update and save.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came; the state is saved.
+            A2DError: out of memory at the smallest piece, or diverged too often.
+        """
+        self._resume()
+        started = time.monotonic() - self.state.elapsed_s
+        total = self.settings.max_updates
+        with self._signals(), self._tensorboard(), self.reporter.progress("training", total, "updates") as bar:
+            bar.advance(self.state.update)
+            while True:
+                if self._validation_is_due():
+                    self._validate()
+                self.state.elapsed_s = time.monotonic() - started
+                self.state.stop_reason = self._stop_reason()
+                if self.state.stop_reason:
+                    break
+                before = self.state.update
+                try:
+                    self._update()
+                except Diverged as error:
+                    self._rewind(str(error))
+                self.state.elapsed_s = time.monotonic() - started
+                bar.advance(self.state.update - before, self._log.note)
+                self._log_if_due(bar)
+                interrupted = self.world.agree(bool(self._signal), self.device)
+                if interrupted or self.state.update % self.settings.save_every_updates == 0 or self._validation_is_due():
+                    self._save()
+                if interrupted:
+                    raise Interrupted(self._signal or signal.SIGTERM, resume_hint)
+        self._finish()
+        return self.state
+
+    def _stop_reason(self) -> str:
+        state, settings = self.state, self.settings
+        if state.update >= settings.max_updates:
+            return f"reached max_updates = {settings.max_updates}"
+        if settings.max_epochs and state.epoch > settings.max_epochs:
+            return f"reached max_epochs = {settings.max_epochs}"
+        if settings.patience and state.bad_validations >= settings.patience:
+            return f"no better {settings.best_metric} in {state.bad_validations} validations"
+        if settings.max_hours and self.world.from_main(state.elapsed_s >= settings.max_hours * 3600):
+            return f"reached max_hours = {settings.max_hours}"
+        return ""
+
+    def _update(self) -> None:
+        """One optimizer step, cut finer and tried again where memory does not suffice."""
+        indices = self._next_batch()
+        moment = Moment(self.state.epoch, self.state.update + 1)
+        while True:
+            try:
+                self.objective.before_update(lambda: self._load(indices), moment)
+                tokens, norm = self._step(indices, moment)
+                break
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._cut_finer(len(indices), error)
+        self.state.update += 1
+        self.state.batch += 1
+        self.state.num_tokens += tokens
+        if self.state.batch >= len(self._batches):
+            self.state.epoch, self.state.batch = self.state.epoch + 1, 0
+        self._log.add(tokens, norm)
+        self._watch(norm)
+
+    def _step(self, indices: Any, moment: Moment) -> tuple[int, float]:
+        """Gradient of the whole update's mean loss, clipped, and the step; returns (its target tokens, norm)."""
+        torch.manual_seed(_seed_of(self.settings.seed, moment.update, self.world.rank))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.objective.train()
+        self._log.begin_update()
+        num_parts = self.world.size * self.state.pieces
+        for piece in range(self.state.pieces):
+            last = piece == self.state.pieces - 1
+            mine = share(indices, self.world.rank * self.state.pieces + piece, num_parts)
+            if len(mine) == 0 and not last:
+                continue
+            # Every rank must take part in the last backward: one without a share takes a pair at weight 0.
+            weight = 1.0 if len(mine) else 0.0
+            batch = self._load(mine if len(mine) else indices[:1])
+            hold = contextlib.nullcontext() if last or self.world.size == 1 else self.parallel.no_sync()
+            with hold:
+                with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
+                    terms: LossTerms = self.parallel(batch, moment)
+                self.scaler.scale(terms.total * weight).backward()
+            self._log.add_terms(terms, weight)
+        tokens = self.plan.num_tgt_tokens(indices)
+        self.scaler.unscale_(self.optimizer)
+        # DistributedDataParallel averages over ranks what is a sum here.
+        factor = self.world.size / tokens
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        torch._foreach_mul_(gradients, factor)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.settings.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(moment.update, self.settings) * self.state.lr_factor
+        if self.scaler.is_enabled() or bool(norm.isfinite()):
+            self.scaler.step(self.optimizer)  # fp16: skips the step where a gradient overflowed
+            self.scaler.update()
+        return tokens, float(norm)
+
+    def _next_batch(self) -> Any:
+        if self._batches_epoch != self.state.epoch:
+            self._batches, self._batches_epoch = self.plan.epoch(self.state.epoch), self.state.epoch
+        return self._batches[self.state.batch]
+
+    def _load(self, indices: Any) -> Batch:
+        return self.plan.load(indices, self.ids).to(self.device)
+
+    def _cut_finer(self, num_pairs: int, error: BaseException) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        pieces = self.state.pieces * 2
+        if self.world.size > 1 or pieces > MAX_PIECES or pieces > num_pairs:
+            raise A2DError(
+                f"out of memory on {self.device} at update {self.state.update + 1} "
+                f"({num_pairs} pairs in {self.state.pieces} pieces)",
+                "make updates smaller (--set training.max_tokens=N), cut them finer (--set training.accumulate=N) "
+                "or the model smaller; the same command goes on from the last save",
+            ) from error
+        self.state.pieces = pieces
+        self.reporter.warn(f"out of memory: batches are now cut into {pieces} pieces (same result); recorded in run.json")
+        self.run.record(accumulate_after_out_of_memory=pieces)
+
+    # --- divergence ---------------------------------------------------------------------------------------------
+
+    def _watch(self, norm: float) -> None:
+        """Follow a smoothed loss; raise where it has left the path."""
+        loss = self._log.last_loss(self.world)
+        if not math.isfinite(loss) or (not math.isfinite(norm) and not self.scaler.is_enabled()):
+            raise Diverged(f"loss {loss:.3g}, gradient norm {norm:.3g}")
+        state = self.state
+        previous = loss if state.smoothed_loss is None else state.smoothed_loss
+        state.smoothed_loss = previous + (loss - previous) / SMOOTHING_UPDATES
+        state.lowest_loss = min(state.lowest_loss, state.smoothed_loss)
+        if state.smoothed_loss > state.lowest_loss + DIVERGED_NATS:
+            raise Diverged(f"loss {state.smoothed_loss:.2f} after {state.lowest_loss:.2f}")
+
+    def _rewind(self, what: str) -> None:
+        """Back to the last saved state at half the learning rate."""
+        update, rewinds, factor = self.state.update, self.state.rewinds + 1, self.state.lr_factor / 2
+        if rewinds > self.settings.max_rewinds or not self.run.state_path.exists():
+            raise A2DError(
+                f"training diverged at update {update} ({what}) after {rewinds - 1} rewinds",
+                "lower training.lr, lengthen training.warmup_updates, or set training.clip_norm; "
+                "the best weights so far are kept",
+            )
+        self._load_state()
+        self.state.rewinds, self.state.lr_factor = rewinds, factor
+        self._log = _LogWindow()
+        self.reporter.warn(
+            f"diverged at update {update} ({what}): back to update {self.state.update} at {factor:g} of the learning rate"
+        )
+        self._save()
+        if self.world.is_main:
+            self.run.record(rewinds=rewinds, lr_factor=factor)
+
+    # --- saving and resuming ------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """The state in one file, whole or not at all; then the readable copy in last/."""
+        if not self.world.is_main:
+            return
+        with atomic_path(self.run.state_path) as temporary:
+            torch.save(
+                {
+                    "format": STATE_FORMAT,
+                    "state": asdict(self.state),
+                    "objective": dict(self.objective.named_parameters()),
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                    "extra": self.objective.extra_state(),
+                },
+                temporary,
+            )
+        self._write_last()
+
+    def _write_last(self) -> None:
+        save_checkpoint(
+            self.run.last_dir, self.model, weights_of(self.model), self.pair, self.tokenizer, update=self.state.update
+        )
+        for name, module in self.objective.helper_modules().items():
+            save_weights(self.run.folder / f"{name}.safetensors", weights_of(module))
+
+    def _load_state(self) -> None:
+        path = self.run.state_path
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+            if saved["format"] > STATE_FORMAT:
+                raise A2DError(
+                    f"{path}: format {saved['format']} is newer than this a2d reads (up to {STATE_FORMAT})",
+                    "upgrade: pip install -U a2d-cli",
+                )
+            saved["state"]["best_rank"] = tuple(saved["state"]["best_rank"])
+            self.state = TrainingState(**saved["state"])
+        except A2DError:
+            raise
+        except Exception as error:  # torch.load raises whatever its parsers meet in a broken file
+            raise A2DError(
+                f"{path}: cut short or not a training state of a2d ({type(error).__name__})",
+                f"begin the run anew with --overwrite, or take its weights from {self.run.last_dir}",
+            ) from error
+        load_weights(self.objective, saved["objective"], str(path))
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.objective.load_extra_state(saved["extra"])
+
+    def _resume(self) -> None:
+        if not self.run.state_path.exists():
+            self._save()  # so that a run which diverges at once has a state to return to
+            return
+        self._load_state()
+        if self.world.is_main:
+            self.run.drop_metrics_after(self.state.update)
+            self._write_last()
+        self.reporter.info(f"resuming {self.run.name} at update {self.state.update}")
+
+    # --- validation ---------------------------------------------------------------------------------------------
+
+    def _validation_is_due(self) -> bool:
+        """At each interval, and once at the end."""
+        state = self.state
+        if state.update == 0 or state.validated_update == state.update:
+            return False
+        return state.update % self.settings.validate_every_updates == 0 or bool(self._stop_reason())
+
+    def _validate(self) -> None:
+        """Judge the weights as saved, book the best, keep a snapshot for the average."""
+        state = self.state
+        result = self.validator(self.model, self.device) if self.world.is_main else None
+        result = self.world.from_main(result)
+        assert isinstance(result, ValidationResult)
+        state.validated_update = state.update
+        rank = result.rank(self.settings.best_metric)
+        is_best = rank > state.best_rank
+        state.bad_validations = 0 if is_best else state.bad_validations + 1
+        self._report(result, is_best)
+        if is_best:
+            state.best_rank, state.best_update = rank, state.update
+            if self.world.is_main:
+                self._write_best(weights_of(self.model), result, updates=[state.update])
+        if self.settings.average_last > 1:
+            self._keep_snapshot()
+        self._save()
+
+    def _keep_snapshot(self) -> None:
+        state = self.state
+        state.snapshots = [*state.snapshots, state.update][-self.settings.average_last :]
+        if self.world.is_main:
+            save_weights(self._snapshot_path(state.update), weights_of(self.model))
+            for path in self.run.snapshots_dir.glob("*.safetensors"):
+                if path.name not in {self._snapshot_path(update).name for update in state.snapshots}:
+                    path.unlink()
+
+    def _snapshot_path(self, update: int) -> Path:
+        return self.run.snapshots_dir / f"{update}.safetensors"
+
+    def _report(self, result: ValidationResult, is_best: bool) -> None:
+        if not self.world.is_main:
+            return
+        row = {
+            "event": "valid",
+            "update": self.state.update,
+            "epoch": self.state.epoch,
+            "loss": result.loss,
+            "ppl": math.exp(min(result.loss, 50.0)),
+            "bleu": result.bleu,
+            "chrf": result.chrf,
+            "best": is_best,
+            "elapsed_s": round(self.state.elapsed_s, 1),
+        }
+        self.run.append_metrics(row)
+        self._to_board("valid", {name: row[name] for name in ("loss", "bleu", "chrf")})
+        scores = "" if result.bleu is None else f"  BLEU {result.bleu:.1f}  chrF {result.chrf:.1f}"
+        self.reporter.info(
+            f"valid  update {self.state.update}  loss {result.loss:.3f}  ppl {row['ppl']:.1f}{scores}{'  (best)' if is_best else ''}"
+        )
+        for sample in result.samples:
+            self.reporter.info(f"    src {sample.source}\n    ref {sample.reference}\n    hyp {sample.translation}")
+
+    def _write_best(self, weights: dict[str, Tensor], result: ValidationResult, updates: list[int]) -> None:
+        scores = {"loss": result.loss, "bleu": result.bleu, "chrf": result.chrf}
+        save_checkpoint(
+            self.run.best_dir, self.model, weights, self.pair, self.tokenizer, updates=updates, validation=scores
+        )
+        self.run.record(best={"updates": updates, **scores})
+
+    def _finish(self) -> None:
+        """Average the last snapshots; the average becomes best/ where it is better."""
+        if self.world.is_main:
+            updates = self.state.snapshots
+            if len(updates) > 1:
+                current = weights_of(self.model)
+                average = _mean_weights([read_weights(self._snapshot_path(update)) for update in updates])
+                load_weights(self.model, average, "average")
+                result = self.validator(self.model, self.device)
+                load_weights(self.model, current, "last")
+                is_best = result.rank(self.settings.best_metric) > self.state.best_rank
+                score = "" if result.bleu is None else f"  BLEU {result.bleu:.1f}  chrF {result.chrf:.1f}"
+                verdict = "is best" if is_best else "is not better"
+                self.reporter.info(f"average of {len(updates)} weights  loss {result.loss:.3f}{score}: {verdict}")
+                if is_best:
+                    self._write_best(average, result, updates=list(updates))
+            self._save()
+            self.run.record(
+                finished=True,
+                stop_reason=self.state.stop_reason,
+                updates=self.state.update,
+                epochs=self.state.epoch,
+                target_tokens=self.state.num_tokens,
+                elapsed_s=round(self.state.elapsed_s, 1),
+            )
+
+    # --- news ---------------------------------------------------------------------------------------------------
+
+    def _log_if_due(self, bar: Progress) -> None:
+        if self._log.updates < self.settings.log_every_updates:
+            return
+        row = self._log.close(self.world, self.device)
+        row = {
+            "event": "train",
+            "update": self.state.update,
+            "epoch": self.state.epoch,
+            **row,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "elapsed_s": round(self.state.elapsed_s, 1),
+        }
+        if "attention_weight" in self.objective.extra_state():
+            row["attention_weight"] = self.objective.extra_state()["attention_weight"]
+        if self.world.is_main:
+            self.run.append_metrics(row)
+            self._to_board("train", row)
+
+    @contextlib.contextmanager
+    def _tensorboard(self) -> Iterator[None]:
+        """Event files beside the metrics, where tensorboard is installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            SummaryWriter = None
+        if SummaryWriter is None or not self.world.is_main:
+            yield
+            return
+        self._board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=self.state.update)
+        try:
+            yield
+        finally:
+            self._board.close()
+            self._board = None
+
+    def _to_board(self, group: str, row: dict[str, Any]) -> None:
+        if self._board is not None:
+            for name, value in row.items():
+                if isinstance(value, float) and name != "elapsed_s":
+                    self._board.add_scalar(f"{group}/{name}", value, self.state.update)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Note SIGINT and SIGTERM instead of dying in the middle of an update; a second one ends at once."""
+
+        def note(number: int, frame: object) -> None:
+            if self._signal:
+                raise KeyboardInterrupt
+            self._signal = number
+
+        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+class _LogWindow:
+    """Sums of loss terms and tokens since the last log line."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._update_loss: Tensor | float = 0.0
+        self._update_tokens = 0
+        self.tokens = self.updates = 0
+        self._norms = 0.0
+        self._started = time.monotonic()
+        self.note = ""
+
+    def begin_update(self) -> None:
+        self._update_loss, self._update_tokens = 0.0, 0
+
+    def add_terms(self, terms: LossTerms, weight: float) -> None:
+        for name, value in terms.parts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.float() * weight
+        self._update_loss = self._update_loss + terms.parts["nll"].float() * weight
+        self._update_tokens += terms.num_tokens * int(weight)
+
+    def add(self, tokens: int, norm: float) -> None:
+        self.tokens += tokens
+        self.updates += 1
+        self._norms += norm
+
+    def last_loss(self, world: World) -> float:
+        """nll per target token of the last update, over all ranks."""
+        loss = torch.as_tensor(self._update_loss, dtype=torch.float32)
+        both = world.sum(torch.stack([loss, torch.as_tensor(float(self._update_tokens), device=loss.device)]))
+        return float(both[0] / both[1].clamp(min=1.0))
+
+    def close(self, world: World, device: torch.device) -> dict[str, float]:
+        """Means per target token by name, norms and speed; begins a new window."""
+        names = sorted(self._sums)
+        sums = world.sum(torch.stack([torch.as_tensor(self._sums[name], device=device) for name in names]))
+        seconds = time.monotonic() - self._started
+        row = {name: float(value) / self.tokens for name, value in zip(names, sums.tolist(), strict=True)}
+        row["gnorm"] = self._norms / self.updates
+        row["wps"], row["ups"] = self.tokens / seconds, self.updates / seconds
+        note = "  ".join(f"{name} {row[name]:.3g}" for name in names)
+        self.__init__()
+        self.note = note
+        return row
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """`auto` is bf16 (or fp16) on a GPU and fp32 on a CPU, where half precision is slower."""
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA and Python have their own classes; the CPU allocator says it in words."""
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
+
+
+def _seed_of(seed: int, update: int, rank: int) -> int:
+    return (seed * 1_000_003 + update) * 4096 + rank
+
+
+def _mean_weights(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}

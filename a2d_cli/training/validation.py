@@ -1,0 +1,104 @@
+"""How good a model is on held-out text: loss per target token, and BLEU and chrF of beam search translations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from a2d_cli.config.schema import Decoding
+from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
+from a2d_cli.data.corpus import ParallelCorpus
+from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.decoding.translator import Translator
+from a2d_cli.model.transformer import Transformer
+from a2d_cli.scoring import score
+from a2d_cli.training.losses import smoothed_cross_entropy
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sentence to look at."""
+
+    source: str
+    reference: str
+    translation: str
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    loss: float  # nats per target token, without label smoothing
+    bleu: float | None  # None: not translated, the loss was above `decode_below_nll`
+    chrf: float | None
+    samples: tuple[Sample, ...] = ()
+
+    def rank(self, metric: str) -> tuple[float, float]:
+        """Sorts results by a metric, better ones higher; where it is absent, by the loss."""
+        value = {"loss": -self.loss, "bleu": self.bleu, "chrf": self.chrf}[metric]
+        return (float("-inf") if value is None else value, -self.loss)
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    decode_below_nll: float
+    sentences: int  # translated; 0 = all
+    samples: int  # shown
+    max_tokens: int  # of one batch
+
+
+class Validator:
+    """Holds the validation set; a call judges the model as it is now.
+
+    Args:
+        sources, references: the validation text, line by line.
+    """
+
+    def __init__(
+        self,
+        corpus: ParallelCorpus,
+        sources: Sequence[str],
+        references: Sequence[str],
+        tokenizer: Tokenizer,
+        decoding: Decoding,
+        settings: ValidationSettings,
+    ):
+        count = settings.sentences or len(sources)
+        # Evenly over the set: its head is often of one kind.
+        chosen = [i * len(sources) // count for i in range(min(count, len(sources)))] if count < len(sources) else range(len(sources))
+        self.sources, self.references = [sources[i] for i in chosen], [references[i] for i in chosen]
+        self.tokenizer, self.settings = tokenizer, settings
+        self.decoding = decoding
+        self.ids = SpecialIds(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
+        longest = int(max(corpus.src_lengths.max(), corpus.tgt_lengths.max())) + 1
+        self.plan = BatchPlan(
+            corpus, BatchSettings(max(settings.max_tokens, longest), max_length=longest), seed=0
+        )
+
+    @torch.no_grad()
+    def __call__(self, model: Transformer, device: torch.device) -> ValidationResult:
+        was_training = model.training
+        model.eval()
+        try:
+            loss = self._loss(model, device)
+            if loss > self.settings.decode_below_nll:
+                return ValidationResult(loss, None, None)
+            translations = [best[0].text for best in Translator(model, self.tokenizer, self.decoding).translate(self.sources)]
+        finally:
+            model.train(was_training)
+        bleu, chrf = score(translations, [self.references], ("bleu", "chrf"))
+        step = max(1, len(self.sources) // max(1, self.settings.samples))
+        samples = tuple(
+            Sample(self.sources[i], self.references[i], translations[i])
+            for i in range(0, len(self.sources), step)
+        )[: self.settings.samples]
+        return ValidationResult(loss, bleu.value, chrf.value, samples)
+
+    def _loss(self, model: Transformer, device: torch.device) -> float:
+        total, tokens = 0.0, 0
+        for indices in self.plan.in_order():
+            batch = self.plan.load(indices, self.ids).to(device)
+            states = model(batch.src, batch.tgt_in).states[batch.tgt_mask]
+            total += float(smoothed_cross_entropy(model.logits(states), batch.tgt_out[batch.tgt_mask], 0.0).nll)
+            tokens += batch.num_tgt_tokens
+        return total / tokens
