@@ -170,7 +170,7 @@ def check_lines(counts: dict[str, int]) -> None:
     for name, count in others:
         if count != expected:
             raise A2DError(
-                f"{first} has {expected} lines, but {name} has {count}",
+                f"different numbers of lines: {first} {expected}, {name} {count}",
                 "a hypothesis file has one line for each line of the reference, empty ones included",
             )
 

@@ -25,14 +25,12 @@ from a2d_cli.config.schema import PRESETS, CorpusFiles, Download, ModelShape, Re
 from a2d_cli.errors import A2DError, ConfigError
 
 HEAD = "name: mine\npair: de-en\n"
+LISTS = ("data.train", "data.valid", "data.reduce_tests")
 SHA = "0123456789abcdef" * 4
 
 
 def parse(body: str = "", *overrides: str) -> Recipe:
     return parse_recipe(HEAD + body, overrides, where="mine.yaml")
-
-
-# ── what a text means ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_almost_empty_recipe_is_the_schema_defaults():
@@ -145,12 +143,6 @@ def test_every_key_of_the_schema_can_be_set():
             parse_recipe(complete, [f"{key}=[[]]" if not key.endswith(LISTS) else f"{key}=x"], where="x")
 
 
-LISTS = ("data.train", "data.valid", "data.reduce_tests")
-
-
-# ── extends ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_extends_merges_mappings_and_replaces_lists(tmp_path: Path):
     (tmp_path / "base.yaml").write_text(
         HEAD + "training: {lr: 0.1, seed: 3}\ndata: {train: [{src: ./a, tgt: ./b}, {src: ./c, tgt: ./d}]}\n"
@@ -206,8 +198,6 @@ def test_extending_what_is_not_there(tmp_path: Path):
     )
 
 
-# ── what is refused, word for word ──────────────────────────────────────────────────────────────────────────
-
 REFUSED = [
     # keys
     ("training: {lrr: 1}", "mine.yaml: training.lrr: unknown key | hint: did you mean 'lr'?"),
@@ -215,8 +205,10 @@ REFUSED = [
     ("student: {presets: tiny}", "mine.yaml: student.presets: unknown key | hint: did you mean 'preset'?"),
     (
         "data: {split: {zzz: 1}}",
-        "mine.yaml: data.split.zzz: unknown key"
-        " | hint: the keys here are by, valid_pairs, test_pairs, every, seed",
+        (
+            "mine.yaml: data.split.zzz: unknown key"
+            " | hint: the keys here are by, valid_pairs, test_pairs, every, seed"
+        ),
     ),
     (
         "data: {train: [{sr: a}]}",
@@ -241,8 +233,10 @@ REFUSED = [
     ),
     (
         "training: {best_metric: blue}",
-        "mine.yaml: training.best_metric: expected one of loss, bleu, chrf, got 'blue' (str)"
-        " | hint: did you mean 'bleu'?",
+        (
+            "mine.yaml: training.best_metric: expected one of loss, bleu, chrf, got 'blue' (str)"
+            " | hint: did you mean 'bleu'?"
+        ),
     ),
     (
         "student: {preset: huge}",
@@ -277,8 +271,10 @@ REFUSED = [
     ),
     (
         "teacher: {d_model: 250}",
-        "mine.yaml: teacher.d_model: expected an even number divisible by num_heads 4, got 250"
-        " | hint: 248 or 252",
+        (
+            "mine.yaml: teacher.d_model: expected an even number divisible by num_heads 4, got 250"
+            " | hint: 248 or 252"
+        ),
     ),
     (
         "student: {d_model: 7, num_heads: 7}",
@@ -290,8 +286,10 @@ REFUSED = [
     ),
     (
         "teacher: {max_positions: 100}",
-        "mine.yaml: training.max_length: 200 is more than teacher.max_positions 100"
-        " | hint: lower it, or raise teacher.max_positions",
+        (
+            "mine.yaml: training.max_length: 200 is more than teacher.max_positions 100"
+            " | hint: lower it, or raise teacher.max_positions"
+        ),
     ),
     (
         "training: {device: gpu}",
@@ -304,8 +302,10 @@ REFUSED = [
     ),
     (
         "distillation: {method: magic}",
-        "mine.yaml: distillation.method: no method is called 'magic'"
-        f" | hint: the methods are {', '.join(METHOD_TERMS)}",
+        (
+            "mine.yaml: distillation.method: no method is called 'magic'"
+            f" | hint: the methods are {', '.join(METHOD_TERMS)}"
+        ),
     ),
     (
         "distillation: {method: word+a2d-paper+word}",
@@ -317,13 +317,17 @@ REFUSED = [
     ),
     (
         "distillation: {method: ce+word}",
-        "mine.yaml: distillation.method: 'ce+word' contradicts itself: word holds cross-entropy already"
-        " | hint: use word alone; distillation.alpha weighs the two",
+        (
+            "mine.yaml: distillation.method: 'ce+word' contradicts itself: word holds cross-entropy already"
+            " | hint: use word alone; distillation.alpha weighs the two"
+        ),
     ),
     (
         "distillation: {encoder_self: false, decoder_self: false, cross: false}",
-        "mine.yaml: distillation.method: 'a2d' has no attention to align"
-        " | hint: set distillation.encoder_self, decoder_self or cross to true",
+        (
+            "mine.yaml: distillation.method: 'a2d' has no attention to align"
+            " | hint: set distillation.encoder_self, decoder_self or cross to true"
+        ),
     ),
     # data
     (
@@ -392,13 +396,17 @@ REFUSED = [
     ("name: again", "mine.yaml: line 3, column 1: the key 'name' stands twice | hint: the file must be YAML"),
     (
         "about: [",
-        "mine.yaml: line 3, column 9: expected the node content, but found '<stream end>'"
-        " | hint: the file must be YAML",
+        (
+            "mine.yaml: line 3, column 9: expected the node content, but found '<stream end>'"
+            " | hint: the file must be YAML"
+        ),
     ),
     (
         "about: \x00",
-        "mine.yaml: unacceptable character #x0000: special characters are not allowed"
-        ' in "<unicode string>", position 30 | hint: the file must be YAML',
+        (
+            "mine.yaml: unacceptable character #x0000: special characters are not allowed"
+            ' in "<unicode string>", position 30 | hint: the file must be YAML'
+        ),
     ),
     (
         "format: 2\nfuture: 1",
@@ -424,8 +432,10 @@ def test_a_recipe_that_cannot_be_right(body: str, message: str):
         ),
         (
             "{name: x, pair: deen}",
-            "x.yaml: pair: expected SRC-TGT, got 'deen'"
-            " | hint: two language codes, for example de-en or zh_Hans-en",
+            (
+                "x.yaml: pair: expected SRC-TGT, got 'deen'"
+                " | hint: two language codes, for example de-en or zh_Hans-en"
+            ),
         ),
         ("{name: x, pair: de-de}", "x.yaml: pair: source and target are both 'de'"),
     ],
@@ -448,8 +458,10 @@ def test_a_recipe_without_head(text: str, message: str):
         ("training.lr.x=1", "--set: training.lr: expected float, got a mapping"),
         (
             "data.train=[",
-            "--set data.train: line 1, column 2: expected the node content, but found '<stream end>'"
-            " | hint: the file must be YAML",
+            (
+                "--set data.train: line 1, column 2: expected the node content, but found '<stream end>'"
+                " | hint: the file must be YAML"
+            ),
         ),
         # the student inherits the value: one mistake, one line
         ("training.max_updates=0", "mine.yaml: training.max_updates: expected at least 1, got 0"),
@@ -487,9 +499,6 @@ def test_every_number_has_a_range():
     assert numbers - ruled_elsewhere == set(loader._RANGE_OF)
 
 
-# ── students ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_students_by_preset_by_key_and_by_both():
     recipe = parse("student: {preset: tiny, dropout: 0.3}")
     assert parse_student("base", recipe) == dataclasses.replace(PRESETS["base"], dropout=0.3)
@@ -506,16 +515,20 @@ def test_students_by_preset_by_key_and_by_both():
     [
         (
             "smal",
-            "--student: preset: expected one of tiny, small, base, paper, got 'smal' (str)"
-            " | hint: did you mean 'small'?",
+            (
+                "--student: preset: expected one of tiny, small, base, paper, got 'smal' (str)"
+                " | hint: did you mean 'small'?"
+            ),
         ),
         ("d_modell=8", "--student: d_modell: unknown key | hint: did you mean 'd_model'?"),
         ("d_model=wide", "--student: d_model: expected int, got 'wide' (str)"),
         ("ffn_dim=0", "--student: ffn_dim: expected at least 1, got 0"),
         (
             "d_model=130",
-            "--student: d_model: expected an even number divisible by num_heads 4, got 130"
-            " | hint: 128 or 132",
+            (
+                "--student: d_model: expected an even number divisible by num_heads 4, got 130"
+                " | hint: 128 or 132"
+            ),
         ),
         (
             "tiny,small",
@@ -525,9 +538,6 @@ def test_students_by_preset_by_key_and_by_both():
 )
 def test_a_student_that_cannot_be_right(text: str, message: str):
     assert message_of(lambda: parse_student(text, parse())) == message
-
-
-# ── the project's recipe, and dumping ───────────────────────────────────────────────────────────────────────
 
 
 def test_the_projects_recipe_is_read_back_with_overrides(tmp_path: Path):

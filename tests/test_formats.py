@@ -2,18 +2,24 @@
 
 import gzip
 import io
+import os
 import tarfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from a2d_cli.config.loader import load_recipe
 from a2d_cli.config.schema import CorpusFiles
 from a2d_cli.data import formats
+from a2d_cli.data.download import fetch, relative_path
 from a2d_cli.data.formats import Text, read_lines, read_pairs
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.reporting import Reporter
+
+MIRROR = Path(os.environ.get("A2D_TEST_MIRROR") or Path(__file__).parents[2] / "shared" / "mirror")
 
 # Anything but what ends a line; '\r' at an end is taken for a Windows line ending, U+FEFF at the start for a mark.
 sentences = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=13).map(
@@ -298,3 +304,101 @@ def test_tmx_errors(tmp_path):
         A2DError, match=r"b.tmx: no translation unit holds both de and en \(languages found: de, de_AT, den"
     ):
         pairs_of(tmp_path, "b.tmx", format="tmx")
+
+
+def recipe_pairs(name, mirror, folder):
+    """The number of pairs of each corpus of a recipe, read from a mirror. Corpora that are not there: None."""
+    recipe = load_recipe(name)
+    data = recipe.data
+
+    def locate(download):
+        if not (mirror / relative_path(data.downloads[download].url)).exists():
+            raise FileNotFoundError
+        return fetch(data.downloads[download], folder, mirror=str(mirror), reporter=Reporter()).path
+
+    def count(files):
+        try:
+            pairs = read_pairs(
+                files, locate, src_lang=recipe.src_lang, tgt_lang=recipe.tgt_lang, reporter=Reporter()
+            )
+            return sum(1 for _ in pairs)
+        except FileNotFoundError:
+            assert files.optional
+            return None
+
+    corpora = {"train": data.train, "valid": data.valid, **data.tests}
+    return {name: [count(files) for files in group] for name, group in corpora.items() if group}
+
+
+def sgm(lang, kind, num_segments):
+    segments = "".join(f'<seg id="{n}">{lang} {n}</seg>\n' for n in range(1, num_segments + 1))
+    return f'<{kind}set setid="x" srclang="any">\n<doc docid="d">\n<p>\n{segments}</p>\n</doc>\n</{kind}set>\n'.encode()
+
+
+def test_the_iwslt14_recipe_fits_the_layout_of_its_archive(tmp_path):
+    members = {"de-en/README": b"-", "de-en/train.en": b"-"}
+    for lang, kind in (("de", "src"), ("en", "ref")):
+        members[f"de-en/train.tags.de-en.{lang}"] = TED_TAGS.format(lang).encode()
+        for num_segments, name in enumerate(
+            ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012"), start=2
+        ):
+            members[f"de-en/IWSLT14.{name}.de-en.{lang}.xml"] = sgm(lang, kind, num_segments)
+    place = tmp_path / "mirror/dl.fbaipublicfiles.com/fairseq/data/iwslt14/de-en.tgz"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(tgz(members))
+    found = recipe_pairs("iwslt14-deen", tmp_path / "mirror", tmp_path / "raw")
+    assert found == {"train": [4], "test": [2, 3, 4, 5, 6]}
+
+
+def test_the_wmt14_recipe_fits_the_layout_of_its_archives(tmp_path):
+    def lines(stem, num_lines):
+        return {f"{stem}.de-en.{lang}": f"{lang}\n".encode() * num_lines for lang in ("de", "en")}
+
+    archives = {
+        "wmt13/training-parallel-europarl-v7": lines("training/europarl-v7", 7),
+        "wmt13/training-parallel-commoncrawl": lines("commoncrawl", 5),
+        "wmt14/training-parallel-nc-v9": lines("training/news-commentary-v9", 3),
+        "wmt14/dev": {
+            "dev/newstest2013-src.en.sgm": sgm("en", "src", 11),
+            "dev/newstest2013-ref.de.sgm": sgm("de", "ref", 11),
+        },
+        "wmt14/test-full": {
+            "test-full/newstest2014-deen-src.en.sgm": sgm("en", "src", 13),
+            "test-full/newstest2014-deen-ref.de.sgm": sgm("de", "ref", 13),
+        },
+    }
+    for name, members in archives.items():
+        place = tmp_path / f"mirror/www.statmt.org/{name}.tgz"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(tgz(members))
+    found = recipe_pairs("wmt14-ende", tmp_path / "mirror", tmp_path / "raw")
+    assert found == {"train": [7, 5, 3], "valid": [11], "newstest2014": [13]}
+
+
+MULTI30K = {
+    "train": [29_000],
+    "valid": [1_014],
+    "test_2016_flickr": [1_000],
+    "test_2017_flickr": [None],
+    "test_2017_mscoco": [None],
+    "test_2018_flickr": [None],
+}
+
+
+@pytest.mark.skipif(not MIRROR.is_dir(), reason="no mirror of the real corpora: set A2D_TEST_MIRROR")
+@pytest.mark.parametrize(
+    "recipe, sizes",
+    [
+        ("multi30k-ende", MULTI30K),
+        ("multi30k-deen", MULTI30K),
+        ("multi30k-enfr", MULTI30K),
+        ("wmt22-dedsb", {"train": [40_194], "valid": [1_353], "wmt25_dev": [4_000]}),
+        ("tatoeba-deen", {"train": [169_197]}),
+    ],
+)
+def test_recipes_read_the_real_corpora(tmp_path, recipe, sizes):
+    found = recipe_pairs(recipe, MIRROR, tmp_path)
+    assert found.keys() == sizes.keys()
+    for name, counts in found.items():
+        if sizes[name] != [None]:  # optional: a mirror may hold them or not
+            assert counts == sizes[name]

@@ -12,6 +12,7 @@ import pytest
 from a2d_cli.commands.recipes import copy_recipe, list_recipes, show_recipe
 from a2d_cli.config.catalog import find_recipe, recipe_text, recipes_folder
 from a2d_cli.config.loader import dump_recipe, load_recipe, parse_recipe
+from a2d_cli.config.schema import CorpusFiles, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 
 PROMISED = {
@@ -38,7 +39,14 @@ def test_a_shipped_recipe_loads(path: Path):
     recipe = load_recipe(path.stem)  # checks it too
     assert recipe.name == path.stem
     assert recipe.data.generated or recipe.data.train
+    references = [name for files in corpora_of(recipe) for name in (files.src, files.tgt) if name]
+    assert {name.partition(":")[0] for name in references} <= set(recipe.data.downloads), "names a local path"
     assert parse_recipe(dump_recipe(recipe), where="dumped") == recipe
+
+
+def corpora_of(recipe: Recipe) -> list[CorpusFiles]:
+    tests = [files for test in recipe.data.tests.values() for files in test]
+    return [*recipe.data.train, *recipe.data.valid, *tests]
 
 
 def test_the_list_says_what_each_recipe_is():
@@ -83,8 +91,10 @@ def test_showing_gives_the_text_as_written():
     [
         (
             "multi30k-ende2",
-            "no recipe is called 'multi30k-ende2' | hint: did you mean 'multi30k-ende'?"
-            " `a2d recipes` lists them; a file of your own ends in .yaml",
+            (
+                "no recipe is called 'multi30k-ende2' | hint: did you mean 'multi30k-ende'?"
+                " `a2d recipes` lists them; a file of your own ends in .yaml"
+            ),
         ),
         (
             "qqqq",

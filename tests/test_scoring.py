@@ -139,8 +139,8 @@ def test_missing_tokenizer_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("hypotheses", "references", "message"),
     [
-        (["a"] * 99, [["a"] * 100], "the hypotheses has 99 lines, but reference 1 has 100"),
-        (["a"] * 3, [["a"] * 3, ["a"] * 4], "has 3 lines, but reference 2 has 4"),
+        (["a"] * 99, [["a"] * 100], "different numbers of lines: the hypotheses 99, reference 1 100"),
+        (["a"] * 3, [["a"] * 3, ["a"] * 4], "lines: the hypotheses 3, reference 2 4"),
         ([], [[]], "the hypotheses: no lines to score"),
         (["a"], [[]], "reference 1: no lines"),
         (["a"], [], "no reference"),
@@ -154,7 +154,7 @@ def test_texts_that_do_not_fit_are_refused(hypotheses, references, message):
 
 def test_line_counts_are_named():
     check_lines({"out.txt": 2, "ref.txt": 2})
-    with pytest.raises(A2DError, match="out.txt has 2 lines, but ref.txt has 3"):
+    with pytest.raises(A2DError, match="lines: out.txt 2, ref.txt 3"):
         check_lines({"out.txt": 2, "ref.txt": 3})
 
 

@@ -38,7 +38,7 @@ class Table:
     title: str
     columns: list[str]
     rows: list[list[str]]
-    note: str
+    note: str = ""
 
 
 # Text files

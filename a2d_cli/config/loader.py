@@ -102,9 +102,6 @@ def recipe_keys(kind: type = Recipe, prefix: str = "") -> list[str]:
     return keys
 
 
-# ── layers: a file, the file it extends, the overrides ──────────────────────────────────────────────────────
-
-
 @dataclasses.dataclass(frozen=True)
 class _Layer:
     """What one file says, as YAML's mappings, lists, texts and Nones. Paths in it start at `folder`."""
@@ -255,9 +252,6 @@ def _is_path(reference: str, downloads: typing.Collection[str]) -> bool:
     """Neither a download nor DOWNLOAD:MEMBER."""
     head, colon, _ = reference.partition(":")
     return head not in downloads and ("/" in head or not colon)
-
-
-# ── types: texts to the values the schema asks for ──────────────────────────────────────────────────────────
 
 
 class _Problems:
@@ -460,9 +454,6 @@ def _describe(value: Any) -> str:
             return f"{value} ({kind.__name__})"
     shown = value if len(value) <= 60 else value[:57] + "..."
     return f"{shown!r} (str)"
-
-
-# ── rules: what types cannot say ────────────────────────────────────────────────────────────────────────────
 
 
 _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
@@ -686,9 +677,6 @@ def _check_method(distillation: schema.Distillation, place: _Place) -> None:
     if not aligned and any(term.startswith("a2d") for term in terms):
         hint = "set distillation.encoder_self, decoder_self or cross to true"
         place.complain(key, f"'{method}' has no attention to align", hint)
-
-
-# ── dump: a recipe as commented YAML ────────────────────────────────────────────────────────────────────────
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -83,20 +83,20 @@ NOUNS = {
         Hut m ¨e hat, Pullover m - sweater, Rock m ¨e skirt, Bluse f n blouse, Mütze f n cap, Anzug m ¨e suit, Schal m s scarf,
         Stiefel m - boot, Handschuh m e glove, Krawatte f n tie, Socke f n sock, Gürtel m - belt, Schürze f n apron""",
     "vehicle": """Auto n s car, Fahrrad n ¨er bicycle, Bus m se bus, Zug m ¨e train, Lastwagen m - truck, Boot n e boat,
-        Motorrad n ¨er motorcycle, Straßenbahn f en streetcar, Schiff n e ship, Taxi n s taxi, Traktor Traktoren m tractor,
+        Motorrad n ¨er motorcycle, Straßenbahn f en streetcar, Schiff n e ship, Taxi n s taxi, Traktor m Traktoren tractor,
         Kutsche f n carriage, Krankenwagen m - ambulance""",
     "cart": "Wagen m - cart, Schlitten m - sled, Karren m - cart, Anhänger m - trailer",
     "transit": "Zug m ¨e train, Bus m se bus, Straßenbahn f en streetcar, Schiff n e ship, Fähre f n ferry, Flugzeug n e plane",
     "ship": "Schiff n e ship, Boot n e boat, Fähre f n ferry, Dampfer m - steamer",
     "building": """Haus n ¨er house, Schule f n school, Kirche f n church, Hotel n s hotel, Schloss n ¨er castle, Turm m ¨e tower,
-        Brücke f n bridge, Museum Museen n museum, Bahnhof m ¨e train station, Theater n - theater, Fabrik f en factory,
+        Brücke f n bridge, Museum n Museen museum, Bahnhof m ¨e train station, Theater n - theater, Fabrik f en factory,
         Krankenhaus n ¨er hospital, Rathaus n ¨er town hall, Scheune f n barn, Hütte f n cabin, Mühle f n mill""",
     "opening": """Tür f en door, Fenster n - window, Tor n e gate, Koffer m - suitcase, Schublade f n drawer, Flasche f n bottle,
         Paket n e package, Dose f n can, Kiste f n crate, Umschlag m ¨e envelope""",
     "lockable": "Tür f en door, Schrank m ¨e cabinet, Tor n e gate, Schublade f n drawer, Wohnung f en apartment",
     "lock": "Schloss n ¨er lock",
     "hardware": "Schraube f n screw, Mutter f n nut",
-    "room": "Zimmer n - room, Küche f n kitchen, Wohnung f en apartment, Keller m - basement, Büro n s office, Garage f n garage, Saal Säle m hall",
+    "room": "Zimmer n - room, Küche f n kitchen, Wohnung f en apartment, Keller m - basement, Büro n s office, Garage f n garage, Saal m Säle hall",
     "plant": """Baum m ¨e tree, Blume f n flower, Rose f n rose, Tulpe f n tulip, Busch m ¨e bush, Eiche f n oak, Tanne f n fir,
         Kirschbaum m ¨e cherry tree, Birke f n birch, Sonnenblume f n sunflower, Linde f n linden tree""",
     "text": """Buch n ¨er book, Brief m e letter, Zeitung f en newspaper, Bericht m e report, Gedicht n e poem, Artikel m - article,
@@ -124,7 +124,7 @@ NOUNS = {
     "talk": "Gespräch n e conversation",
     "exam": "Prüfung f en exam, Test m s test",
     "hope": "Hoffnung f en hope, Plan m ¨e plan, Widerstand m 0 resistance, Kampf m ¨e fight, Stelle f n job, Traum m ¨e dream",
-    "job": "Stelle f n job, Stipendium Stipendien n scholarship, Praktikum Praktika n internship",
+    "job": "Stelle f n job, Stipendium n Stipendien scholarship, Praktikum n Praktika internship",
     "event": """Fest n e party, Konzert n e concert, Hochzeit f en wedding, Reise f n trip, Sitzung f en meeting, Urlaub m e vacation,
         Ausflug m ¨e excursion, Kurs m e course, Ausstellung f en exhibition, Wahl f en election, Ball m ¨e ball,
         Vorstellung f en performance, Prozess m e trial, Besprechung f en discussion, Turnier n e tournament,
@@ -144,9 +144,9 @@ NOUNS = {
     "trouble": "Lärm m 0 noise, Verspätung f en delay, Wetter n 0 weather, Rechnung f en bill, Entscheidung f en decision, Unordnung f 0 mess",
     "gift": "Geschenk n e present, Brief m e letter, Besuch m e visit, Erfolg m e success, Blume f n flower, Nachricht f en message",
     "task": "Arbeit f 0 work, Spiel n e game, Projekt n e project, Training n 0 training, Übung f en exercise",
-    "institution": """Firma Firmen f company, Universität f en university, Bank Banken f bank, Zeitung f en newspaper, Polizei f 0 police,
+    "institution": """Firma f Firmen company, Universität f en university, Bank f Banken bank, Zeitung f en newspaper, Polizei f 0 police,
         Bibliothek f en library, Partei f en party, Verlag m e publishing house, Verein m e club, Gericht n e court""",
-    "company": "Firma Firmen f company, Fabrik f en factory, Werkstatt ¨en f workshop, Brauerei f en brewery, Verlag m e publishing house",
+    "company": "Firma f Firmen company, Fabrik f en factory, Werkstatt f ¨en workshop, Brauerei f en brewery, Verlag m e publishing house",
     "dog": "Hund m e dog, Welpe m! n puppy, Schäferhund m e sheepdog",
     "window": "Fenster n - window, Tür f en door, Schuh m e shoe, Treppe f n staircase, Zahn m ¨e tooth/teeth, Küche f n kitchen",
     "riddle": "Problem n e problem, Rätsel n - riddle, Aufgabe f n task, Gleichung f en equation, Fall m ¨e case",
@@ -165,8 +165,8 @@ NOUNS = {
 PLACES = {
     ("in", "in"): """Park m s park, Garten m ¨ garden, Stadt f ¨e city, Dorf n ¨er village, Haus n ¨er house, Küche f n kitchen, Zimmer n - room,
         Wald m ¨er forest, Büro n s office, Keller m - basement, Altstadt f 0 old town, Krankenhaus n ¨er hospital, Tal n ¨er valley,
-        Wüste f n desert, Werkstatt ¨en f workshop, Hof m ¨e courtyard, Gefängnis n se prison, Höhle f n cave""",
-    ("in", "at"): "Schule f n school, Restaurant n s restaurant, Theater n - theater, Hotel n s hotel, Museum Museen n museum, Bibliothek f en library, Kino n s movie theater, Zoo m s zoo",
+        Wüste f n desert, Werkstatt f ¨en workshop, Hof m ¨e courtyard, Gefängnis n se prison, Höhle f n cave""",
+    ("in", "at"): "Schule f n school, Restaurant n s restaurant, Theater n - theater, Hotel n s hotel, Museum n Museen museum, Bibliothek f en library, Kino n s movie theater, Zoo m s zoo",
     ("an", "at"): "Bahnhof m ¨e train station, Flughafen m ¨ airport, Hafen m ¨ harbor, See m n lake, Strand m ¨e beach, Eingang m ¨e entrance, Haltestelle f n bus stop, Meer n e seaside, Grenze f n border, Ufer n - riverside",
     ("auf", "at"): "Markt m ¨e market, Bahnhof m ¨e train station, Spielplatz m ¨e playground, Flughafen m ¨ airport",
     ("auf", "on"): "Straße f n street, Insel f n island, Wiese f n meadow, Berg m e mountain, Balkon m e balcony, Hügel m - hill, Platz m ¨e square, Feld n er field, Terrasse f n terrace",
@@ -699,7 +699,7 @@ class Noun:
         if case != "gen":
             return self.de
         if re.search("(s|ß|x|z|sch|st)$", self.de):
-            return self.de + ("ses" if self.de.endswith("nis") else "es")
+            return self.de + ("ses" if self.plural_de == self.de + "se" else "es")
         one_syllable = len(re.findall("[aeiouäöüy]+", self.de.lower())) == 1
         loan_word = self.plural_de == self.de + "s"
         return self.de + ("es" if one_syllable and not loan_word and self.de[-1] not in "aeiouw" else "s")
@@ -920,11 +920,7 @@ def _german_plural(singular: str, code: str) -> str:
 
 
 def _noun(entry: str, kind: str, at: tuple[str, str] = ("", "")) -> Noun:
-    de, *rest = entry.split(" ", 3)
-    if rest[0][0] in "mfn" and len(rest[0].rstrip("!")) == 1:
-        gender, code, english = rest
-    else:
-        raise ValueError(entry)
+    de, gender, code, english = entry.split(" ", 3)
     en, _, plural = english.partition("/")
     natural = {"m": "he", "f": "she"}.get(gender, "it") if kind in ("person", "thief") else "it"
     return Noun(
@@ -949,3 +945,65 @@ def _all_nouns() -> dict[str, list[Noun]]:
     nouns["person"] = common + mixed
     nouns["place"] = [_noun(entry, "place", at) for at, table in PLACES.items() for entry in _items(table)]
     return nouns
+
+
+def _compounds(nouns: dict[str, list[Noun]]) -> dict[tuple[str, str], list[Noun]]:
+    """Compounds by (kind, head): Tisch -> Holztisch, Glastisch ..."""
+    found: dict[tuple[str, str], list[Noun]] = {}
+    heads = [noun for kind in nouns.values() for noun in kind]
+    for line in COMPOUNDS.strip().splitlines():
+        first, _, names = line.partition(": ")
+        first_de, first_en = first.split("=")
+        for head in (noun for name in names.split() for noun in heads if noun.de == name):
+            compound = replace(
+                head,
+                de=first_de + head.de.lower(),
+                plural_de=head.plural_de and first_de + head.plural_de.lower(),
+                en=f"{first_en} {head.en}",
+                plural_en=f"{first_en} {head.plural_en}",
+            )
+            found.setdefault((head.kind, head.de), []).append(compound)
+    return found
+
+
+def _slot(token: str) -> Slot:
+    head, _, kinds = token.partition(":")
+    kinds_of = tuple(k for name in kinds.split(",") for k in GROUPS.get(name, name).split())
+    if token.startswith("sich"):
+        return Slot("reflexive", de="dat" if token.endswith(".D") else "acc")
+    if token.startswith("!"):
+        return Slot("word", de=token[1:])
+    if token.startswith("+"):
+        return Slot("phrase", (token[1:],))
+    if head in ("wo", "wohin", "loc", "onto"):
+        return Slot(head, kinds_of)
+    german, _, english = head.partition("=")
+    preposition, _, case = german.rpartition(".")
+    becomes_subject = case.endswith("~")
+    return Slot({"A": "acc", "D": "dat"}[case[0]], kinds_of, preposition, english, becomes_subject)
+
+
+def _verb(line: str) -> Verb:
+    german, english, subjects, frame, *tags = (part.strip() for part in line.split(";"))
+    tokens = frame.split()
+    *reflexive, infinitive = german.removesuffix(" sein").split()
+    separable = "|" in infinitive
+    prefix, _, base = infinitive.replace("|", "-").rpartition("-")
+    return Verb(
+        prefix + base, prefix, separable, base, german.endswith(" sein"), english,
+        tuple(k for name in subjects.split(",") for k in GROUPS.get(name, name).split()),
+        tuple(_slot(token) for token in reflexive + tokens),
+        frozenset(tags[0].split() if tags else ()),
+    )
+
+
+STRONG = {entry.split()[0]: tuple(entry.split()[1:]) for entry in _items(STRONG_VERBS)}
+IRREGULAR = {entry.split()[0]: tuple(entry.split()[1:]) for entry in _items(IRREGULAR_VERBS)}
+ALL_NOUNS = _all_nouns()
+ALL_COMPOUNDS = _compounds(ALL_NOUNS)
+ALL_VERBS = [_verb(line) for line in VERBS.strip().splitlines()]
+ADJECTIVES_OF = {
+    kind: [Adjective(*entry.split(" ", 1)) for entry in _items(ADJECTIVES[name])]
+    for name, kinds in ADJECTIVE_CLASSES.items()
+    for kind in kinds.split()
+}

@@ -103,7 +103,7 @@ def _split_components(src_keys: np.ndarray, tgt_keys: np.ndarray, settings: sche
 
 def _shuffle_keys(keys: np.ndarray, seed: int) -> np.ndarray:
     """A pseudo-random uint64 for each key (SplitMix64): the same on every machine and with every version of NumPy."""
-    x = keys.astype(np.uint64) + np.uint64(seed % 2**32) * np.uint64(0x9E3779B97F4A7C15)
+    x = keys + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)  # array arithmetic wraps around, as it must
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

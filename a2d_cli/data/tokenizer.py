@@ -122,21 +122,57 @@ def _read_model(path: Path) -> bytes:
             f"{path}: no such tokenizer file", "run 'a2d prepare' again, or copy the whole folder"
         ) from None
     try:
+        whole = {_TRAINER_SPEC, _NORMALIZER_SPEC} <= _fields(model)
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        whole = bool(model) and processor.piece_to_id("</s>") == EOS and processor.unk_id() == UNK
-    except RuntimeError:
+        whole = whole and processor.piece_to_id("</s>") == EOS and processor.unk_id() == UNK
+    except (RuntimeError, ValueError):
         whole = False
     if not whole:
-        raise A2DError(
-            f"{path}: cut short, or not a tokenizer of a2d", "run 'a2d prepare' again, or copy it anew"
-        )
+        raise A2DError(f"{path}: cut short, or not a tokenizer of a2d", "run 'a2d prepare' again, or copy it anew")
     return model
+
+
+_TRAINER_SPEC, _NORMALIZER_SPEC = 2, 3  # field numbers of sentencepiece_model.proto, which stand behind the pieces
+
+
+def _fields(model: bytes) -> set[int]:
+    """Field numbers of a serialised model, all of them length-delimited.
+
+    SentencePiece itself takes a file cut between two pieces for a smaller vocabulary.
+
+    Raises:
+        ValueError: the last field is not whole, or this is no such model.
+    """
+    fields = set()
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while position < len(model):
+            byte = model[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+        raise ValueError("ends within a number")
+
+    while position < len(model):
+        tag = varint()
+        if tag & 7 != 2:
+            raise ValueError("not length-delimited")
+        position += varint()
+        fields.add(tag >> 3)
+    if position > len(model):
+        raise ValueError("ends within a field")
+    return fields
 
 
 def automatic_vocab_size(num_pairs: int) -> int:
     """Embedding rows for a corpus of `num_pairs`: one for eight pairs up to 4,000, then with the power 0.42 of it.
 
-    10,000 pairs: 1,248 · 29,000: 3,624 · 200,000: 8,640 · 1 million: 16,976 · 4.5 million: 31,944; at most 32,000.
+    10,000 pairs: 1,248 · 29,000: 3,624 · 200,000: 8,632 · 1 million: 16,976 · 4.5 million: 31,928; at most 32,000.
     The power law goes through what is usual for IWSLT (8,000 to 10,000) and WMT (32,000).
     """
     size = num_pairs / 8 if num_pairs <= 32_000 else 4000 * (num_pairs / 32_000) ** 0.42

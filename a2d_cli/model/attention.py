@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from a2d_cli.model.dropout import dropout as drop
+
 
 @dataclass(frozen=True)
 class AttentionMaps:
@@ -62,7 +64,7 @@ class MultiHeadAttention(nn.Module):
             if mask is not None:
                 scores = scores.masked_fill(~mask, float("-inf"))
             attention = scores.softmax(-1, dtype=torch.float32)
-            mixed = F.dropout(attention, dropout, self.training).to(values.dtype) @ values
+            mixed = drop(attention, self.dropout, self.training).to(values.dtype) @ values
         else:
             mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, dropout_p=dropout)
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), attention

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from a2d_cli.config.schema import ModelShape
 from a2d_cli.model.attention import AttentionMaps, MultiHeadAttention
+from a2d_cli.model.dropout import dropout
 
 LAYER_NORM_EPS = 1e-5
 
@@ -108,7 +109,7 @@ class Sublayer(nn.Module):
         return self.norm(x) if self.pre else x
 
     def leave(self, x: Tensor, change: Tensor) -> Tensor:
-        x = x + F.dropout(change, self.dropout, self.training)
+        x = x + dropout(change, self.dropout, self.training)
         return x if self.pre else self.norm(x)
 
 
@@ -219,7 +220,7 @@ class Transformer(nn.Module):
     def _embed(self, embedding: nn.Embedding, ids: Tensor, first_position: int = 0) -> Tensor:
         positions = self.positions[first_position : first_position + ids.shape[1]]
         x = embedding(ids) * math.sqrt(self.shape.d_model) + positions
-        return F.dropout(x, self.shape.dropout, self.training)
+        return dropout(x, self.shape.dropout, self.training)
 
     def src_mask(self, src: Tensor) -> Tensor:
         """(B, S) ids -> (B, 1, 1, S), True at real tokens."""

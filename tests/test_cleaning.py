@@ -1,0 +1,115 @@
+"""Cleaning: one normalisation for every line, and rules that are counted."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a2d_cli.config.schema import Cleaning
+from a2d_cli.data.cleaning import MAX_SAMPLES, Cleaner, Tally, clean_held_out, normalise
+
+# Letters, marks that compose, every kind of space, and what nobody sees.
+LINES = st.text(
+    st.one_of(
+        st.sampled_from("abcä \t\u0308\u0301\ufeff\u200b\u202e\x00\x1c\x85\u2028\u3000\u00ad"), st.characters()
+    ),
+    max_size=40,
+)
+PAIRS = st.lists(st.tuples(LINES, LINES), max_size=23)
+
+
+def clean(pairs, **settings):
+    tally = Tally()
+    return list(Cleaner(Cleaning(**settings)).clean(pairs, tally)), tally
+
+
+@given(LINES)
+def test_normalising_twice_is_normalising_once(line):
+    once = normalise(line)
+    assert normalise(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+    assert not {unicodedata.category(character) for character in once} & {"Cc", "Zl", "Zp"}
+    assert once == " ".join(once.split())  # so it is one line, and words are counted by its spaces
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("\ufeffEin\u00a0Hund\t läuft .\r", "Ein Hund läuft ."),
+        ("zu\u0308rich", "zürich"),
+        ("a\u200b\u0308", "ä"),  # composes once the invisible character between is gone
+        ("ab\x07c\u202ed\u00ade", "abcde"),
+        ("نمی\u200cخواهم", "نمی\u200cخواهم"),  # a joiner that is spelling
+        ("½ … ™ Ａ", "½ … ™ Ａ"),  # NFC, not NFKC: what is scored stays
+        (" \u2028 ", ""),
+    ],
+)
+def test_normalise(line, expected):
+    assert normalise(line) == expected
+
+
+@given(PAIRS)
+def test_cleaning_is_idempotent_and_counts_every_pair(pairs):
+    once, tally = clean(pairs)
+    twice, second_tally = clean(once)
+    assert twice == once
+    assert second_tally.num_dropped == {}
+    assert tally.num_read == len(pairs)
+    assert tally.num_kept == len(once)
+    assert tally.num_read == tally.num_kept + sum(tally.num_dropped.values())
+
+
+@pytest.mark.parametrize(
+    ("pair", "rule"),
+    [
+        (("", "a"), "empty"),
+        (("a", " \u200b"), "empty"),
+        (("a b c d e f g h", "b"), "too_long"),
+        (("a b c d e f g", "b"), None),
+        (("a" * 43, "b" * 43), "too_long"),
+        (("a" * 42, "b" * 42), None),
+        (("a" * 22, "b" * 11), None),
+        (("a" * 23, "b" * 11), "ratio"),
+        (("b" * 11, "a" * 23), "ratio"),
+        (("a" * 19, "b"), None),  # short: any ratio
+        (("ein  Hund", "ein Hund"), "identical"),
+    ],
+)
+def test_rules(pair, rule):
+    _, tally = clean([pair], max_words=7, max_characters=42, max_ratio=2.0, ratio_free_characters=19)
+    assert tally.num_dropped == ({rule: 1} if rule else {})
+
+
+def test_the_first_broken_rule_is_counted():
+    _, tally = clean([("", ""), ("lang " * 300,) * 2])
+    assert tally.num_dropped == {"empty": 1, "too_long": 1}
+
+
+def test_duplicates_are_known_across_texts():
+    cleaner, first, second = Cleaner(Cleaning()), Tally(), Tally()
+    assert len(list(cleaner.clean([("a", "b"), ("a", "c")], first))) == 2
+    assert list(cleaner.clean([("a ", "b"), ("b", "a")], second)) == [("b", "a")]
+    assert second.num_dropped == {"duplicate": 1}
+
+
+def test_rules_can_be_off():
+    pairs = [("a", "a"), ("a", "a")]
+    assert clean(pairs, drop_identical=False, drop_duplicates=False)[0] == pairs
+
+
+def test_samples_are_few_and_short():
+    _, tally = clean([(f"{i} " * 500, "b") for i in range(11)])
+    report = tally.as_dict()
+    assert report["dropped"] == {"too_long": 11}
+    assert len(report["samples"]["too_long"]) == MAX_SAMPLES
+    assert max(len(side) for pair in report["samples"]["too_long"] for side in pair) <= 200
+
+
+def test_held_out_pairs_are_only_normalised():
+    tally = Tally()
+    pairs = [("same", "same"), ("same", "same"), ("a " * 999, "b"), ("", "b"), ("a", "\u00a0")]
+    assert list(clean_held_out(pairs, tally)) == [("same", "same"), ("same", "same"), (("a " * 999).strip(), "b")]
+    assert tally.num_dropped == {"empty": 2}

@@ -1,0 +1,475 @@
+import hashlib
+import json
+import random
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+from a2d_cli.commands import score as command
+from a2d_cli.commands.score import Engine, file_table, score_files, score_project
+from a2d_cli.config.loader import dump_recipe
+from a2d_cli.config.schema import Recipe
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import write_json
+from a2d_cli.project.project import Project
+from a2d_cli.reporting import Reporter
+from a2d_cli.scoring import paired
+
+VOCABULARY = "der die das Hund Katze läuft schläft unter über Straße , . 7 rot".split()
+
+
+def sentences(count, seed):
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(VOCABULARY, k=rng.randint(4, 11))) for _ in range(count)]
+
+
+def damaged(lines, drop, seed=3):
+    rng = random.Random(seed)
+    return [" ".join(word for word in line.split() if rng.random() >= drop) for line in lines]
+
+
+def write_lines(path, lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("".join(line + "\n" for line in lines).encode())
+    return path
+
+
+class Recorder(Reporter):
+    def __init__(self):
+        self.lines = []
+
+    def info(self, message):
+        self.lines.append(message)
+
+    def warn(self, message):
+        self.lines.append(f"warning: {message}")
+
+
+# Text files
+
+
+@pytest.fixture
+def files(tmp_path):
+    references = sentences(61, seed=1)
+    write_lines(tmp_path / "ref", references)
+    for name, drop in (("good", 0.05), ("bad", 0.4)):
+        write_lines(tmp_path / name, damaged(references, drop))
+    return tmp_path
+
+
+def test_files_get_the_numbers_and_signatures_of_sacrebleu(files):
+    texts = {name: (files / name).read_text(encoding="utf-8").split("\n")[:-1] for name in ("good", "ref")}
+    found = score_files([files / "good"], [files / "ref"], ["bleu", "chrf", "ter"])
+    for result, metric in zip(found, (BLEU(), CHRF(), TER()), strict=True):
+        theirs = metric.corpus_score(texts["good"], [texts["ref"]])
+        values = json.loads(json.dumps(result.to_json()))
+        assert values["system"] == str(files / "good")
+        assert (values["name"], values["score"]) == (theirs.name, pytest.approx(theirs.score))
+        assert values["signature"] == metric.get_signature().format()
+        assert "paired" not in values and "confidence" not in values
+    assert found[0].to_json()["verbose_score"] in BLEU().corpus_score(texts["good"], [texts["ref"]]).format()
+
+
+def test_one_system_gets_an_interval_where_asked(files):
+    (result,) = score_files([files / "good"], [files / "ref"], ["bleu"], bootstrap=53)
+    low, high = result.to_json()["confidence"]
+    assert low < result.score.value < high and "bs:53" in result.score.signature
+    table = file_table([result])
+    assert table.columns == ["system", "metric", "score", "95 % CI"]
+    assert table.rows[0][3] == f"[{low:.2f}, {high:.2f}]"
+    assert table.note == f"BLEU|{result.score.signature}"
+
+
+def test_the_table_of_one_plain_system_is_small(files):
+    table = file_table(score_files([files / "good"], [files / "ref"]))
+    assert table.columns == ["system", "metric", "score"]
+    assert [row[1] for row in table.rows] == ["BLEU", "chrF2"]
+    assert len(table.note.splitlines()) == 2
+
+
+def test_further_systems_are_compared_to_the_first(files):
+    found = score_files(
+        [files / "bad", files / "good", files / "bad"], [files / "ref"], ["bleu"], bootstrap=101
+    )
+    baseline, good, again = found
+    assert baseline.difference is None
+    assert good.difference.delta == pytest.approx(good.score.value - baseline.score.value)
+    assert good.difference.p_value < 0.05 < again.difference.p_value
+    json.dumps([result.to_json() for result in found], allow_nan=False)
+    table = file_table(found)
+    assert table.columns[-1] == f"Δ to {files / 'bad'}"
+    assert table.rows[0][-1] == "–" and table.rows[1][-1].startswith("+")
+
+
+def test_several_references_count_in_the_signature(files):
+    write_lines(files / "second", sentences(61, seed=2))
+    (result,) = score_files([files / "good"], [files / "ref", files / "second"], ["bleu"])
+    assert result.score.signature.startswith("nrefs:2")
+
+
+def test_hypotheses_come_from_stdin(files, monkeypatch):
+    stream = SimpleNamespace(buffer=open(files / "good", "rb"))
+    monkeypatch.setattr(sys, "stdin", stream)
+    with stream.buffer:
+        from_stdin = score_files(["-"], [files / "ref"])
+    assert [result.system for result in from_stdin] == ["stdin", "stdin"]
+    assert [result.score for result in from_stdin] == [
+        r.score for r in score_files([files / "good"], [files / "ref"])
+    ]
+
+
+def test_only_a_newline_ends_a_line(tmp_path):
+    lines = ["a\x0bb c d e", "a\u2028b c d e", "", "a\x85b\rc d e"]
+    hypotheses, reference = write_lines(tmp_path / "h", lines), write_lines(tmp_path / "r", lines)
+    (result,) = score_files([hypotheses], [reference], ["chrf"])
+    assert result.score.value == pytest.approx(CHRF().corpus_score(lines, [lines]).score)
+    (tmp_path / "r").write_bytes((tmp_path / "r").read_bytes().removesuffix(b"\n"))
+    assert score_files([hypotheses], [reference], ["chrf"]) == [result]
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "references", "message"),
+    [
+        (["short"], ["ref"], "different numbers of lines: .*short 60, .*ref 61"),
+        (["good"], ["ref", "short"], "lines: .*good 61, .*short 60"),
+        (["empty"], ["ref"], "empty: no lines to score"),
+        (["missing"], ["ref"], "missing: cannot be read: No such file"),
+        (["good"], ["broken"], "broken: line 2 is not UTF-8"),
+        (["good"], [], "nothing to score"),
+        (["-"], ["-"], "'-' stands for stdin and can be named once"),
+    ],
+)
+def test_files_that_cannot_be_scored_are_refused(files, hypotheses, references, message):
+    write_lines(files / "short", sentences(60, seed=1))
+    (files / "empty").write_bytes(b"")
+    (files / "broken").write_bytes(b"ab\na\xffb\n")
+    paths = [[name if name == "-" else files / name for name in names] for names in (hypotheses, references)]
+    with pytest.raises(A2DError, match=message):
+        score_files(*paths)
+
+
+# Projects, with a translator that repeats the reference and drops a share of its words
+
+
+class FakeTranslator:
+    """Its 'weights' are the share of words that it drops."""
+
+    calls: list[str] = []
+
+    def __init__(self, folder, references):
+        self.name, self.drop = folder.parent.name, float((folder / "model.safetensors").read_text())
+        self.references = references
+
+    def translate(self, lines, on_done=None, on_cut=None):
+        if on_done:  # not the warm-up
+            self.calls.append(self.name)
+            on_done(len(lines))
+        if on_cut and "long" in lines:
+            on_cut(lines.index("long"), 999)
+        texts = damaged([self.references[line] for line in lines], self.drop, seed=self.drop)
+        return [[SimpleNamespace(text=text)] for text in texts]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Test sets `news` and `talks`; a teacher, a plain student and an A2D student."""
+    project = Project(tmp_path)
+    project.record(prepared=True)
+    project.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
+    references = {"long": "Hund"}
+    for name, count, seed in (("news", 59, 1), ("talks", 31, 2), ("train", 3, 3), ("valid", 3, 4)):
+        source, target = [f"{name} {i}" for i in range(count)], sentences(count, seed)
+        write_lines(project.text_path(name, "en"), source)
+        write_lines(project.text_path(name, "de"), target)
+        references.update(zip(source, target, strict=True))
+    add_run(project, "teacher", "teacher", "teacher", drop=0.02, parameters=9_000_000)
+    add_run(project, "ce", "student", "ce", drop=0.3)
+    add_run(project, "a2d-simplex", "student", "a2d-simplex", drop=0.15)
+
+    def load_engine(folder, decoding, device_name):
+        return Engine(FakeTranslator(folder, references), "cpu", 2)
+
+    FakeTranslator.calls = []
+    monkeypatch.setattr(command, "load_engine", load_engine)
+    return project
+
+
+def add_run(project, name, kind, method, drop, *, seed=1, parameters=5_000_000, finished=True, **info):
+    folder = project.runs_dir / name
+    write_json(
+        folder / "run.json",
+        {
+            "format": 1,
+            "kind": kind,
+            "method": method,
+            "seed": seed,
+            "finished": finished,
+            "created": name,
+            **info,
+        },
+    )
+    config = {"format": 1, "pair": "en-de", "tokenizer": "f" * 16, "shape": {}, "parameters": parameters}
+    write_json(folder / "best" / "config.json", config)
+    (folder / "best" / "model.safetensors").write_text(str(drop))
+    return folder
+
+
+def run(project, **options):
+    return score_project(project, reporter=Reporter(), **options)
+
+
+def row_of(table, model, test_set="news"):
+    (row,) = [row for row in table.rows if (row.model.name, row.result.test_set) == (model, test_set)]
+    return row
+
+
+def test_every_finished_run_is_scored_on_every_test_set(project):
+    table = run(project)
+    assert [(row.model.name, row.result.test_set) for row in table.rows] == [
+        (model, test_set) for test_set in ("news", "talks") for model in ("teacher", "a2d-simplex", "ce")
+    ]
+    teacher, a2d, plain = (row_of(table, name) for name in ("teacher", "a2d-simplex", "ce"))
+    assert teacher.to_teacher is None and teacher.to_plain is None and plain.to_plain is None
+    assert a2d.to_teacher.delta < 0 < a2d.to_plain.delta
+    assert plain.to_teacher.p_value < 0.05
+
+
+def test_rows_hold_what_sacrebleu_says_of_the_hypotheses(project):
+    row, plain = row_of(table := run(project), "a2d-simplex"), row_of(table, "ce")
+    texts = [
+        path.read_text(encoding="utf-8").split("\n")[:-1]
+        for path in (
+            project.scores_dir / row.result.hypotheses,
+            project.scores_dir / plain.result.hypotheses,
+            project.text_path("news", "de"),
+        )
+    ]
+    bleu = BLEU()
+    assert row.scores[0].value == pytest.approx(bleu.corpus_score(texts[0], [texts[2]]).score)
+    assert row.scores[0].signature == bleu.get_signature().format()
+    assert row.to_plain == paired(texts[1], texts[0], [texts[2]])
+
+
+def test_tables_show_columns_signatures_and_speeds(project):
+    news, talks = run(project).tables()
+    assert news.title == "news: en-de, 59 sentences, beam 5" and talks.title.startswith("talks: ")
+    assert news.columns == [
+        "model",
+        "method",
+        "BLEU",
+        "chrF2",
+        "Δ BLEU to teacher",
+        "Δ BLEU to plain student",
+        "parameters",
+        "size MB",
+        "sentences/s",
+    ]
+    teacher, a2d, _ = news.rows
+    assert teacher[:2] == ["teacher", "teacher"] and teacher[4:8] == ["–", "–", "9.00 M", "0.0"]
+    assert " p=0." in a2d[4] and "[" in a2d[5] and float(a2d[8]) > 0
+    assert "BLEU|nrefs:1|" in news.note and "chrF2|nrefs:1|" in news.note
+    assert "paired bootstrap, nrefs:1|bs:1000|seed:12345|" in news.note
+    assert "sentences/s: on cpu, 2 threads" in news.note
+
+
+def test_a_second_call_translates_nothing_and_says_when_speed_was_measured(project):
+    first = run(project)
+    assert len(FakeTranslator.calls) == 6
+    second = run(project)
+    assert len(FakeTranslator.calls) == 6
+    assert [(r.scores, r.to_teacher, r.to_plain) for r in second.rows] == [
+        (r.scores, r.to_teacher, r.to_plain) for r in first.rows
+    ]
+    table = second.tables()[0]
+    assert all(row[-1].endswith("*") for row in table.rows)
+    when = first.rows[0].result.translated_at[:16].replace("T", " ")
+    assert f"* measured before on cpu, 2 threads: teacher {when}, a2d-simplex" in table.note
+    assert [row["cached"] for row in second.to_json()["rows"]] == [True] * 6
+    json.dumps(second.to_json(), allow_nan=False)
+
+
+def test_results_are_recorded_with_hashes(project):
+    run(project, models=["ce"], test_sets=["news"])
+    (line,) = (project.scores_dir / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    values = json.loads(line)
+    weights = project.runs_dir / "ce" / "best" / "model.safetensors"
+    assert values["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    hypotheses = project.scores_dir / values["hypotheses"]
+    assert values["hypotheses_sha256"] == hashlib.sha256(hypotheses.read_bytes()).hexdigest()
+    assert values["sentences"] == 59 and values["decoding"]["beam"] == 5
+    assert [score["name"] for score in values["scores"]] == ["BLEU", "chrF2"]
+
+
+def change_weights(project):
+    (project.runs_dir / "ce" / "best" / "model.safetensors").write_text("0.25")
+
+
+def change_source(project):
+    path = project.text_path("news", "en")
+    path.write_text(path.read_text().replace("news 0\n", "news 1\n"))
+
+
+def spoil_hypotheses(project):
+    (path,) = project.scores_dir.glob("ce.news.*")
+    path.write_text("x\n")
+
+
+def lose_hypotheses(project):
+    (path,) = project.scores_dir.glob("ce.news.*")
+    path.unlink()
+
+
+def cut_record(project):
+    path = project.scores_dir / "results.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def foreign_record(project):
+    (project.scores_dir / "results.jsonl").write_text('{"format": 99}\n[]\n\n')
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_weights, change_source, spoil_hypotheses, lose_hypotheses, cut_record, foreign_record],
+)
+def test_what_changed_is_translated_again(project, change):
+    options = {"models": ["ce"], "test_sets": ["news"]}
+    run(project, **options)
+    change(project)
+    expected = run(project, **options)
+    assert FakeTranslator.calls == ["ce", "ce"]
+    assert run(project, **options).rows[0].scores == expected.rows[0].scores
+    assert FakeTranslator.calls == ["ce", "ce"]
+
+
+def test_other_decoding_and_refresh_translate_again(project):
+    options = {"models": ["ce"], "test_sets": ["news"]}
+    run(project, **options)
+    assert run(project, decoding={"beam": 1}, **options).decoding.beam == 1
+    run(project, refresh=True, **options)
+    assert len(FakeTranslator.calls) == 3
+    run(project, decoding={"beam": 1}, **options)
+    assert len(FakeTranslator.calls) == 3
+
+
+def test_a_changed_reference_is_scored_again_without_translating(project):
+    before = row_of(run(project), "ce")
+    path = project.text_path("news", "de")
+    write_lines(path, damaged(path.read_text(encoding="utf-8").split("\n")[:-1], 0.5))
+    after = row_of(run(project), "ce")
+    assert len(FakeTranslator.calls) == 6
+    assert after.cached and after.scores != before.scores
+
+
+def test_another_sacrebleu_scores_again_without_translating(project, monkeypatch):
+    run(project, models=["ce"], test_sets=["news"])
+    path = project.scores_dir / "results.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace("|version:", "|version:0."), encoding="utf-8")
+    row = run(project, models=["ce"], test_sets=["news"]).rows[0]
+    assert len(FakeTranslator.calls) == 1
+    assert "version:0." not in row.scores[0].signature
+
+
+def test_the_plain_student_is_that_of_the_same_size_and_seed(project):
+    add_run(project, "ce-seed2", "student", "ce", drop=0.31, seed=2)
+    add_run(project, "a2d-seed2", "student", "a2d-simplex", drop=0.16, seed=2)
+    add_run(project, "a2d-seed3", "student", "a2d-simplex", drop=0.17, seed=3)
+    add_run(project, "a2d-large", "student", "a2d-simplex", drop=0.12, parameters=7_000_000)
+    table = run(project, test_sets=["news"])
+    bleu = {row.model.name: row.scores[0].value for row in table.rows}
+    assert row_of(table, "a2d-simplex").to_plain.delta == pytest.approx(bleu["a2d-simplex"] - bleu["ce"])
+    assert row_of(table, "a2d-seed2").to_plain.delta == pytest.approx(bleu["a2d-seed2"] - bleu["ce-seed2"])
+    assert row_of(table, "a2d-seed3").to_plain is None
+    assert row_of(table, "a2d-large").to_plain is None
+
+
+def test_a_student_is_held_against_the_teacher_it_learned_from(project):
+    folder = add_run(project, "teacher-2", "teacher", "teacher", drop=0.08)
+    digits = hashlib.sha256((folder / "best" / "model.safetensors").read_bytes()).hexdigest()[:16]
+    add_run(project, "word", "student", "word", drop=0.2, settings={"teacher": digits})
+    table = run(project, test_sets=["news"])
+    bleu = {row.model.name: row.scores[0].value for row in table.rows}
+    assert row_of(table, "word").to_teacher.delta == pytest.approx(bleu["word"] - bleu["teacher-2"])
+    assert row_of(table, "ce").to_teacher.delta == pytest.approx(bleu["ce"] - bleu["teacher"])
+
+
+def test_unfinished_runs_are_left_out_unless_named(project):
+    add_run(project, "word", "student", "word", drop=0.2, finished=False)
+    reporter = Recorder()
+    table = score_project(project, reporter=reporter)
+    assert "word" not in {row.model.name for row in table.rows}
+    assert any(line.startswith("word: still in training, left out") for line in reporter.lines)
+    assert [row.model.name for row in run(project, models=["word"], test_sets=["news"]).rows] == ["word"]
+
+
+def test_checkpoint_folders_can_be_named(project, tmp_path):
+    last = project.runs_dir / "ce" / "last"
+    last.mkdir()
+    for path in (project.runs_dir / "ce" / "best").iterdir():
+        (last / path.name).write_bytes(path.read_bytes())
+    bare = tmp_path / "elsewhere" / "exported"
+    bare.mkdir(parents=True)
+    for path in last.iterdir():
+        (bare / path.name).write_bytes(path.read_bytes())
+    table = run(project, models=[str(last), str(bare), "teacher"], test_sets=["news"])
+    assert [row.model.name for row in table.rows] == ["ce/last", "exported", "teacher"]
+    assert table.rows[1].model.kind == "" and table.rows[1].to_teacher.delta < 0
+
+
+def test_sentences_that_are_cut_are_counted(project):
+    path = project.text_path("news", "en")
+    path.write_text(path.read_text().replace("news 0\n", "long\n"))
+    reporter = Recorder()
+    score_project(project, models=["ce"], test_sets=["news"], reporter=reporter)
+    assert any(line.startswith("warning: news: 1 sentences were longer") for line in reporter.lines)
+
+
+def test_mistakes_are_named(project, tmp_path):
+    with pytest.raises(ConfigError, match="no run or folder 'teecher'.*did you mean 'teacher'"):
+        run(project, models=["teecher"])
+    with pytest.raises(ConfigError, match="no test set 'newz'.*did you mean 'news'"):
+        run(project, test_sets=["newz"])
+    with pytest.raises(ConfigError, match="no test set 'xyz'.*the project has: news, talks"):
+        run(project, test_sets=["xyz"])
+    with pytest.raises(A2DError, match="runs: no checkpoint here.*config.json and model.safetensors"):
+        run(project, models=[str(project.runs_dir)])
+    with pytest.raises(ConfigError, match="nothing is prepared here"):
+        run(Project(tmp_path / "nowhere"))
+    write_lines(project.text_path("news", "en"), ["one"])
+    with pytest.raises(A2DError, match="lines: .*news.en 1, .*news.de 59"):
+        run(project)
+
+
+def test_a_model_of_another_pair_is_refused(project):
+    config = project.runs_dir / "ce" / "best" / "config.json"
+    config.write_text(config.read_text().replace("en-de", "fr-en"))
+    with pytest.raises(A2DError, match="model 'ce' translates fr-en, the project's test sets are en-de"):
+        run(project)
+
+
+def test_a_checkpoint_config_of_someone_else_is_refused(project):
+    write_json(project.runs_dir / "ce" / "best" / "config.json", {"pair": "en-de"})
+    with pytest.raises(A2DError, match="config.json: not a checkpoint config of a2d: no 'parameters'"):
+        run(project)
+
+
+def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
+    for name in ("news", "talks"):
+        project.text_path(name, "en").unlink()
+    with pytest.raises(ConfigError, match="no test set.*a2d prepare"):
+        run(project)
+    empty = Project(tmp_path / "empty")
+    empty.record(prepared=True)
+    empty.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
+    for lang in ("en", "de"):
+        write_lines(empty.text_path("news", lang), ["x"])
+    with pytest.raises(ConfigError, match="no finished run to score.*a2d train-teacher"):
+        run(empty)
+
+
+def test_reading_cached_scores_needs_no_torch():
+    code = "import sys, a2d_cli.commands.score; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,151 @@
+"""The tokenizer: its numbering, that it gives text back, and what it says when it cannot be made or read."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a2d_cli.config import schema
+from a2d_cli.data.cleaning import normalise
+from a2d_cli.data.tokenizer import EOS, UNK, Tokenizer, automatic_vocab_size, train_tokenizer
+from a2d_cli.errors import A2DError, ConfigError
+
+NOUNS = ["Hund", "Mann", "Baum", "Vogel", "Zug", "Kühlschrank", "Straßenbahn"]
+ALPHABET = sorted({character for noun in NOUNS for character in noun} | set("derhatn 0123456789.…½"))
+PAIRS = [
+    (f"der {NOUNS[i % 7]} hat {i} {NOUNS[i * 3 % 7]} … ½.", f"the {NOUNS[i % 7].lower()} has {i}.") for i in range(301)
+]
+
+
+def train(**settings):
+    return train_tokenizer(PAIRS, len(PAIRS), schema.Tokenizer(**{"vocab_size": 128, **settings}))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train()
+
+
+@pytest.fixture(scope="module")
+def two_models():
+    return train(joint=False, vocab_size=64)
+
+
+def test_numbering(tokenizer):
+    assert (tokenizer.eos, tokenizer.unk) == (EOS, UNK) == (0, 1)
+    assert tokenizer.src_vocab_size == tokenizer.tgt_vocab_size == 128
+    assert tokenizer.src_pad == tokenizer.tgt_pad == 127  # behind every piece
+    ids = [i for line in tokenizer.encode_src([src for src, _ in PAIRS]) for i in line]
+    assert 1 < min(ids) and max(ids) < 127
+    assert tokenizer.encode_tgt(["的"])[0][-1] == UNK
+
+
+@given(st.lists(st.text(ALPHABET, max_size=30), max_size=5))
+def test_text_comes_back(tokenizer, lines):
+    assert tokenizer.decode_tgt(tokenizer.encode_tgt(lines)) == [normalise(line) for line in lines]
+
+
+def test_what_is_scored_is_not_rewritten(tokenizer):
+    (ids,) = tokenizer.encode_tgt(["½ …"])
+    assert tokenizer.decode_tgt([ids]) == ["½ …"]  # NFKC would give "1⁄2 ..."
+
+
+def test_equal_text_gets_equal_ids_however_it_is_composed(tokenizer):
+    line = "der Kühlschrank hat 7."
+    assert tokenizer.encode_src([unicodedata.normalize("NFD", line) + "\u200b \r"]) == tokenizer.encode_src([line])
+
+
+def test_a_long_list_is_encoded_as_its_lines(tokenizer):
+    lines = [src for src, _ in PAIRS]
+    assert tokenizer.encode_src(lines) == [tokenizer.encode_src([line])[0] for line in lines]
+    assert tokenizer.encode_src([]) == tokenizer.decode_tgt([]) == []
+
+
+def test_training_is_deterministic_and_the_fingerprint_tells_models_apart(tokenizer, two_models):
+    assert train().fingerprint == tokenizer.fingerprint
+    others = [train(vocab_size=120), train(model_type="bpe"), two_models]
+    assert len({tokenizer.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+def test_saved_and_loaded(tokenizer, two_models, tmp_path):
+    for model, names in [
+        (tokenizer, ["spm.model"]),
+        (two_models, ["spm.src.model", "spm.tgt.model"]),
+        (tokenizer, ["spm.model"]),
+    ]:
+        assert [path.name for path in model.save(tmp_path)] == names
+        assert sorted(path.name for path in tmp_path.iterdir()) == names  # the other kind does not stay beside it
+        loaded = Tokenizer.load(tmp_path)
+        assert (loaded.fingerprint, loaded.joint) == (model.fingerprint, model.joint)
+
+
+def test_two_models(two_models):
+    assert not two_models.joint
+    assert two_models.src_vocab_size == two_models.tgt_vocab_size == 64
+    assert UNK in two_models.encode_tgt(["Straßenbahn"])[0]
+    assert UNK not in two_models.encode_src(["Straßenbahn"])[0]
+
+
+def test_the_sample_is_bounded_and_even():
+    # 5 of the 100 pairs are seen, the last of each 20: a letter that stands in others only stays unknown.
+    pairs = [("der Hund sieht" if i % 20 == 0 else "xylophon", "the dog sees") for i in range(1, 101)]
+    tokenizer = train_tokenizer(pairs, 100, schema.Tokenizer(max_training_sentences=10))
+    assert UNK not in tokenizer.encode_src(["der Hund sieht"])[0]
+    assert UNK in tokenizer.encode_src(["xylophon"])[0]
+
+
+@pytest.mark.parametrize("model_type", ["unigram", "bpe"])
+def test_a_vocabulary_beyond_the_corpus(model_type):
+    with pytest.raises(ConfigError) as error:
+        train(vocab_size=8000, model_type=model_type)
+    assert "tokenizer.vocab_size: 8000 is more than this corpus allows: at most" in str(error.value)
+    largest = int(error.value.hint.split("=")[1].split(",")[0])
+    assert f"--set tokenizer.vocab_size={largest}" in error.value.hint
+    assert train(vocab_size=largest, model_type=model_type).src_vocab_size == largest
+    assert train(vocab_size="auto", model_type=model_type).src_vocab_size == largest  # `auto` takes what there is
+
+
+def test_a_vocabulary_smaller_than_the_alphabet():
+    with pytest.raises(ConfigError) as error:
+        train(vocab_size=16)
+    assert "tokenizer.vocab_size: 16 is too small for the characters of this corpus" in str(error.value)
+    smallest = int(error.value.hint.split("vocab_size=")[1].split()[0])
+    assert train(vocab_size=smallest).src_vocab_size == smallest
+
+
+@pytest.mark.parametrize(
+    ("num_pairs", "size"),
+    [(100, 1000), (10_000, 1248), (29_000, 3624), (200_000, 8632), (1_000_000, 16_976), (4_500_000, 31_928), (10**9, 32_000)],
+)
+def test_automatic_size(num_pairs, size):
+    assert automatic_vocab_size(num_pairs) == size
+
+
+@given(st.integers(1, 10**8), st.integers(1, 10**8))
+def test_automatic_size_grows_with_the_corpus(few, many):
+    few, many = sorted((few, many))
+    assert automatic_vocab_size(few) <= automatic_vocab_size(many)
+    assert automatic_vocab_size(few) % 8 == 0
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(A2DError, match=r"spm\.model: no such tokenizer file .*a2d prepare"):
+        Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 0.01, 0.3, 0.5, 0.8, 0.9, 0.999])
+def test_cut_short(tokenizer, tmp_path, kept):
+    (path,) = tokenizer.save(tmp_path)
+    model = path.read_bytes()
+    path.write_bytes(model[: int(len(model) * kept)])
+    with pytest.raises(A2DError, match=r"spm\.model: cut short, or not a tokenizer of a2d"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_foreign_file(tmp_path):
+    (tmp_path / "spm.model").write_text("not a model")
+    with pytest.raises(A2DError, match="not a tokenizer of a2d"):
+        Tokenizer.load(tmp_path)
