@@ -41,6 +41,8 @@ Model = Annotated[str | None, typer.Option(help="Run name, run folder or checkpo
 def main() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code, never in a traceback."""
     sys.argv[1:] = single_files(sys.argv[1:])
+    # Threads that spin while they wait starve each other where cores are shared: a step then takes 20 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except Interrupted as stop:

@@ -71,16 +71,22 @@ def _is_numeric(cells: Sequence[str]) -> bool:
 
 
 def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]], to_right: list[bool]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title, style="bold"), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column, right in zip(columns, to_right, strict=True):
         table.add_column(Text(column), justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console(file=sys.stdout).print(table)
+    terminal = Console(file=sys.stdout)
+    if terminal.measure(table).maximum > terminal.width:
+        table.padding = 0
+    if title:
+        terminal.print(Text(title, style="bold"))
+    terminal.print(table)
 
 
 def _write_table(title: str, columns: Sequence[str], rows: list[list[str]], to_right: list[bool]) -> None:

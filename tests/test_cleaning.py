@@ -14,7 +14,8 @@ from a2d_cli.data.cleaning import MAX_SAMPLES, Cleaner, Tally, clean_held_out, n
 # Letters, marks that compose, every kind of space, and what nobody sees.
 LINES = st.text(
     st.one_of(
-        st.sampled_from("abcä \t\u0308\u0301\ufeff\u200b\u202e\x00\x1c\x85\u2028\u3000\u00ad"), st.characters()
+        st.sampled_from("abcä \t\u0308\u0301\ufeff\u200b\u202e\x00\x1c\x85\u2028\u3000\u00ad"),
+        st.characters(),
     ),
     max_size=40,
 )
@@ -111,5 +112,9 @@ def test_samples_are_few_and_short():
 def test_held_out_pairs_are_only_normalised():
     tally = Tally()
     pairs = [("same", "same"), ("same", "same"), ("a " * 999, "b"), ("", "b"), ("a", "\u00a0")]
-    assert list(clean_held_out(pairs, tally)) == [("same", "same"), ("same", "same"), (("a " * 999).strip(), "b")]
+    assert list(clean_held_out(pairs, tally)) == [
+        ("same", "same"),
+        ("same", "same"),
+        (("a " * 999).strip(), "b"),
+    ]
     assert tally.num_dropped == {"empty": 2}

@@ -185,7 +185,7 @@ def test_a_drawn_table_takes_cells_literally_and_loses_no_text(terminal):
     with terminal:
         print_table("[u]T[/u]", ["[b]model[/b]", "x"], [["[i]tea", "y" * 150]], note="[note]")
     shown = terminal.getvalue()
-    assert all(text in shown for text in ("[u]T[/u]", "[b]model[/b]", "[i]tea", "[note]", "┃"))
+    assert all(text in shown for text in ("[u]T[/u]", "[b]model[/b]", "[i]tea", "[note]", "──"))
     assert shown.count("y") == 150
 
 

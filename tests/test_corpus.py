@@ -33,7 +33,10 @@ def write(folder, pairs, tokenizer):
 @given(st.lists(st.tuples(st.text("Satzvon ü0123", max_size=9), st.text("sent 7", max_size=9)), max_size=11))
 def test_round_trip(tmp_path, tokenizer, pairs):
     corpus = write(tmp_path, iter(pairs), tokenizer)
-    src, tgt = tokenizer.encode_src([pair[0] for pair in pairs]), tokenizer.encode_tgt([pair[1] for pair in pairs])
+    src, tgt = (
+        tokenizer.encode_src([pair[0] for pair in pairs]),
+        tokenizer.encode_tgt([pair[1] for pair in pairs]),
+    )
     assert len(corpus) == len(pairs)
     assert [corpus.src(i).tolist() for i in range(len(pairs))] == src
     assert [corpus.tgt(i).tolist() for i in range(len(pairs))] == tgt
@@ -122,7 +125,9 @@ def test_aligned_text_round_trip(tmp_path):
     assert (tmp_path / "a.en").read_bytes() == "a sentence\nü\n\n".encode()
 
 
-@pytest.mark.parametrize("changed", ["ein Satz\n", "ein Satz\nzwei\ndrei\n", "ein Satz\nvier\n", b"ein Satz\n\xff\n"])
+@pytest.mark.parametrize(
+    "changed", ["ein Satz\n", "ein Satz\nzwei\ndrei\n", "ein Satz\nvier\n", b"ein Satz\n\xff\n"]
+)
 def test_aligned_text_that_was_changed_is_refused(tmp_path, changed):
     text = AlignedText(tmp_path / "a.de", tmp_path / "a.en")
     stamp = text.write([("ein Satz", "a sentence"), ("zwei", "two")])

@@ -79,7 +79,7 @@ def test_one_system_gets_an_interval_where_asked(files):
     assert low < result.score.value < high and "bs:53" in result.score.signature
     table = file_table([result])
     assert table.columns == ["system", "metric", "score", "95 % CI"]
-    assert table.rows[0][3] == f"[{low:.2f}, {high:.2f}]"
+    assert table.rows[0][3] == f"[{low:.2f},{high:.2f}]"
     assert table.note == f"BLEU|{result.score.signature}"
 
 
@@ -185,7 +185,7 @@ def project(tmp_path, monkeypatch):
         write_lines(project.text_path(name, "en"), source)
         write_lines(project.text_path(name, "de"), target)
         references.update(zip(source, target, strict=True))
-    add_run(project, "teacher", "teacher", "teacher", drop=0.02, parameters=9_000_000)
+    add_run(project, "teacher", "teacher", "ce", drop=0.02, parameters=9_000_000)
     add_run(project, "ce", "student", "ce", drop=0.3)
     add_run(project, "a2d-simplex", "student", "a2d-simplex", drop=0.15)
 
@@ -258,21 +258,32 @@ def test_tables_show_columns_signatures_and_speeds(project):
     assert news.title == "news: en-de, 59 sentences, beam 5" and talks.title.startswith("talks: ")
     assert news.columns == [
         "model",
-        "method",
         "BLEU",
         "chrF2",
         "Δ BLEU to teacher",
         "Δ BLEU to plain student",
-        "parameters",
+        "params",
         "size MB",
-        "sentences/s",
+        "sent/s",
     ]
     teacher, a2d, _ = news.rows
-    assert teacher[:2] == ["teacher", "teacher"] and teacher[4:8] == ["–", "–", "9.00 M", "0.0"]
-    assert " p=0." in a2d[4] and "[" in a2d[5] and float(a2d[8]) > 0
+    assert teacher[0] == "teacher" and teacher[3:7] == ["–", "–", "9.00 M", "0.0"]
+    assert " p=0." in a2d[3] and "[" in a2d[4] and float(a2d[7]) > 0
     assert "BLEU|nrefs:1|" in news.note and "chrF2|nrefs:1|" in news.note
     assert "paired bootstrap, nrefs:1|bs:1000|seed:12345|" in news.note
-    assert "sentences/s: on cpu, 2 threads" in news.note
+    assert "sentences per second on cpu, 2 threads" in news.note
+
+
+def test_the_method_is_shown_where_a_name_does_not_tell_it(project):
+    add_run(project, "mine", "student", "word", drop=0.2)
+    (table,) = run(project, test_sets=["news"]).tables()
+    assert table.columns[1] == "method"
+    assert {row[0]: row[1] for row in table.rows} == {
+        "teacher": "–",
+        "ce": "ce",
+        "a2d-simplex": "a2d-simplex",
+        "mine": "word",
+    }
 
 
 def test_a_second_call_translates_nothing_and_says_when_speed_was_measured(project):
@@ -387,7 +398,7 @@ def test_the_plain_student_is_that_of_the_same_size_and_seed(project):
 
 
 def test_a_student_is_held_against_the_teacher_it_learned_from(project):
-    folder = add_run(project, "teacher-2", "teacher", "teacher", drop=0.08)
+    folder = add_run(project, "teacher-2", "teacher", "ce", drop=0.08)
     digits = hashlib.sha256((folder / "best" / "model.safetensors").read_bytes()).hexdigest()[:16]
     add_run(project, "word", "student", "word", drop=0.2, settings={"teacher": digits})
     table = run(project, test_sets=["news"])

@@ -16,7 +16,8 @@ from a2d_cli.errors import A2DError, ConfigError
 NOUNS = ["Hund", "Mann", "Baum", "Vogel", "Zug", "Kühlschrank", "Straßenbahn"]
 ALPHABET = sorted({character for noun in NOUNS for character in noun} | set("derhatn 0123456789.…½"))
 PAIRS = [
-    (f"der {NOUNS[i % 7]} hat {i} {NOUNS[i * 3 % 7]} … ½.", f"the {NOUNS[i % 7].lower()} has {i}.") for i in range(301)
+    (f"der {NOUNS[i % 7]} hat {i} {NOUNS[i * 3 % 7]} … ½.", f"the {NOUNS[i % 7].lower()} has {i}.")
+    for i in range(301)
 ]
 
 
@@ -55,7 +56,9 @@ def test_what_is_scored_is_not_rewritten(tokenizer):
 
 def test_equal_text_gets_equal_ids_however_it_is_composed(tokenizer):
     line = "der Kühlschrank hat 7."
-    assert tokenizer.encode_src([unicodedata.normalize("NFD", line) + "\u200b \r"]) == tokenizer.encode_src([line])
+    assert tokenizer.encode_src([unicodedata.normalize("NFD", line) + "\u200b \r"]) == tokenizer.encode_src(
+        [line]
+    )
 
 
 def test_a_long_list_is_encoded_as_its_lines(tokenizer):
@@ -77,7 +80,9 @@ def test_saved_and_loaded(tokenizer, two_models, tmp_path):
         (tokenizer, ["spm.model"]),
     ]:
         assert [path.name for path in model.save(tmp_path)] == names
-        assert sorted(path.name for path in tmp_path.iterdir()) == names  # the other kind does not stay beside it
+        assert (
+            sorted(path.name for path in tmp_path.iterdir()) == names
+        )  # the other kind does not stay beside it
         loaded = Tokenizer.load(tmp_path)
         assert (loaded.fingerprint, loaded.joint) == (model.fingerprint, model.joint)
 
@@ -105,7 +110,9 @@ def test_a_vocabulary_beyond_the_corpus(model_type):
     largest = int(error.value.hint.split("=")[1].split(",")[0])
     assert f"--set tokenizer.vocab_size={largest}" in error.value.hint
     assert train(vocab_size=largest, model_type=model_type).src_vocab_size == largest
-    assert train(vocab_size="auto", model_type=model_type).src_vocab_size == largest  # `auto` takes what there is
+    assert (
+        train(vocab_size="auto", model_type=model_type).src_vocab_size == largest
+    )  # `auto` takes what there is
 
 
 def test_a_vocabulary_smaller_than_the_alphabet():
@@ -118,7 +125,15 @@ def test_a_vocabulary_smaller_than_the_alphabet():
 
 @pytest.mark.parametrize(
     ("num_pairs", "size"),
-    [(100, 1000), (10_000, 1248), (29_000, 3624), (200_000, 8632), (1_000_000, 16_976), (4_500_000, 31_928), (10**9, 32_000)],
+    [
+        (100, 1000),
+        (10_000, 1248),
+        (29_000, 3624),
+        (200_000, 8632),
+        (1_000_000, 16_976),
+        (4_500_000, 31_928),
+        (10**9, 32_000),
+    ],
 )
 def test_automatic_size(num_pairs, size):
     assert automatic_vocab_size(num_pairs) == size

@@ -122,7 +122,7 @@ class ScoredModel:
     name: str
     folder: Path
     kind: str  # teacher, student, or empty for a checkpoint without its run
-    method: str
+    method: str  # of a student
     seed: int | None
     teacher: str  # first digits of the weights' SHA-256 of a distilled student's teacher, else empty
     pair: str
@@ -235,10 +235,12 @@ class ScoreTable:
         return [self._table(name, rows) for name, rows in sets.items()]
 
     def _table(self, test_set: str, rows: list[ScoreRow]) -> Table:
-        columns = ["model", "method", *(score.name for score in rows[0].scores), "Δ BLEU to teacher"]
-        columns += ["Δ BLEU to plain student", "parameters", "size MB", "sentences/s"]
+        # Runs are named after their method unless someone chose another name.
+        shows_method = any(not row.model.name.startswith(row.model.method) for row in rows)
+        columns = ["model", *["method"] * shows_method, *(score.name for score in rows[0].scores)]
+        columns += ["Δ BLEU to teacher", "Δ BLEU to plain student", "params", "size MB", "sent/s"]
         cells = [
-            [row.model.name, row.model.method]
+            [row.model.name, *[row.model.method or "–"] * shows_method]
             + [f"{score.value:.2f}" for score in row.scores]
             + [_difference(row.to_teacher), _difference(row.to_plain)]
             + [f"{row.model.parameters / 1e6:.2f} M", f"{row.model.file_bytes / 1e6:.1f}"]
@@ -334,7 +336,7 @@ def _describe(folder: Path) -> ScoredModel:
             name,
             folder=checkpoint,
             kind=info.get("kind", ""),
-            method=info.get("method") or info.get("kind", ""),
+            method=info.get("method", "") if info.get("kind") == "student" else "",
             seed=info.get("seed"),
             teacher=info.get("settings", {}).get("teacher", ""),
             pair=config["pair"],
@@ -478,7 +480,9 @@ class _ModelOnTexts:
             self._engine = load_engine(model.folder, self._decoding, self._device)
             self._engine.translator.translate(text.src[: self._decoding.batch_sentences])  # to warm up
         cut: list[int] = []
-        with self._reporter.progress(f"{model.name}: {text.name}", len(text.src), "sentences") as progress:
+        with self._reporter.progress(
+            f"{model.name} translates {text.name}", len(text.src), "sentences"
+        ) as progress:
             began = time.perf_counter()
             found = self._engine.translator.translate(
                 text.src, on_done=progress.advance, on_cut=lambda line, _: cut.append(line)
@@ -591,7 +595,7 @@ def _score_json(score: Score) -> dict[str, Any]:
 
 
 def _interval(bounds: tuple[float, float]) -> str:
-    return f"[{bounds[0]:.2f}, {bounds[1]:.2f}]"
+    return f"[{bounds[0]:.2f},{bounds[1]:.2f}]"  # one word, so that a narrow table does not break it
 
 
 def _difference(result: PairedResult | None) -> str:
@@ -612,7 +616,7 @@ def _speed_notes(rows: Sequence[ScoreRow]) -> list[str]:
         if row.cached:
             when = row.result.translated_at[:16].replace("T", " ")
             earlier.setdefault(row.result.machine, []).append(f"{row.model.name} {when}")
-    notes = [f"sentences/s: on {machine}, without loading the model" for machine in fresh]
+    notes = [f"sent/s: sentences per second on {machine}, without loading the model" for machine in fresh]
     return notes + [
         f"* measured before on {machine}: {', '.join(who)} UTC" for machine, who in earlier.items()
     ]

@@ -139,7 +139,7 @@ NOUNS = {
     "storm": "Regen m 0 rain, Sturm m 0 storm, Nebel m 0 fog, Hitze f 0 heat, Schnee m 0 snow, Kälte f 0 cold, Streik m 0 strike, Stau m 0 traffic jam",
     "illness": "Krankheit f en illness, Grippe f 0 flu, Husten m 0 cough, Allergie f n allergy, Einsamkeit f 0 loneliness",
     "scare": "Spinne f n spider, Gewitter n - thunderstorm, Dunkelheit f 0 darkness, Prüfung f en exam, Hund m e dog, Schlange f n snake, Gespenst n er ghost",
-    "topic": """Politik f 0 politics, Wetter n 0 weather, Zukunft f 0 future, Vergangenheit f 0 past, Film m e film, Reise f n trip,
+    "topic": """Wetter n 0 weather, Zukunft f 0 future, Vergangenheit f 0 past, Film m e film, Reise f n trip,
         Arbeit f 0 work, Krieg m e war, Umwelt f 0 environment, Preis m e price""",
     "trouble": "Lärm m 0 noise, Verspätung f en delay, Wetter n 0 weather, Rechnung f en bill, Entscheidung f en decision, Unordnung f 0 mess",
     "gift": "Geschenk n e present, Brief m e letter, Besuch m e visit, Erfolg m e success, Blume f n flower, Nachricht f en message",
@@ -151,25 +151,35 @@ NOUNS = {
     "window": "Fenster n - window, Tür f en door, Schuh m e shoe, Treppe f n staircase, Zahn m ¨e tooth/teeth, Küche f n kitchen",
     "riddle": "Problem n e problem, Rätsel n - riddle, Aufgabe f n task, Gleichung f en equation, Fall m ¨e case",
     "vessel": "Teller m - plate, Tasse f n cup, Vase f n vase, Spiegel m - mirror, Fensterscheibe f n windowpane",
-    "cinema": "Kino n s movie theater/movie theaters",
+    "water": "See m n lake, Fluss m ¨e river, Meer n e sea, Teich m e pond, Becken n - pool",
     "sun": "Sonne f 0 sun, Mond m 0 moon, Stern m e star",
     "set": "Sonne f 0 sun, Mond m 0 moon",
     "catch": "Fisch m e fish/fish, Maus f ¨e mouse/mice, Vogel m ¨ bird, Ball m ¨e ball, Schmetterling m e butterfly",
     "smell": "Kaffee m 0 coffee, Fisch m 0 fish, Rauch m 0 smoke, Farbe f 0 paint, Rose f n rose, Knoblauch m 0 garlic",
     "part": "Spieler m - player, Teil m e part, Raum m ¨e room, Kapitel n - chapter, Mitglied n er member",
-    "thingpart": "Dach n ¨er roof, Tür f en door, Fenster n - window, Wand f ¨e wall, Eingang m ¨e entrance, Garten m ¨ garden",
+    "housepart": "Dach n ¨er roof, Tür f en door, Fenster n - window, Wand f ¨e wall, Eingang m ¨e entrance, Garten m ¨ garden",
     "feature": "Hut m ¨e hat, Bart m ¨e beard, Brille f n pair of glasses/pairs of glasses, Hund m e dog, Regenschirm m e umbrella, Mantel m ¨ coat, Tasche f n bag",
 }
 
-# (German preposition, English preposition): where one is there; `an` and `zu` lead there with zu, the others with the accusative
+# (kind, German preposition, English preposition): where one is there; `an` leads there as zu, the others with the accusative
 PLACES = {
-    ("in", "in"): """Park m s park, Garten m ¨ garden, Stadt f ¨e city, Dorf n ¨er village, Haus n ¨er house, Küche f n kitchen, Zimmer n - room,
-        Wald m ¨er forest, Büro n s office, Keller m - basement, Altstadt f 0 old town, Krankenhaus n ¨er hospital, Tal n ¨er valley,
-        Wüste f n desert, Werkstatt f ¨en workshop, Hof m ¨e courtyard, Gefängnis n se prison, Höhle f n cave""",
-    ("in", "at"): "Schule f n school, Restaurant n s restaurant, Theater n - theater, Hotel n s hotel, Museum n Museen museum, Bibliothek f en library, Kino n s movie theater, Zoo m s zoo",
-    ("an", "at"): "Bahnhof m ¨e train station, Flughafen m ¨ airport, Hafen m ¨ harbor, See m n lake, Strand m ¨e beach, Eingang m ¨e entrance, Haltestelle f n bus stop, Meer n e seaside, Grenze f n border, Ufer n - riverside",
-    ("auf", "at"): "Markt m ¨e market, Bahnhof m ¨e train station, Spielplatz m ¨e playground, Flughafen m ¨ airport",
-    ("auf", "on"): "Straße f n street, Insel f n island, Wiese f n meadow, Berg m e mountain, Balkon m e balcony, Hügel m - hill, Platz m ¨e square, Feld n er field, Terrasse f n terrace",
+    ("place", "in", "in"): """
+        Park m s park, Garten m ¨ garden, Stadt f ¨e city, Dorf n ¨er village, Haus n ¨er house, Küche f n kitchen,
+        Zimmer n - room, Wald m ¨er forest, Büro n s office, Keller m - basement, Altstadt f 0 old town, Tal n ¨er valley,
+        Krankenhaus n ¨er hospital, Wüste f n desert, Werkstatt f ¨en workshop, Hof m ¨e courtyard, Höhle f n cave""",
+    ("place", "an", "at"): """
+        Bahnhof m ¨e train station, Flughafen m ¨ airport, Hafen m ¨ harbor, See m n lake, Strand m ¨e beach, Grenze f n border,
+        Eingang m ¨e entrance, Haltestelle f n bus stop, Fluss m ¨e river, Brunnen m - fountain""",
+    ("place", "auf", "on"): """
+        Straße f n street, Insel f n island, Wiese f n meadow, Berg m e mountain, Balkon m e balcony, Hügel m - hill,
+        Platz m ¨e square, Feld n er field, Terrasse f n terrace""",
+    ("place", "in", "at"): """
+        Schule f n school, Restaurant n s restaurant, Theater n - theater, Hotel n s hotel, Museum n Museen museum,
+        Bibliothek f en library, Kino n s movie theater, Zoo m s zoo, Oper f n opera house""",
+    ("place", "auf", "at"): "Markt m ¨e market, Spielplatz m ¨e playground, Bauernhof m ¨e farm",
+    ("garden", "in", "in"): "Garten m ¨ garden, Park m s park, Tal n ¨er valley, Wald m ¨er forest",
+    ("cinema", "in", "at"): "Kino n s movie theater, Theater n - theater",
+    ("school", "an", "at"): "Schule f n school, Universität f en university, Akademie f n academy",
 }
 
 # Compounds: the first part with its English, and the heads it is put before; gender and plural are the head's.
@@ -298,12 +308,12 @@ ADJECTIVES = {  # by what they describe: leicht is light of a bag and easy of a 
     "institution": "groß big, klein small, neu new, alt old, bekannt well-known, erfolgreich successful, örtlich local, bedeutend major",
 }
 ADJECTIVE_CLASSES = {
-    "person": "person thief", "animal": "animal catch dog", "device": "device instrument", "clothes": "clothes", "food": "food bakery",
+    "person": "person thief part", "animal": "animal catch dog", "device": "device instrument", "clothes": "clothes", "food": "food bakery",
     "dish": "dish", "drink": "drink", "vehicle": "vehicle transit ship cart", "plant": "plant", "institution": "institution company",
     "text": "text film song story picture photo speech talk contract homework exam word data", "storm": "storm noise fire",
-    "idea": "idea problem mistake question decision topic trouble job", "event": "event task break occasion prize",
-    "place": "place building room",
-    "thing": "thing load furniture seat opening lockable hardware gift thingpart lock",
+    "idea": "idea problem riddle mistake question decision topic trouble job", "event": "event task break occasion prize",
+    "place": "place building room water garden cinema school",
+    "thing": "thing load furniture seat opening lockable hardware gift housepart lock window vessel feature",
 }
 
 # ---------------------------------------------------------------------------------------------------- verbs
@@ -335,7 +345,7 @@ kommen sein; come; person; aus.D=from:city,country;
 helfen; help; person; D:person; p
 geben; give; person; D=to:person A:portable;
 an|rufen; call ~; person; A:person; p v
-vergessen; forget; person; A:portable,occasion,word; s
+vergessen; forget; person; A:portable,occasion,word; s v
 verlieren; lose; person; A:thing,clothes,prize; p
 machen; take; person; A:photo,break; p
 nehmen; take; person; A:transit,photo,portable;
@@ -355,11 +365,11 @@ legen; put; person; A:portable onto; m
 an|fangen; start; event,film; ;
 an|fangen; start; person; mit.D=with:task;
 fangen; catch; being; A:catch,thief; v
-bekommen; get; person; A:gift,text;
+be-kommen; get; person; A:gift,text;
 ver-stehen; understand; person; A:text,problem,person,word; s
 auf|stehen sein; get up; person; ; m
 an|kommen sein; arrive; traffic; wo:city,place;
-besuchen; visit; person; A:person,city,building; v
+be-suchen; visit; person; A:person,city,building; v
 ge-fallen; like; film,place,clothes,text; D~:person; s n
 schmecken; like; edible; D~:person; s n
 ge-hören; belong; goods; D=to:person; s
@@ -372,7 +382,7 @@ schließen; close; person; A:opening; v
 ab|schließen; lock ~; person; A:lockable; v
 sprechen; talk; person; mit.D=to:person über.A=about:topic; p h
 denken; think; person; an.A=about:person,occasion,event; h
-erzählen; tell; person; D=to:person A:story; m
+er-zählen; tell; person; D=to:person A:story; m
 zeigen; show; person; D=to:person A:photo,portable,picture;
 fragen; ask; person; A:person nach.D=about:price,word,event;
 bitten; ask; person; A:person um.A=for:help;
@@ -473,7 +483,7 @@ sich er-kälten; catch a cold; person; ;
 sich ver-laufen; get lost; person; wo:place;
 sich irren; be wrong; person; ; s
 sich ver-späten; be late; traffic; ; s
-reparieren; repair; person; A:device,vehicle; m p v
+reparieren; repair; person; A:device,vehicle,housepart; m p v
 putzen; clean; person; A:window; m v
 tragen; wear; person; A:clothes;
 tragen; carry; person; A:load; m v
@@ -519,7 +529,7 @@ be-obachten; watch; being; A:person,animal; m p h v
 be-merken; notice; person; A:mistake,person,thief; v
 be-schreiben; describe; person; A:picture,place,thief; m v
 be-nutzen; use; person; A:device,thing; v
-be-wundern; admire; person; A:person,picture,building; v
+be-wundern; admire; person; A:person,picture,building,housepart; v
 be-sitzen; own; person; A:building,vehicle,animal; s y
 lösen; solve; person; A:riddle; m v
 planen; plan; person; A:event; m v
@@ -614,7 +624,7 @@ steigen - stieg gestiegen, laden lädt lud geladen, werfen wirft warf geworfen, 
 treffen trifft traf getroffen, schlafen schläft schlief geschlafen, singen - sang gesungen, reiten - ritt geritten,
 fressen frisst fraß gefressen, wachsen wächst wuchs gewachsen, scheinen - schien geschienen, streiten - stritt gestritten,
 schweigen - schwieg geschwiegen, werben wirbt warb geworben, scheiden - schied geschieden, stehlen stiehlt stahl gestohlen,
-schwinden - schwand geschwunden, brennen - brannte gebrannt, brechen bricht brach gebrochen, backen - backte gebacken,
+schwinden - schwand geschwunden, brennen - brannte gebrannt, brechen bricht brach gebrochen, beginnen - begann begonnen, weisen - wies gewiesen, backen - backte gebacken,
 schneiden - schnitt geschnitten, gießen - goss gegossen, raten rät riet geraten, schieben - schob geschoben,
 haben hat hatte gehabt, sein ist war gewesen, werden wird wurde geworden, wissen weiß wusste gewusst,
 können kann konnte gekonnt, müssen muss musste gemusst, wollen will wollte gewollt, sollen soll sollte gesollt,
@@ -671,6 +681,68 @@ mit großer Freude=with great joy, zum ersten Mal=for the first time, widerwilli
 ATTITUDE = """leider=unfortunately, vielleicht=perhaps, wahrscheinlich=probably, natürlich=of course, zum Glück=fortunately,
 offenbar=apparently, tatsächlich=indeed, angeblich=supposedly, sicher=certainly, möglicherweise=possibly, überraschenderweise=surprisingly"""
 
+# ------------------------------------------------------------------------------------------ words between clauses
+
+ZU_VERBS = """
+ver-suchen; try
+vergessen; forget
+planen; plan
+vor|haben; intend
+be-schließen; decide
+an|fangen; start
+ver-sprechen; promise
+hoffen; hope
+beginnen; begin
+sich weigern; refuse
+sich ent-schließen; resolve
+sich be-mühen; make an effort
+"""
+DASS_VERBS = """
+glauben; think
+wissen; know
+sagen; say
+hoffen; hope
+hören; hear
+be-haupten; claim
+be-merken; notice
+sich freuen; be glad
+ver-muten; suspect
+fürchten; fear
+be-zweifeln; doubt
+er-klären; explain
+fest|stellen; realize
+be-dauern; regret
+be-weisen; prove
+aus|schließen; rule out
+"""
+OB_VERBS = """
+fragen; ask
+sich.D über-legen; think about
+sich.D fragen; wonder
+prüfen; check
+er-fahren; find out
+ver-raten; reveal
+heraus|finden; figure out
+"""
+EVALUATIONS = """schwer=difficult, wichtig=important, schön=nice, verboten=forbidden, einfach=easy, gefährlich=dangerous, möglich=possible,
+unmöglich=impossible, nötig=necessary, sinnlos=pointless, üblich=customary, mühsam=tedious"""
+CONJUNCTIONS = {  # verb final, by the (main, subordinate) settings they join
+    "weil=because": "past past, habit habit, future habit, habit past", "wenn=if": "future habit, habit habit",
+    "als=when": "past past", "obwohl=although": "past past, habit habit, future habit",
+    "bevor=before": "past past, habit habit, future habit", "nachdem=after": "past pluperfect",
+    "während=while": "past past, habit habit", "da=since": "past past, habit habit", "sobald=as soon as": "future habit, past past",
+    "damit=so that": "habit can, future can, past could", "bis=until": "past past, future habit", "falls=if": "future habit, habit habit",
+    "solange=as long as": "habit habit, future habit", "wohingegen=whereas": "habit habit, past past",
+}
+CONNECTORS = {  # verb second; deshalb and those after it take the first place themselves
+    "plain": "und=and, aber=but, denn=for, oder=or, doch=yet",
+    "inverting": "deshalb=so, trotzdem=nevertheless, dann=then, außerdem=moreover, sonst=otherwise, schließlich=finally, dennoch=still",
+}
+DEGREES = "sehr=very, zu=too, ziemlich=quite, wirklich=really, besonders=particularly, erstaunlich=surprisingly, ungewöhnlich=unusually"
+CAUSES = "wegen=because of, trotz=despite, während=during"
+ASKING = "warum=why, wann=when, wo=where, wie oft=how often, wie lange=how long, seit wann=since when"
+MONTHS = "Januar=January Februar=February März=March April=April Mai=May Juni=June Juli=July August=August September=September Oktober=October November=November Dezember=December"
+
 # ----------------------------------------------------------------------------------------------------- types
 
 
@@ -702,7 +774,7 @@ class Noun:
             return self.de + ("ses" if self.plural_de == self.de + "se" else "es")
         one_syllable = len(re.findall("[aeiouäöüy]+", self.de.lower())) == 1
         loan_word = self.plural_de == self.de + "s"
-        return self.de + ("es" if one_syllable and not loan_word and self.de[-1] not in "aeiouw" else "s")
+        return self.de + ("es" if one_syllable and not loan_word and not re.search("([aeiouw]|e[rln])$", self.de) else "s")
 
 
 @dataclass(frozen=True)
@@ -943,7 +1015,8 @@ def _all_nouns() -> dict[str, list[Noun]]:
     common, rare = nouns["person"][:5], nouns["person"][5:]
     mixed = [noun for pair in zip(roles, rare) for noun in pair] + roles[len(rare) :] + rare[len(roles) :]
     nouns["person"] = common + mixed
-    nouns["place"] = [_noun(entry, "place", at) for at, table in PLACES.items() for entry in _items(table)]
+    for (kind, *at), table in PLACES.items():
+        nouns.setdefault(kind, []).extend(_noun(entry, kind, tuple(at)) for entry in _items(table))
     return nouns
 
 
@@ -990,7 +1063,7 @@ def _verb(line: str) -> Verb:
     separable = "|" in infinitive
     prefix, _, base = infinitive.replace("|", "-").rpartition("-")
     return Verb(
-        prefix + base, prefix, separable, base, german.endswith(" sein"), english,
+        prefix + base, prefix, separable, base, "sein" in german.split()[1:], english,
         tuple(k for name in subjects.split(",") for k in GROUPS.get(name, name).split()),
         tuple(_slot(token) for token in reflexive + tokens),
         frozenset(tags[0].split() if tags else ()),
@@ -1007,3 +1080,5 @@ ADJECTIVES_OF = {
     for name, kinds in ADJECTIVE_CLASSES.items()
     for kind in kinds.split()
 }
+ZU, DASS, OB = ([_verb(line + "; person; ;") for line in table.strip().splitlines()] for table in (ZU_VERBS, DASS_VERBS, OB_VERBS))
+BE, BECOME = _verb("sein sein; be; ; ; s"), _verb("werden sein; become; ; ;")

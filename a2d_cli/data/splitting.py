@@ -12,7 +12,9 @@ from a2d_cli.config import schema
 from a2d_cli.data.decontamination import normal_form
 from a2d_cli.errors import A2DError
 
-_MAX_SHARE_OF_PART = 50  # a component may be at most this fraction (1/50) of a part: no part is one topic
+# A component may be this fraction of a part (1/50) and no more, so that no part is about one sentence; or be small.
+_MAX_SHARE_OF_PART = 50
+_ALWAYS_SMALL = 4  # pairs
 
 
 @dataclass(frozen=True)
@@ -82,23 +84,35 @@ def _split_components(src_keys: np.ndarray, tgt_keys: np.ndarray, settings: sche
     keys, component_of_pair, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.argsort(_shuffle_keys(keys, settings.seed), kind="stable")
     part_of_component = np.zeros(len(keys), dtype=np.int8)  # 0 train, 1 valid, 2 test
-    for part, wanted in ((1, settings.valid_pairs), (2, settings.test_pairs)):
-        largest = max(1, wanted // _MAX_SHARE_OF_PART)
-        missing = wanted
-        for component in order[(sizes[order] <= largest) & (part_of_component[order] == 0)]:
-            if missing == 0:
-                break
-            if sizes[component] <= missing:
-                part_of_component[component] = part
-                missing -= int(sizes[component])
-        if missing:
+    for part, name, wanted in ((1, "valid", settings.valid_pairs), (2, "test", settings.test_pairs)):
+        largest = max(_ALWAYS_SMALL, wanted // _MAX_SHARE_OF_PART)
+        candidates = order[(sizes[order] <= largest) & (part_of_component[order] == 0)]
+        chosen = _choose(candidates, sizes, wanted)
+        num_pairs = int(sizes[chosen].sum())
+        if num_pairs < wanted:
             raise A2DError(
-                f"data.split: only {wanted - missing} of {wanted} {'valid' if part == 1 else 'test'} pairs can be set"
-                f" apart so that they share no sentence with the training text ({len(labels)} pairs in {len(keys)} groups)",
+                f"data.split: only {num_pairs} of {wanted} {name} pairs can be set apart so that they share no sentence"
+                f" with the training text ({len(labels)} pairs in {len(keys)} groups)",
                 "ask for fewer (data.split.valid_pairs, data.split.test_pairs), or give sets of your own",
             )
+        part_of_component[chosen] = part
     part_of_pair = part_of_component[component_of_pair]
     return Split(np.flatnonzero(part_of_pair == 1), np.flatnonzero(part_of_pair == 2))
+
+
+def _choose(candidates: np.ndarray, sizes: np.ndarray, wanted: int) -> list[int]:
+    """Components in the order of `candidates` that fit into `wanted` pairs; a few pairs more where none fits exactly."""
+    chosen, passed_over = [], []
+    missing = wanted
+    for component in candidates.tolist():
+        if missing == 0:
+            return chosen
+        fits = sizes[component] <= missing
+        (chosen if fits else passed_over).append(component)
+        missing -= int(sizes[component]) if fits else 0
+    if missing and passed_over:
+        chosen.append(min(passed_over, key=lambda component: sizes[component]))
+    return chosen
 
 
 def _shuffle_keys(keys: np.ndarray, seed: int) -> np.ndarray:

@@ -128,11 +128,16 @@ def _read_model(path: Path) -> bytes:
     except (RuntimeError, ValueError):
         whole = False
     if not whole:
-        raise A2DError(f"{path}: cut short, or not a tokenizer of a2d", "run 'a2d prepare' again, or copy it anew")
+        raise A2DError(
+            f"{path}: cut short, or not a tokenizer of a2d", "run 'a2d prepare' again, or copy it anew"
+        )
     return model
 
 
-_TRAINER_SPEC, _NORMALIZER_SPEC = 2, 3  # field numbers of sentencepiece_model.proto, which stand behind the pieces
+_TRAINER_SPEC, _NORMALIZER_SPEC = (
+    2,
+    3,
+)  # field numbers of sentencepiece_model.proto, which stand behind the pieces
 
 
 def _fields(model: bytes) -> set[int]:
@@ -162,7 +167,8 @@ def _fields(model: bytes) -> set[int]:
         tag = varint()
         if tag & 7 != 2:
             raise ValueError("not length-delimited")
-        position += varint()
+        length = varint()
+        position += length
         fields.add(tag >> 3)
     if position > len(model):
         raise ValueError("ends within a field")

@@ -1,0 +1,594 @@
+"""`prepare`: each step once, nothing leaked, nothing repeated, nothing lost, and what it says when it cannot go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from a2d_cli.commands import prepare as prepare_module
+from a2d_cli.commands.prepare import prepare
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.schema import (
+    Cleaning,
+    CorpusFiles,
+    Data,
+    Download,
+    Generated,
+    Recipe,
+    Split,
+    Tokenizer,
+)
+from a2d_cli.data.corpus import ParallelCorpus
+from a2d_cli.data.decontamination import normal_form
+from a2d_cli.data.report import STEPS
+from a2d_cli.data.tokenizer import Tokenizer as LoadedTokenizer
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.project.project import Project
+from a2d_cli.reporting import Reporter
+
+MIRROR = Path(os.environ.get("A2D_TEST_MIRROR") or Path(__file__).parents[2] / "shared" / "mirror")
+needs_mirror = pytest.mark.skipif(
+    not MIRROR.is_dir(), reason="real corpora: no A2D_TEST_MIRROR, no ../shared/mirror"
+)
+FROM_TOKENIZER = STEPS[2:]
+
+
+class Heard(Reporter):
+    """Remembers what was said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def info(self, message):
+        self.lines.append(message)
+
+    def warn(self, message):
+        self.lines.append(f"warning: {message}")
+
+
+def sentences(first, last):
+    words = ["Hund", "Mann", "Baum", "Vogel", "Zug", "Kühlschrank", "Straße"]
+    return [
+        (
+            f"der {words[i % 7]} sieht {i * 31} mal den {words[i % 5]} .",
+            f"the {words[i % 7].lower()} sees {i * 31} times .",
+        )
+        for i in range(first, last)
+    ]
+
+
+def write_pairs(folder, name, pairs):
+    for side, lang in enumerate(("de", "en")):
+        (folder / f"{name}.{lang}").write_text("".join(pair[side] + "\n" for pair in pairs), encoding="utf-8")
+    return (CorpusFiles(str(folder / f"{name}.de"), str(folder / f"{name}.en")),)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A recipe for files of one's own: 211 training pairs, 13 valid, 17 test."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    data = Data(
+        train=write_pairs(folder, "train", sentences(0, 211)),
+        valid=write_pairs(folder, "valid", sentences(300, 313)),
+        tests={"mytest": write_pairs(folder, "test", sentences(400, 417))},
+        licence="mine",
+    )
+    return Recipe(name="own", pair="de-en", data=data, tokenizer=Tokenizer(vocab_size=96))
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path / "project")
+
+
+def run(project, recipe, mirror=None, overwrite=False, reporter=None):
+    return prepare(project, recipe, mirror=mirror, reporter=reporter or Reporter(), overwrite=overwrite)
+
+
+def with_vocab(recipe, size):
+    return replace(recipe, tokenizer=Tokenizer(vocab_size=size))
+
+
+def with_data(recipe, **changes):
+    return replace(recipe, data=replace(recipe.data, **changes))
+
+
+def read(project, name):
+    sides = [
+        project.text_path(name, lang).read_text(encoding="utf-8").split("\n")[:-1] for lang in ("de", "en")
+    ]
+    return list(zip(*sides, strict=True))
+
+
+def snapshot(project):
+    """Everything that lies in the project, with its times."""
+    files = [path for path in project.folder.rglob("*") if path.is_file()]
+    assert files
+    return {path: path.stat().st_mtime_ns for path in files if path.name != ".lock"}
+
+
+def count_leaks(project, src_lang="de", tgt_lang="en"):
+    leaks = 0
+    for lang in (src_lang, tgt_lang):
+        files = {
+            path.stem: path.read_text(encoding="utf-8").splitlines()
+            for path in project.text_dir.glob(f"*.{lang}")
+        }
+        train = {normal_form(line) for line in files.pop("train")}
+        assert len(files) >= 2
+        leaks += sum(normal_form(line) in train for lines in files.values() for line in lines)
+    return leaks
+
+
+# ── what it makes ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_from_files_to_ids(project, own):
+    dirty = [
+        ("", "a"),
+        sentences(400, 401)[0],
+        ("der  Baum\ufeff .", "the tree ."),
+        ("der Baum .", "the tree ."),
+        ("a", "a"),
+    ]
+    own = with_data(own, train=write_pairs(project.folder.parent / "own", "train", sentences(0, 211) + dirty))
+    done = run(project, own)
+
+    assert done.steps_done == STEPS
+    assert read(project, "train") == [*sentences(0, 211), ("der Baum .", "the tree .")]
+    assert read(project, "valid") == sentences(300, 313)
+    assert read(project, "mytest") == sentences(400, 417)
+
+    report = json.loads(project.report_path.read_text(encoding="utf-8"))
+    (train,) = [source for source in report["steps"]["clean"]["sources"] if source["set"] == "train"]
+    assert (train["read"], train["kept"]) == (216, 213)
+    assert train["dropped"] == {"empty": 1, "duplicate": 1, "identical": 1}
+    assert train["samples"]["duplicate"] == [["der Baum .", "the tree ."]]
+    assert report["steps"]["decontaminate"]["leaks"]["train"]["dropped"] == {"mytest": 1}
+    assert report["licence"] == "mine"
+
+    tokenizer = LoadedTokenizer.load(project.data_dir)
+    assert tokenizer.src_vocab_size == 96
+    corpus = ParallelCorpus.open(project.data_dir, "train", "de", "en")
+    assert len(corpus) == 212
+    assert tokenizer.decode_tgt([corpus.tgt(211).tolist()]) == ["the tree ."]
+    lengths = report["steps"]["ids"]["lengths"]["train"]["de"]
+    assert lengths["max"] == corpus.src_lengths.max()
+    assert lengths["mean"] == pytest.approx(corpus.src_lengths.mean(), abs=0.01)
+
+    state = project.state()
+    assert state["recipe"] == "own"
+    assert state["prepared"]["tests"] == ["mytest"]
+    assert state["prepared"]["tokenizer_fingerprint"] == tokenizer.fingerprint
+    assert read_project_recipe(project.recipe_path) == own
+    project.require_prepared()
+
+
+def test_the_summary_says_it_all(project, own):
+    rows = dict(run(project, own).summary_rows())
+    assert rows["read"] == "211 training pairs"
+    assert rows["dropped by cleaning"] == "nothing"
+    assert rows["mytest"] == "17 pairs"
+    assert rows["vocabulary"] == "96 joint"
+    assert rows["licence"] == "mine"
+    again = run(project, own)
+    assert "ids unchanged" in dict(again.summary_rows())["steps"]
+    assert "17 pairs" in str(again)
+
+
+def test_two_vocabularies(project, own):
+    done = run(project, replace(own, tokenizer=Tokenizer(vocab_size=56, joint=False)))
+    assert dict(done.summary_rows())["vocabulary"] == "56 + 56"
+    assert not LoadedTokenizer.load(project.data_dir).joint
+    assert run(project, own).steps_done == FROM_TOKENIZER
+    assert not (project.data_dir / "spm.src.model").exists()
+
+
+def test_a_test_set_can_give_way(project, own):
+    own = with_data(
+        own, tests={"mytest": write_pairs(project.folder.parent / "own", "test", sentences(205, 310))}
+    )
+    run(project, with_data(own, reduce_tests=("mytest",)))
+    assert len(read(project, "train")) == 211
+    assert read(project, "valid") == sentences(300, 313)
+    assert read(project, "mytest") == sentences(211, 300)
+    run(project, own)
+    assert read(project, "train") == sentences(0, 205)
+    assert read(project, "valid") == sentences(310, 313)
+    assert count_leaks(project) == 0
+
+
+def test_training_text_alone_is_split(project, own):
+    heard = Heard()
+    run(project, with_data(own, valid=(), tests={}), reporter=heard)
+    assert any("10 for valid and 10 for test" in line for line in heard.lines)
+    assert len(read(project, "valid")) == len(read(project, "test")) == 10
+    assert sorted(read(project, "train") + read(project, "valid") + read(project, "test")) == sorted(
+        sentences(0, 211)
+    )
+    assert count_leaks(project) == 0
+
+
+def test_only_what_is_missing_is_split_off(project, own):
+    run(project, with_data(own, tests={}))
+    assert read(project, "valid") == sentences(300, 313)
+    assert len(read(project, "test")) == 10
+
+
+def test_every_nth_pair_goes_to_valid(project, own):
+    run(project, with_data(own, valid=(), split=Split("every", every=23)))
+    assert read(project, "valid") == [sentences(i - 1, i)[0] for i in range(23, 211, 23)]
+    assert len(read(project, "train")) == 211 - 9
+    assert len(read(project, "mytest")) == 17
+
+
+def test_the_demo_corpus_takes_the_same_path(project):
+    recipe = Recipe(
+        name="demo",
+        pair="en-de",
+        data=Data(generated=Generated(train_pairs=300, valid_pairs=20, test_pairs=20)),
+        tokenizer=Tokenizer(vocab_size=200),
+    )
+    done = run(project, recipe)
+    assert done.values["tests"] == ["test"]
+    assert count_leaks(project) == 0
+    english = project.text_path("test", "en").read_text(encoding="utf-8").split()
+    assert {"the", "The"} & set(english)
+    with pytest.raises(ConfigError, match="German and English, not de-fr"):
+        run(project, replace(recipe, pair="de-fr"))
+
+
+# ── what it does again, and what not ────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_repeated(project, own):
+    run(project, own)
+    before = snapshot(project)
+    assert run(project, own).steps_done == ()
+    after = snapshot(project)
+    changed = {path.name for path in before if before[path] != after[path]}
+    assert changed <= {"report.json", "project.json"}
+    assert before.keys() == after.keys()
+
+
+def test_a_changed_option_redoes_what_depends_on_it(project, own):
+    run(project, own)
+    text = project.text_path("train", "de").stat().st_mtime_ns
+    assert run(project, with_vocab(own, 88)).steps_done == FROM_TOKENIZER
+    assert project.text_path("train", "de").stat().st_mtime_ns == text
+    assert ParallelCorpus.open(project.data_dir, "train", "de", "en").index.tokenizer == (
+        LoadedTokenizer.load(project.data_dir).fingerprint
+    )
+    assert run(project, replace(own, cleaning=Cleaning(max_words=99))).steps_done == STEPS
+    training = replace(own.training, lr=0.5)
+    assert run(project, replace(own, cleaning=Cleaning(max_words=99), training=training)).steps_done == ()
+    assert read_project_recipe(project.recipe_path).training.lr == 0.5
+    assert run(project, with_data(own, tests={}, split=Split("components", test_pairs=7))).steps_done == STEPS
+    assert (
+        run(project, with_data(own, tests={}, split=Split("components", test_pairs=9))).steps_done
+        == STEPS[1:]
+    )
+    # What the older recipe had made is not left to be taken for this one's.
+    assert sorted(path.name for path in project.text_dir.iterdir()) == [
+        "test.de", "test.en", "train.de", "train.en", "valid.de", "valid.en",
+    ]  # fmt: skip
+
+
+def test_content_counts_not_time_or_place(project, own, tmp_path):
+    run(project, own)
+    moved = tmp_path / "moved"
+    shutil.copytree(tmp_path / "own", moved)
+    data = Data(
+        train=(CorpusFiles(str(moved / "train.de"), str(moved / "train.en")),),
+        valid=(CorpusFiles(str(moved / "valid.de"), str(moved / "valid.en")),),
+        tests={"mytest": (CorpusFiles(str(moved / "test.de"), str(moved / "test.en")),)},
+        licence="mine",
+    )
+    assert run(project, replace(own, data=data)).steps_done == ()
+    write_pairs(moved, "train", sentences(0, 210))
+    assert run(project, replace(own, data=data)).steps_done == STEPS
+
+
+def test_files_that_nobody_needs_may_be_deleted(project, own):
+    run(project, own)
+    shutil.rmtree(project.data_dir / "cleaned")
+    assert run(project, with_vocab(own, 88)).steps_done == FROM_TOKENIZER
+    project.text_path("valid", "en").unlink()
+    assert run(project, with_vocab(own, 88)).steps_done == STEPS
+    (project.data_dir / "train.de.ids").unlink()
+    assert run(project, with_vocab(own, 88)).steps_done == ("ids",)
+
+
+@pytest.mark.parametrize(
+    "broken_step", ["clean_held_out", "Decontamination", "train_tokenizer", "write_corpus"]
+)
+def test_an_interrupted_step_is_the_first_of_the_next_call(project, own, monkeypatch, broken_step):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, broken_step, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(project, own)
+    with pytest.raises(ConfigError, match="nothing is prepared here"):
+        project.require_prepared()
+    expected = dict(
+        zip(["clean_held_out", "Decontamination", "train_tokenizer", "write_corpus"], range(4), strict=True)
+    )
+    assert run(project, own).steps_done == STEPS[expected[broken_step] :]
+    assert len(read(project, "train")) == 211
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from a2d_cli.commands import prepare as module
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.project.project import Project
+from a2d_cli.reporting import Reporter
+
+class Killer(module.Decontamination):
+    def filter(self, train):
+        for i, pair in enumerate(super().filter(train)):
+            if i == 101:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield pair
+
+module.Decontamination = Killer
+recipe = read_project_recipe(Path(sys.argv[2]))
+module.prepare(Project(Path(sys.argv[1])), recipe, mirror=None, reporter=Reporter())
+"""
+
+
+def test_killed_in_the_middle_it_goes_on(project, own, tmp_path):
+    run(Project(tmp_path / "whole"), own)
+    recipe_path = tmp_path / "whole" / "a2d.yaml"
+    root = str(Path(prepare_module.__file__).parents[2])
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(project.folder), str(recipe_path)],
+        env={**os.environ, "PYTHONPATH": root},
+        check=False,
+    )
+    assert killed.returncode == -9
+    assert list(project.text_dir.glob(".*.tmp"))
+    assert run(project, own).steps_done == STEPS[1:]
+    assert not list(project.folder.rglob("*.tmp"))
+    for name in ("data/train.de.ids", "data/text/train.en", "data/spm.model"):
+        assert (project.folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_failed_change_does_not_count_as_prepared(project, own):
+    run(project, own)
+    with pytest.raises(
+        ConfigError, match=r"vocab_size: 8000 is more than this corpus allows.*--set tokenizer.vocab_size="
+    ):
+        run(project, with_vocab(own, 8000))
+    assert "prepared" not in project.state()
+    assert run(project, own).steps_done == FROM_TOKENIZER
+
+
+# ── what it protects ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_runs_are_not_made_worthless_by_accident(project, own):
+    run(project, own)
+    (project.runs_dir / "teacher").mkdir(parents=True)
+    assert run(project, own).steps_done == ()
+    before = snapshot(project)
+    with pytest.raises(ConfigError, match=r"changes its tokenizer, and these runs .*: teacher .*--overwrite"):
+        run(project, with_vocab(own, 88))
+    other = replace(with_data(own, valid=own.data.train), name="other")
+    with pytest.raises(
+        ConfigError, match=r"prepared with recipe 'own'; preparing 'other' .* its text and tokenizer"
+    ):
+        run(project, other)
+    after = snapshot(project)
+    assert {path for path in before if before[path] != after[path]} <= {
+        project.report_path,
+        project.state_path,
+    }
+    assert run(project, with_vocab(own, 88), overwrite=True).steps_done == FROM_TOKENIZER
+    assert (project.runs_dir / "teacher").is_dir()
+
+
+def test_another_sentencepiece_is_noticed_where_runs_exist(project, own):
+    run(project, own)
+    (project.runs_dir / "teacher").mkdir(parents=True)
+    state = project.state()
+    project.record(prepared={**state["prepared"], "tokenizer_fingerprint": "of-an-older-version"})
+    (project.data_dir / "spm.model").unlink()
+    with pytest.raises(ConfigError, match=r"another vocabulary than before.*: teacher .*spm\.model"):
+        run(project, own)
+    assert not (project.data_dir / "spm.model").exists()
+
+
+def test_edited_text_is_not_overwritten(project, own):
+    run(project, own)
+    path = project.text_path("train", "de")
+    original = path.read_text(encoding="utf-8")
+    path.write_text(original + "mehr\n", encoding="utf-8")
+    with pytest.raises(
+        A2DError, match=r"train\.de: [\d,]+ bytes where 'a2d prepare' wrote [\d,]+: cut short or edited"
+    ):
+        run(project, own)
+    path.write_text(original.replace("Hund", "Bund"), encoding="utf-8")  # of the same size
+    with pytest.raises(A2DError, match=r"train\.de and train\.en are not as 'a2d prepare' wrote them"):
+        run(project, with_vocab(own, 88))
+    path.unlink()
+    run(project, with_vocab(own, 88))
+    assert path.read_text(encoding="utf-8") == original
+
+
+def test_an_edited_recipe_keeps_its_comments_or_is_kept_beside(project, own):
+    run(project, own)
+    with_comment = "# my notes\n" + project.recipe_path.read_text(encoding="utf-8")
+    project.recipe_path.write_text(with_comment, encoding="utf-8")
+    run(project, own)
+    assert project.recipe_path.read_text(encoding="utf-8") == with_comment
+    heard = Heard()
+    run(project, with_vocab(own, 88), reporter=heard)
+    kept = project.folder / "a2d.yaml.old"
+    assert kept.read_text(encoding="utf-8") == with_comment
+    assert any("a2d.yaml.old" in line for line in heard.lines)
+    kept.unlink()
+    run(project, own)
+    assert not kept.exists()  # what prepare wrote itself needs no copy
+
+
+def test_one_process_at_a_time(project, own):
+    with project.lock("distill"), pytest.raises(A2DError, match="in use by .*distill"):
+        run(project, own)
+
+
+# ── what it says when it cannot go on ───────────────────────────────────────────────────────────────────────
+
+
+def test_sides_of_different_length(project, own, tmp_path):
+    (tmp_path / "own" / "train.de").write_text("eins\nzwei\n", encoding="utf-8")
+    with pytest.raises(A2DError, match=r"train\.de has 2 .*train\.en has 211\b"):
+        run(project, own)
+
+
+def test_missing_file(project, own):
+    with pytest.raises(A2DError, match=r"/nowhere/train\.de: no such file"):
+        run(project, with_data(own, train=(CorpusFiles("/nowhere/train.de", "/nowhere/train.en"),)))
+
+
+def test_no_training_text(project, own):
+    with pytest.raises(ConfigError, match=r"data\.train: no training text"):
+        run(project, with_data(own, train=()))
+
+
+def test_a_size_that_is_no_multiple_of_8(project, own):
+    with pytest.raises(ConfigError, match=r"vocab_size.*multiple of 8.*got 100.*96 or 104"):
+        run(project, with_vocab(own, 100))
+
+
+def test_empty_after_cleaning(project, own):
+    with pytest.raises(A2DError) as error:
+        run(project, replace(own, cleaning=Cleaning(max_words=3)))
+    assert "data.train: none of 211 pairs is left after cleaning: too_long 211" in str(error.value)
+    assert "--set cleaning." in error.value.hint
+
+
+def test_empty_after_decontamination(project, own):
+    with pytest.raises(A2DError, match=r"data\.valid: none of 13 pairs is left .*they stand in: mytest 13"):
+        run(project, with_data(own, tests={"mytest": own.data.valid}))
+    with pytest.raises(A2DError, match=r"mytest: none of 13 .*valid 13.*data\.reduce_tests"):
+        run(project, with_data(own, tests={"mytest": own.data.valid}, reduce_tests=("mytest",)))
+    with pytest.raises(A2DError, match=r"data\.train: none of 211 pairs .*valid 211"):
+        run(project, with_data(own, valid=own.data.train))
+
+
+def test_no_validation_pairs(project, own):
+    with pytest.raises(A2DError, match=r"data\.valid: no pairs .*data\.split"):
+        run(project, with_data(own, valid=(), tests={}, split=Split("components", test_pairs=5)))
+
+
+def optional_sources(own, folder):
+    """A second training text on the web, which is in the mirror or cannot be had."""
+    downloads = {f"more.{lang}": Download(f"http://127.0.0.1:9/more.{lang}") for lang in ("de", "en")}
+    more = CorpusFiles("more.de", "more.en", optional=True)
+    mirror = folder / "mirror"
+    (mirror / "127.0.0.1:9").mkdir(parents=True)
+    return with_data(own, downloads=downloads, train=(*own.data.train, more)), mirror
+
+
+def test_an_optional_source_may_be_missing(project, own, tmp_path):
+    own, mirror = optional_sources(own, tmp_path)
+    heard = Heard()
+    rows = dict(run(project, own, str(mirror), reporter=heard).summary_rows())
+    assert any(line.startswith("warning: more.de is optional and left out: ") for line in heard.lines)
+    assert rows["left out"].startswith("more.de: ")
+    assert rows["train"] == "211 pairs"
+
+    write_pairs(mirror / "127.0.0.1:9", "more", sentences(500, 523))
+    assert run(project, own, str(mirror)).steps_done == ()  # what is done stays done ...
+    report = run(project, own, str(mirror), overwrite=True)  # ... until it is asked for
+    rows = dict(report.summary_rows())
+    assert "left out" not in rows
+    assert rows["train"] == "234 pairs"
+    assert report.values["steps"]["clean"]["downloads"]["more.de"]["from_mirror"]
+
+
+def test_a_source_that_is_not_optional_stops_it(project, own, tmp_path):
+    own, mirror = optional_sources(own, tmp_path)
+    own = with_data(own, train=(replace(own.data.train[1], optional=False),))
+    with pytest.raises(A2DError, match=r"127\.0\.0\.1:9/more\.de.*mirror"):
+        run(project, own, str(mirror))
+
+
+def test_an_optional_file_of_ones_own(project, own):
+    missing = CorpusFiles("/nowhere/more.de", "/nowhere/more.en", optional=True)
+    rows = dict(run(project, with_data(own, train=(*own.data.train, missing))).summary_rows())
+    assert rows["left out"] == "/nowhere/more.de: /nowhere/more.de: no such file"
+
+
+# ── real corpora ────────────────────────────────────────────────────────────────────────────────────────────
+
+GITHUB = "https://raw.githubusercontent.com"
+SMALL = Tokenizer(vocab_size=1000, max_training_sentences=4000)  # what is tested here is the text
+
+
+@needs_mirror
+def test_multi30k(project):
+    base = f"{GITHUB}/multi30k/dataset/a3d2e0d26b56f3846f66a952536ffed4e401d05a/data/task1/raw"
+    names = ("train", "val", "test_2016_flickr")
+    downloads = {
+        f"{name}.{lang}": Download(f"{base}/{name}.{lang}.gz") for name in names for lang in ("de", "en")
+    }
+    train, valid, test = ((CorpusFiles(f"{name}.de", f"{name}.en"),) for name in names)
+    data = Data(downloads, train=train, valid=valid, tests={"test_2016_flickr": test})
+    run(project, Recipe("multi30k", "de-en", data=data, tokenizer=SMALL), str(MIRROR))
+    assert 28_900 < len(read(project, "train")) < 29_000
+    assert len(read(project, "valid")) == 1014
+    assert len(read(project, "test_2016_flickr")) == 1000
+    assert count_leaks(project) == 0
+
+
+@needs_mirror
+def test_wmt22_german_lower_sorbian(project):
+    old = f"{GITHUB}/mariondimarco/WMT22_UnsupVeryLowResMT_Data/3c71b5147b52adb9c2c8ab752babe53fa6690d5b"
+    new = (
+        f"{GITHUB}/TUM-NLP/llms-limited-resources2025/913d1d3f359a748f53148ca3a860d08b48f992d0/Sorbian/dsb/MT"
+    )
+    downloads = {
+        f"{name}.{lang}": Download(url.format(lang=lang))
+        for name, url in {
+            "train": f"{old}/40194_train_dsb_de.{{lang}}.gz",
+            "valid": f"{old}/valid.{{lang}}.gz",
+            "dev25": f"{new}/dev.de-dsb.{{lang}}",
+        }.items()
+        for lang in ("de", "dsb")
+    }
+    train, valid, test = ((CorpusFiles(f"{name}.de", f"{name}.dsb"),) for name in ("train", "valid", "dev25"))
+    data = Data(downloads, train=train, valid=valid, tests={"dev25": test}, reduce_tests=("dev25",))
+    done = run(project, Recipe("dsb", "de-dsb", data=data, tokenizer=SMALL), str(MIRROR))
+    sizes = {name: text["num_pairs"] for name, text in done.values["steps"]["decontaminate"]["texts"].items()}
+    assert sizes["train"] > 35_000
+    assert sizes["valid"] == 1353
+    assert 2500 < sizes["dev25"] < 2700
+    assert count_leaks(project, "de", "dsb") == 0
+
+
+@needs_mirror
+def test_tatoeba_is_split_by_components(project):
+    url = f"{GITHUB}/jhamburg/dats6450_nlp/fc38d83c4353d753fb9b34d98e945cbc5fab2811/deu-eng.zip"
+    data = Data(
+        {"zip": Download(url)},
+        train=(CorpusFiles("zip:deu.txt", format="tsv", src_column=2, tgt_column=1),),
+        split=Split("components", valid_pairs=1500, test_pairs=2000),
+    )
+    cleaning = Cleaning(max_words=5)  # leaves about a fifth
+    run(project, Recipe("tatoeba", "de-en", data=data, cleaning=cleaning, tokenizer=SMALL), str(MIRROR))
+    assert (len(read(project, "valid")), len(read(project, "test"))) == (1500, 2000)
+    assert len(read(project, "train")) > 20_000
+    assert count_leaks(project) == 0
