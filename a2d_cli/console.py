@@ -82,8 +82,9 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]], to_ri
     for row in rows:
         table.add_row(*map(Text, row))
     terminal = Console(file=sys.stdout)
-    if terminal.measure(table).maximum > terminal.width:
-        table.padding = 0
+    unbounded = terminal.options.update(max_width=10_000)
+    if terminal.measure(table, options=unbounded).maximum > terminal.width:
+        table.padding = 0  # space is better spent on words
     if title:
         terminal.print(Text(title, style="bold"))
     terminal.print(table)

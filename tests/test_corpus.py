@@ -29,7 +29,7 @@ def write(folder, pairs, tokenizer):
     return ParallelCorpus.open(folder, "train", "de", "en")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(st.tuples(st.text("Satzvon ü0123", max_size=9), st.text("sent 7", max_size=9)), max_size=11))
 def test_round_trip(tmp_path, tokenizer, pairs):
     corpus = write(tmp_path, iter(pairs), tokenizer)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2d_cli.data.decontamination import Decontamination, normal_form
+
+relaxed = settings(deadline=None)  # a busy machine is no failure
 
 # Few sentences, so that leaks are many; with spellings that are the same in normal form.
 SENTENCES = st.sampled_from(
@@ -32,6 +34,7 @@ def test_normal_form():
     assert normal_form(" Zu\u0308g \tSTRASSE") == normal_form("züg straße") == "züg strasse"
 
 
+@relaxed
 @given(PAIRS, PAIRS, PAIRS, PAIRS, st.sets(st.sampled_from(["first", "second"])))
 def test_no_leak_remains(train, valid, first, second, reduced):
     tests = {"first": first, "second": second}
@@ -54,6 +57,7 @@ def test_no_leak_remains(train, valid, first, second, reduced):
         assert all(pair in remaining for pair in after)
 
 
+@relaxed
 @given(PAIRS, PAIRS, PAIRS)
 def test_nothing_is_removed_without_reason(train, valid, test):
     kept, held_out, _ = decontaminate(train, valid, {"test": test})

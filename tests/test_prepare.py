@@ -1,4 +1,4 @@
-"""`prepare`: each step once, nothing leaked, nothing repeated, nothing lost, and what it says when it cannot go on."""
+"""`prepare`: each step once, nothing leaked, nothing repeated, nothing lost, and clear words on failure."""
 
 from __future__ import annotations
 
@@ -506,8 +506,8 @@ def test_an_optional_source_may_be_missing(project, own, tmp_path):
     own, mirror = optional_sources(own, tmp_path)
     heard = Heard()
     rows = dict(run(project, own, str(mirror), reporter=heard).summary_rows())
-    assert any(line.startswith("warning: more.de is optional and left out: ") for line in heard.lines)
-    assert rows["left out"].startswith("more.de: ")
+    assert any(line.startswith("warning: more.de is optional and left out (") for line in heard.lines)
+    assert rows["left out"].startswith("more.de (why: report.json")
     assert rows["train"] == "211 pairs"
 
     write_pairs(mirror / "127.0.0.1:9", "more", sentences(500, 523))
@@ -528,8 +528,9 @@ def test_a_source_that_is_not_optional_stops_it(project, own, tmp_path):
 
 def test_an_optional_file_of_ones_own(project, own):
     missing = CorpusFiles("/nowhere/more.de", "/nowhere/more.en", optional=True)
-    rows = dict(run(project, with_data(own, train=(*own.data.train, missing))).summary_rows())
-    assert rows["left out"] == "/nowhere/more.de: /nowhere/more.de: no such file"
+    done = run(project, with_data(own, train=(*own.data.train, missing)))
+    (left_out,) = done.values["steps"]["clean"]["left_out"]
+    assert left_out == {"src": "/nowhere/more.de", "reason": "/nowhere/more.de: no such file"}
 
 
 # ── real corpora ────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,9 @@ import pytest
 
 from a2d_cli.commands.recipes import copy_recipe, list_recipes, show_recipe
 from a2d_cli.config.catalog import find_recipe, recipe_text, recipes_folder
-from a2d_cli.config.loader import dump_recipe, load_recipe, parse_recipe
+from a2d_cli.config.loader import load_recipe, parse_recipe
 from a2d_cli.config.schema import CorpusFiles, Recipe
+from a2d_cli.config.writer import dump_recipe
 from a2d_cli.errors import A2DError, ConfigError
 
 PROMISED = {
@@ -61,11 +61,7 @@ def test_listing_loads_neither_yaml_nor_torch():
         "import sys; from a2d_cli.commands.recipes import list_recipes; import a2d_cli.config.loader;"
         "assert list_recipes(); print([name for name in ('yaml', 'torch', 'numpy') if name in sys.modules])"
     )
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

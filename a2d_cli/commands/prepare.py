@@ -1,8 +1,8 @@
 """`a2d prepare`: from a recipe to clean, leak-free, tokenised text, ready to train on.
 
-Four steps, each done once: `clean` (download, read, normalise, filter), `decontaminate` (split where the corpus has no
-sets of its own, remove leaks), `tokenizer`, `ids`. A step is done again when its settings, its sources or a step before
-it have changed; after a kill the same command goes on with the first unfinished one.
+Four steps, each done once: `clean` (download, read, normalise, filter), `decontaminate` (split where the
+corpus has no sets of its own, remove leaks), `tokenizer`, `ids`. A step is done again when its settings, its
+sources or a step before it have changed; after a kill the same command goes on with the first unfinished one.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from a2d_cli.config.loader import check_recipe, dump_recipe, parse_recipe
-from a2d_cli.config.schema import CorpusFiles, Data, Recipe, Split
+from a2d_cli.config.loader import parse_recipe
+from a2d_cli.config.rules import check_recipe
+from a2d_cli.config.schema import Recipe, Split
+from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.cleaning import Cleaner, Tally, clean_held_out
 from a2d_cli.data.corpus import ParallelCorpus, write_corpus
 from a2d_cli.data.decontamination import Decontamination
-from a2d_cli.data.download import Fetched, fetch
-from a2d_cli.data.formats import read_pairs
 from a2d_cli.data.report import STEPS, Report
+from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources
 from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import fingerprint, sha256_file, write_text
+from a2d_cli.files import fingerprint, write_text
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
@@ -35,7 +36,6 @@ Pair = tuple[str, str]
 
 _CODE = 1  # raised when a step's code writes other text or ids than before from the same sources
 _PROGRESS_PAIRS = 1000  # between two movements of a bar
-_SPLIT_TEST = "test"  # name of the test set that a split or the demo grammar makes
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,13 @@ class PrepareReport:
         rows += [(f"leaks removed from {name}", _counts(tally["dropped"])) for name, tally in leaks.items()]
         rows += [(name, f"{text['num_pairs']:,} pairs") for name, text in texts.items()]
         for lang, lengths in steps["ids"]["lengths"]["train"].items():
-            rows.append(
-                (
-                    f"tokens a sentence, {lang}",
-                    " · ".join(f"{key} {value:g}" for key, value in lengths.items()),
-                )
-            )
-        sizes = steps["tokenizer"]["vocab_size"]
-        rows.append(
-            ("vocabulary", " + ".join(f"{size:,}" for size in sizes) + (" joint" if len(sizes) == 1 else ""))
-        )
-        rows.append(
-            (
-                "unknown pieces",
-                " · ".join(f"{k} {v:.4%}" for k, v in steps["ids"]["unknown"]["train"].items()),
-            )
-        )
-        rows += [("left out", f"{left['src']}: {left['reason']}") for left in steps["clean"]["left_out"]]
+            rows.append((f"tokens a sentence, {lang}", _listed(lengths, "{:g}")))
+        sizes = " + ".join(f"{size:,}" for size in steps["tokenizer"]["vocab_size"])
+        rows.append(("vocabulary", sizes + (" joint" if steps["tokenizer"]["joint"] else "")))
+        rows.append(("unknown pieces", _listed(steps["ids"]["unknown"]["train"], "{:.4%}")))
+        if left_out := steps["clean"]["left_out"]:
+            names = ", ".join(left["src"] for left in left_out)
+            rows.append(("left out", f"{names} (why: report.json; --overwrite tries again)"))
         rows.append(("licence", self.values["licence"]))
         rows.append(("steps", _durations(steps, self.steps_done)))
         return rows
@@ -93,8 +83,13 @@ def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
+def _listed(values: Mapping[str, float], form: str) -> str:
+    return " · ".join(f"{name} {form.format(value)}" for name, value in values.items())
+
+
 def _counts(counts: Mapping[str, int]) -> str:
-    return " · ".join(f"{rule} {number:,}" for rule, number in counts.items()) or "nothing"
+    most_first = dict(sorted(counts.items(), key=lambda item: -item[1]))
+    return _listed(most_first, "{:,}") or "nothing"
 
 
 def _durations(steps: dict[str, Any], done: tuple[str, ...]) -> str:
@@ -221,14 +216,10 @@ def _remove_debris(job: _Job) -> None:
 def _keys(recipe: Recipe) -> dict[str, str]:
     """A fingerprint for each step of all that decides its result; each contains the one before."""
     data = recipe.data
-    sets = {"train": data.train, "valid": data.valid, **data.tests}
     settings = {
         "clean": {
             "pair": recipe.pair,
-            "sources": {
-                name: [_identity(data, files) for files in sources] for name, sources in sets.items()
-            },
-            "generated": asdict(data.generated) if data.generated else None,
+            "sources": identify_sources(data),
             "cleaning": asdict(recipe.cleaning),
         },
         "decontaminate": {
@@ -243,26 +234,6 @@ def _keys(recipe: Recipe) -> dict[str, str]:
     for step in STEPS:
         key = keys[step] = fingerprint({"code": _CODE, "before": key, "settings": settings[step]})
     return keys
-
-
-def _identity(data: Data, files: CorpusFiles) -> dict[str, Any]:
-    """A download is known by its address and checksum, a person's own file by what is in it, wherever it lies."""
-
-    def content(name: str) -> str:
-        place, _, member = name.partition(":")
-        if download := data.downloads.get(place):
-            return f"{download.url} {download.sha256} {member}"
-        if files.optional and not Path(place).is_file():
-            return ""
-        _require_file(place)
-        return f"{sha256_file(Path(place))} {member}"
-
-    return {**asdict(files), "src": content(files.src), "tgt": content(files.tgt) if files.tgt else None}
-
-
-def _require_file(path: str) -> None:
-    if not Path(path).is_file():
-        raise A2DError(f"{path}: no such file", "check the path")
 
 
 def _outdated(job: _Job, keys: dict[str, str]) -> list[str]:
@@ -287,8 +258,8 @@ def _protect_runs(job: _Job, keys: dict[str, str]) -> None:
     name = job.before.get("recipe", job.recipe.name)
     what = "its tokenizer" if changed[0] == "tokenizer" else "its text and tokenizer"
     raise ConfigError(
-        f"{job.project.folder}: prepared with recipe {name!r}; preparing {job.recipe.name!r} as asked for now changes "
-        f"{what}, and these runs were trained on the old one: {', '.join(runs)}",
+        f"{job.project.folder}: prepared with recipe {name!r}; preparing {job.recipe.name!r} as asked now "
+        f"changes {what}, and these runs were trained on the old one: {', '.join(runs)}",
         "use another folder (-C DIR); or add --overwrite, then train those runs anew",
     )
 
@@ -298,8 +269,8 @@ def _protect_vocabulary(job: _Job, tokenizer: Tokenizer) -> None:
     runs = _runs(job.project)
     if runs and job.before.get("tokenizer_fingerprint") not in (None, tokenizer.fingerprint):
         raise ConfigError(
-            f"{job.project.folder}: SentencePiece made another vocabulary than before, and these runs use the old one: "
-            f"{', '.join(runs)}",
+            f"{job.project.folder}: SentencePiece made another vocabulary than before, and these runs use "
+            f"the old one: {', '.join(runs)}",
             f"copy spm.model from {job.project.runs_dir / runs[0]} to {job.project.data_dir}, "
             "or add --overwrite and train anew",
         )
@@ -308,24 +279,14 @@ def _protect_vocabulary(job: _Job, tokenizer: Tokenizer) -> None:
 # --- clean
 
 
-@dataclass(frozen=True)
-class _Source:
-    """One text of one set, ready to be read."""
-
-    origin: dict[str, Any]  # how the report names it
-    pairs: Iterable[Pair]
-
-
 def _clean(job: _Job) -> _Result:
-    data = job.recipe.data
-    downloads, left_out = _fetch_all(job)
-    sets = _open_generated(job) if data.generated else _open_sources(job, downloads, left_out)
+    opened = open_sources(job.recipe, job.project.raw_dir, mirror=job.mirror, reporter=job.reporter)
     cleaner = Cleaner(job.recipe.cleaning)
     texts: dict[str, TextStamp] = {}
     sources: list[dict[str, Any]] = []
     # The small sets first: what is wrong with them is known before the long work begins.
-    for name in sorted(sets, key=lambda name: name == "train"):
-        tallies = [(source, Tally()) for source in sets[name]]
+    for name in sorted(opened.sets, key=lambda name: name == "train"):
+        tallies = [(source, Tally()) for source in opened.sets[name]]
         clean = cleaner.clean if name == "train" else clean_held_out
         pairs = (
             pair
@@ -336,89 +297,20 @@ def _clean(job: _Job) -> _Result:
         sources += [{"set": name, **source.origin, **tally.as_dict()} for source, tally in tallies]
         if texts[name].num_pairs == 0:
             raise _all_dropped(name, [tally for _, tally in tallies])
-    files = [path for name in texts for path in (job.cleaned(name).src, job.cleaned(name).tgt)]
-    return _Result(
-        files,
-        {
-            "texts": {name: asdict(stamp) for name, stamp in texts.items()},
-            "sources": sources,
-            "left_out": left_out,
-            "downloads": {
-                name: {
-                    "url": data.downloads[name].url,
-                    "sha256": fetched.sha256,
-                    "from_mirror": fetched.from_mirror,
-                }
-                for name, fetched in downloads.items()
-            },
+    section = {
+        "texts": {name: asdict(stamp) for name, stamp in texts.items()},
+        "sources": sources,
+        "left_out": opened.left_out,
+        "downloads": {
+            name: {
+                "url": job.recipe.data.downloads[name].url,
+                "sha256": fetched.sha256,
+                "from_mirror": fetched.from_mirror,
+            }
+            for name, fetched in opened.downloads.items()
         },
-    )
-
-
-def _fetch_all(job: _Job) -> tuple[dict[str, Fetched], list[dict[str, str]]]:
-    """Every download that a source needs; and the optional sources that cannot be had, with the reason."""
-    data = job.recipe.data
-    fetched: dict[str, Fetched] = {}
-    left_out: list[dict[str, str]] = []
-    for files in (files for sources in (data.train, data.valid, *data.tests.values()) for files in sources):
-        places = [name.partition(":")[0] for name in (files.src, files.tgt) if name]
-        try:
-            for place in places:
-                if place not in data.downloads:
-                    _require_file(place)
-                elif place not in fetched:
-                    fetched[place] = fetch(
-                        data.downloads[place], job.project.raw_dir, mirror=job.mirror, reporter=job.reporter
-                    )
-        except A2DError as error:
-            if not files.optional:
-                raise
-            job.reporter.warn(f"{files.src} is optional and left out: {error.message}")
-            left_out.append({"src": files.src, "reason": error.message})
-    return fetched, left_out
-
-
-def _open_sources(
-    job: _Job, downloads: dict[str, Fetched], left_out: list[dict[str, str]]
-) -> dict[str, list[_Source]]:
-    data = job.recipe.data
-    missing = {left["src"] for left in left_out}
-
-    def locate(place: str) -> Path:
-        return downloads[place].path if place in downloads else Path(place)
-
-    def source(files: CorpusFiles) -> _Source:
-        src_lang, tgt_lang = job.languages
-        pairs = read_pairs(files, locate, src_lang=src_lang, tgt_lang=tgt_lang, reporter=job.reporter)
-        return _Source({"src": files.src, "tgt": files.tgt}, pairs)
-
-    sets = {"train": data.train, "valid": data.valid, **data.tests}
-    opened = {
-        name: [source(files) for files in sources if files.src not in missing]
-        for name, sources in sets.items()
     }
-    if not opened["train"]:
-        raise A2DError(
-            "data.train: every source is left out", "run again when they can be reached, or use --mirror"
-        )
-    return {name: sources for name, sources in opened.items() if sources}
-
-
-def _open_generated(job: _Job) -> dict[str, list[_Source]]:
-    from a2d_cli.data import demo_corpus
-
-    corpus = demo_corpus.generate(job.recipe.data.generated)
-    into_german = job.languages[1] == "de"
-    sets = {"train": corpus.train, "valid": corpus.valid, _SPLIT_TEST: corpus.test}
-    return {
-        name: [
-            _Source(
-                {"src": "demo grammar", "tgt": None},
-                [(en, de) if into_german else (de, en) for de, en in pairs],
-            )
-        ]
-        for name, pairs in sets.items()
-    }
+    return _Result([path for name in texts for path in job.cleaned(name).paths], section)
 
 
 def _all_dropped(name: str, tallies: list[Tally]) -> A2DError:
@@ -426,7 +318,8 @@ def _all_dropped(name: str, tallies: list[Tally]) -> A2DError:
     return A2DError(
         f"data.{name}: none of {sum(tally.num_read for tally in tallies):,} pairs is left after cleaning: "
         f"{_counts(dropped)}",
-        "check that the files hold what the recipe says, or relax the rule that drops them (--set cleaning.KEY=VALUE)",
+        "check that the files hold what the recipe says, "
+        "or relax the rule that drops them (--set cleaning.KEY=VALUE)",
     )
 
 
@@ -446,7 +339,7 @@ def _decontaminate(job: _Job) -> _Result:
     if settings:
         split = split_pairs(job.watched(train(), "split", train_stamp.num_pairs), settings)
         part_of = dict.fromkeys(split.valid.tolist(), "valid") | dict.fromkeys(
-            split.test.tolist(), _SPLIT_TEST
+            split.test.tolist(), DEFAULT_TEST
         )
         for name in dict.fromkeys(part_of.values()):
             held_out[name] = []
@@ -472,7 +365,7 @@ def _decontaminate(job: _Job) -> _Result:
         if stamp.num_pairs == 0:
             raise _empty_set(name, leaks[name])
     return _Result(
-        [path for name in texts for path in (job.text(name).src, job.text(name).tgt)],
+        [path for name in texts for path in job.text(name).paths],
         {
             "texts": {name: asdict(stamp) for name, stamp in texts.items()},
             "split": asdict(settings) if settings else None,
@@ -489,7 +382,7 @@ def _missing_sets(job: _Job, held_out: Mapping[str, list[Pair]], num_pairs: int)
     split = automatic_split(num_pairs, need_valid, need_test)
     taken = [
         f"{n:,} for {name}"
-        for n, name in ((split.valid_pairs, "valid"), (split.test_pairs, _SPLIT_TEST))
+        for n, name in ((split.valid_pairs, "valid"), (split.test_pairs, DEFAULT_TEST))
         if n
     ]
     job.reporter.info(
@@ -528,7 +421,13 @@ def _train_tokenizer(job: _Job) -> _Result:
     )
     files = tokenizer.save(job.project.data_dir)
     return _Result(
-        files, {"vocab_size": sizes, "model_type": settings.model_type, "fingerprint": tokenizer.fingerprint}
+        files,
+        {
+            "vocab_size": sizes,
+            "joint": tokenizer.joint,
+            "model_type": settings.model_type,
+            "fingerprint": tokenizer.fingerprint,
+        },
     )
 
 
@@ -582,7 +481,7 @@ def _conclude(job: _Job) -> None:
 
 
 def _save_recipe(job: _Job) -> None:
-    """Write a2d.yaml. One that says the same keeps its comments; one that a person edited is kept beside the new."""
+    """Write a2d.yaml. One that says the same keeps its comments; one that was edited is kept beside it."""
     path = job.project.recipe_path
     if path.exists():
         found = path.read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from a2d_cli import __version__
-from a2d_cli.config.loader import dump_recipe
 from a2d_cli.config.schema import ModelShape, Recipe, Training
+from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer

@@ -1,4 +1,4 @@
-"""A parallel text on disk: two files, one sentence a line, line i of one the translation of line i of the other."""
+"""A parallel text on disk: two files, one sentence a line, line i of each the translation of the other's."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class _StampWriter:
 class AlignedText:
     src: Path
     tgt: Path
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        return self.src, self.tgt
 
     def write(self, pairs: Iterable[tuple[str, str]]) -> TextStamp:
         """Stream `pairs` into both files; neither appears before all are written."""

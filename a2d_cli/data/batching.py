@@ -103,13 +103,19 @@ class BatchPlan:
         rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
         order = rng.permutation(self._usable)
         # A stable sort of a shuffled order: neighbours are alike in length and new in every epoch.
-        order = order[np.lexsort((self._src_lengths[order], self._tgt_lengths[order]))]
-        batches = self._cut(order)
+        batches = self._cut(self._by_length(order))
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def in_order(self) -> list[np.ndarray]:
         """Batches for evaluation: by length, shortest first, the same every time."""
-        return self._cut(self._usable[np.argsort(self._tgt_lengths[self._usable], kind="stable")])
+        return self._cut(self._by_length(self._usable))
+
+    def _by_length(self, order: np.ndarray) -> np.ndarray:
+        """Sorted by the longer side, then by how much the sides differ: little padding on either."""
+        src, tgt = self._src_lengths[order], self._tgt_lengths[order]
+        longest, difference = np.maximum(src, tgt), src - tgt
+        # To and fro, so that a batch which runs into the next length meets pairs of the same form there.
+        return order[np.lexsort((np.where(longest % 2, difference, -difference), longest))]
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
         batches, first, width, widest = [], 0, 0, self.settings.max_sentences or len(order)

@@ -14,9 +14,9 @@ MAX_SAMPLES = 5  # dropped pairs kept per rule, to look at
 _MAX_SAMPLE_CHARACTERS = 200
 RULES = ("empty", "too_long", "ratio", "identical", "duplicate")  # in the order in which they are asked
 
-# What nobody sees: C0 and C1 controls that are no white space, soft hyphen, zero-width space, direction marks,
-# word joiner, byte-order mark, annotation marks. The joiners U+200C and U+200D stay: they are spelling in Persian,
-# in several Indic scripts and in emoji.
+# What nobody sees: C0 and C1 controls that are no white space, soft hyphen, zero-width space, direction
+# marks, word joiner, byte-order mark, annotation marks. The joiners U+200C and U+200D stay: they are spelling
+# in Persian, in several Indic scripts and in emoji.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f"
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
@@ -58,9 +58,9 @@ class Tally:
 
 
 class Cleaner:
-    """Passes the pairs that obey every rule. One cleaner sees all training texts, so that it knows their duplicates.
+    """Passes the pairs that obey every rule. One cleaner sees all training texts, and their duplicates.
 
-    It remembers eight bytes of hash for each pair (about 100 bytes of memory as Python keeps them), not the text.
+    It remembers eight bytes of hash for each pair (about 100 bytes as Python keeps them), not the text.
     """
 
     def __init__(self, settings: schema.Cleaning):

@@ -1,8 +1,8 @@
 """A parallel text as token ids, memory-mapped: a corpus of any size costs the memory of the pairs in use.
 
-For `train` of en-de: `train.en.ids` and `train.de.ids`, all ids one after the other (little-endian, 16 bits where the
-vocabulary allows, else 32); `*.offsets`, pairs + 1 int64 that say where each sentence begins; and `train.ids.json`,
-written last, which tells what the others must be.
+For `train` of en-de: `train.en.ids` and `train.de.ids`, all ids one after the other (little-endian, 16 bits
+where the vocabulary allows, else 32); `*.offsets`, pairs + 1 int64 that say where each sentence begins; and
+`train.ids.json`, written last, which tells what the others must be.
 """
 
 from __future__ import annotations

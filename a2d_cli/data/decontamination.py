@@ -1,6 +1,6 @@
-"""No sentence of a validation or test set may stand in the training text: a model would be scored on what it has seen.
+"""No sentence of a validation or test set may stand in the training text: a score would measure memory.
 
-Sentences are compared side by side of one language, in their normal form, and a pair is a leak if *either* side is.
+Sentences of one language are compared in their normal form, and a pair is a leak if *either* side is.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class _SentenceIndex:
 class Decontamination:
     """Removes validation pairs that stand in a test set, and training pairs that stand in either.
 
-    For a test set named in `reduced_tests` it is the other way round: its own pairs are removed where they stand in
-    valid or train. That is for a public set that was made out of the validation or training text.
+    For a test set named in `reduced_tests` it is the other way round: its own pairs are removed where they
+    stand in valid or train. That is for a public set that was made out of the validation or training text.
 
     Use `filter` on the training text to its end, then `held_out`.
     """

@@ -1,4 +1,4 @@
-"""data/report.json: what each step of the preparation did to the text, and by which it is known what is up to date."""
+"""data/report.json: what each step of the preparation did to the text, and whether it is still up to date."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ STEPS = ("clean", "decontaminate", "tokenizer", "ids")  # each builds on the one
 
 
 class Report:
-    """The sections of finished steps. Each holds the `key` (fingerprint of all that decides the result), the sizes of
-    the files it wrote, its duration, and what a person wants to know of it.
+    """The sections of finished steps. Each holds the `key` (fingerprint of all that decides the result), the
+    sizes of the files it wrote, its duration, and what a person wants to know of it.
     """
 
     def __init__(self, path: Path):
@@ -47,13 +47,15 @@ class Report:
                 return False
             if path.stat().st_size != size:
                 raise A2DError(
-                    f"{path}: {path.stat().st_size:,} bytes where 'a2d prepare' wrote {size:,}: cut short or edited",
-                    "delete it and run the same command again: it is made anew. To change the text, change its source",
+                    f"{path}: {path.stat().st_size:,} bytes where 'a2d prepare' wrote {size:,}: "
+                    "cut short or edited",
+                    "delete it and run the same command again: it is made anew; "
+                    "to change the text, change its source",
                 )
         return True
 
     def begin(self, step: str) -> None:
-        """Forget this step and those behind it: from here on their files are no longer what the report says."""
+        """Forget this step and those behind it: from here on their files are not what the report says."""
         for name in STEPS[STEPS.index(step) :]:
             if section := self.sections.pop(name, None):
                 self._values.setdefault("replaced", []).extend(section["files"])

@@ -12,7 +12,7 @@ from a2d_cli.config import schema
 from a2d_cli.data.decontamination import normal_form
 from a2d_cli.errors import A2DError
 
-# A component may be this fraction of a part (1/50) and no more, so that no part is about one sentence; or be small.
+# A component may be 1/50 of a part and no more, so that no part is about one sentence; small ones always may.
 _MAX_SHARE_OF_PART = 50
 _ALWAYS_SMALL = 4  # pairs
 
@@ -39,7 +39,7 @@ def split_pairs(pairs: Iterable[tuple[str, str]], settings: schema.Split) -> Spl
 
 
 def automatic_split(num_pairs: int, need_valid: bool, need_test: bool) -> schema.Split:
-    """What is taken where a person gave training text only: 5 %, at most 1,000 pairs, for each missing set."""
+    """What is taken where a person gave training text only: 5 %, at most 1,000 pairs, a missing set."""
     size = max(1, min(1000, num_pairs // 20))
     return schema.Split("components", valid_pairs=size * need_valid, test_pairs=size * need_test)
 
@@ -91,8 +91,8 @@ def _split_components(src_keys: np.ndarray, tgt_keys: np.ndarray, settings: sche
         num_pairs = int(sizes[chosen].sum())
         if num_pairs < wanted:
             raise A2DError(
-                f"data.split: only {num_pairs} of {wanted} {name} pairs can be set apart so that they share no sentence"
-                f" with the training text ({len(labels)} pairs in {len(keys)} groups)",
+                f"data.split: only {num_pairs} of {wanted} {name} pairs can be set apart so that they share "
+                f"no sentence with the training text ({len(labels)} pairs in {len(keys)} groups)",
                 "ask for fewer (data.split.valid_pairs, data.split.test_pairs), or give sets of your own",
             )
         part_of_component[chosen] = part
@@ -101,7 +101,7 @@ def _split_components(src_keys: np.ndarray, tgt_keys: np.ndarray, settings: sche
 
 
 def _choose(candidates: np.ndarray, sizes: np.ndarray, wanted: int) -> list[int]:
-    """Components in the order of `candidates` that fit into `wanted` pairs; a few pairs more where none fits exactly."""
+    """Candidates, in order, that fit into `wanted` pairs; a few pairs more where none fits exactly."""
     chosen, passed_over = [], []
     missing = wanted
     for component in candidates.tolist():
@@ -116,7 +116,7 @@ def _choose(candidates: np.ndarray, sizes: np.ndarray, wanted: int) -> list[int]
 
 
 def _shuffle_keys(keys: np.ndarray, seed: int) -> np.ndarray:
-    """A pseudo-random uint64 for each key (SplitMix64): the same on every machine and with every version of NumPy."""
+    """A pseudo-random uint64 for each key (SplitMix64): the same with every machine and version of NumPy."""
     x = keys + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)  # array arithmetic wraps around, as it must
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

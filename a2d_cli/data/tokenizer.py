@@ -1,7 +1,7 @@
 """SentencePiece vocabularies with the numbering that every model here is built on.
 
-Row 0 is the end mark, row 1 the unknown piece, the last row padding. Padding is no SentencePiece piece: it is added
-behind them, so that the pieces, and the logits over them, are all ids below it. This is also what Marian models use.
+Row 0 is the end mark, row 1 the unknown piece, the last row padding. Padding is no SentencePiece piece: it is
+added behind them, so that the pieces, and the logits over them, are all ids below it. Marian's are alike.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNK = 1
 _JOINT_FILE = "spm.model"
 _SRC_FILE, _TGT_FILE = "spm.src.model", "spm.tgt.model"
 
-# SentencePiece's sums depend on how many threads share the work: a constant makes a vocabulary the same everywhere.
+# SentencePiece's sums depend on how many threads share the work: a constant makes them the same everywhere.
 _TRAINER_THREADS = 16
 _MAX_SENTENCE_BYTES = (
     1 << 16
@@ -176,10 +176,10 @@ def _fields(model: bytes) -> set[int]:
 
 
 def automatic_vocab_size(num_pairs: int) -> int:
-    """Embedding rows for a corpus of `num_pairs`: one for eight pairs up to 4,000, then with the power 0.42 of it.
+    """Embedding rows for `num_pairs`: one for eight pairs up to 4,000, then growing with their power 0.42.
 
-    10,000 pairs: 1,248 · 29,000: 3,624 · 200,000: 8,632 · 1 million: 16,976 · 4.5 million: 31,928; at most 32,000.
-    The power law goes through what is usual for IWSLT (8,000 to 10,000) and WMT (32,000).
+    10,000 pairs: 1,248 · 29,000: 3,624 · 200,000: 8,632 · 1 million: 16,976 · 4.5 million: 31,928.
+    Between 1,000 and 32,000. The power law goes through what is usual: IWSLT 8,000 to 10,000, WMT 32,000.
     """
     size = num_pairs / 8 if num_pairs <= 32_000 else 4000 * (num_pairs / 32_000) ** 0.42
     return _multiple_of_8(min(max(size, 1000), 32_000))
@@ -188,11 +188,11 @@ def automatic_vocab_size(num_pairs: int) -> int:
 def train_tokenizer(
     pairs: Iterable[tuple[str, str]], num_pairs: int, settings: schema.Tokenizer
 ) -> Tokenizer:
-    """Train on an even sample of the `num_pairs` pairs, at most `settings.max_training_sentences` sentences a model.
+    """Train on an even sample of the pairs: at most `settings.max_training_sentences` sentences a model.
 
-    The text is taken as it is (SentencePiece's `identity` rule; cleaning has made it NFC): the field's default,
-    `nmt_nfkc`, rewrites characters such as … ½ ² ™ and full-width forms, and a translation that cannot contain them
-    is scored against references that do.
+    The text is taken as it is (SentencePiece's `identity` rule; cleaning has made it NFC). The usual rule,
+    `nmt_nfkc`, rewrites characters such as … ½ ² ™ and full-width forms, and a translation that cannot hold
+    them is scored against references that do.
 
     Args:
         settings: checked: the size is a multiple of 8.
@@ -226,7 +226,8 @@ def _train(lines: Iterable[str], num_pairs: int, settings: schema.Tokenizer) -> 
         return _train_size(lines, settings.vocab_size, settings)
     except _VocabularyTooLarge as error:
         raise ConfigError(
-            f"tokenizer.vocab_size: {settings.vocab_size} is more than this corpus allows: at most {error.largest}",
+            f"tokenizer.vocab_size: {settings.vocab_size} is more than this corpus allows: "
+            f"at most {error.largest}",
             f"add --set tokenizer.vocab_size={error.largest}, or a smaller one",
         ) from None
 
@@ -256,14 +257,15 @@ def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenize
             minloglevel=2,  # errors come as exceptions
         )
     except RuntimeError as error:
-        # Its messages end in "Please set it to a value <= 196." and "... required_chars. 8 vs 28. Increase ...".
+        # Its messages hold "Please set it to a value <= 196." and "required_chars. 8 vs 28. Increase ...".
         if found := re.search(r"value <= (\d+)", str(error)):
             raise _VocabularyTooLarge(_multiple_of_8(int(found[1]) + 1)) from None
         if found := re.search(r"required_chars\. \d+ vs (\d+)", str(error)):
             smallest = _multiple_of_8(int(found[1]) + 8)
             raise ConfigError(
                 f"tokenizer.vocab_size: {vocab_size} is too small for the characters of this corpus",
-                f"add --set tokenizer.vocab_size={smallest} or more, or --set tokenizer.character_coverage=0.9995",
+                f"add --set tokenizer.vocab_size={smallest} or more, "
+                "or --set tokenizer.character_coverage=0.9995",
             ) from None
         raise A2DError(f"SentencePiece cannot train on this text: {error}") from None
     return model.getvalue()

@@ -64,9 +64,8 @@ def beam_search(
         log_probs = log_probs.view(len(open_sentences), beam, -1)
         at_limit = max_lengths[open_sentences] <= length
         if bool(at_limit.any()):
-            ending = log_probs[..., eos].clone()
-            log_probs = log_probs.masked_fill(at_limit[:, None, None], float("-inf"))
-            log_probs[..., eos] = torch.where(at_limit[:, None], ending, log_probs[..., eos])
+            goes_on = torch.arange(log_probs.shape[-1], device=device) != eos
+            log_probs = log_probs.masked_fill(at_limit[:, None, None] & goes_on, float("-inf"))
         total = scores[:, :, None] + log_probs  # (N, W, V)
         vocabulary = total.shape[-1]
         # Twice the beam: even if `beam` candidates end now, `beam` go on.
@@ -74,7 +73,16 @@ def beam_search(
         parent = index.div(vocabulary, rounding_mode="floor")
         token = index % vocabulary
         ends = token == eos
-        _collect(finished, open_sentences, history, top, parent, ends, length, settings)
+        # An end counts where it stands among the best `beam`.
+        rows, columns = (ends & top.isfinite())[:, :beam].nonzero(as_tuple=True)
+        ended = zip(
+            open_sentences[rows].tolist(),
+            history[rows * beam + parent[rows, columns]].tolist(),
+            top[rows, columns].tolist(),
+            strict=True,
+        )
+        for sentence, prefix, log_prob in ended:
+            finished[sentence].append(Hypothesis(tuple(prefix), log_prob / length**settings.length_penalty))
 
         # Of the rest, the best `beam` live on; a stable sort keeps them in order of score.
         alive = ends.to(torch.int8).sort(dim=1, stable=True).indices[:, :beam]
@@ -89,36 +97,14 @@ def beam_search(
         ]
         if all(done):
             break
+        first_rows = torch.arange(0, len(done) * beam, beam, device=device)  # of each sentence
         kept = None
         if any(done):
             kept = torch.tensor([row for row, is_done in enumerate(done) if not is_done], device=device)
-            open_sentences, scores = open_sentences[kept], scores[kept]
-            parent, token = parent[kept], token[kept]
-            rows = (kept[:, None] * beam + parent).flatten()
-        else:
-            rows = (torch.arange(len(parent), device=device)[:, None] * beam + parent).flatten()
+            open_sentences, first_rows = open_sentences[kept], first_rows[kept]
+            scores, parent, token = scores[kept], parent[kept], token[kept]
+        rows = (first_rows[:, None] + parent).flatten()
         cache = cache.select(rows, kept)
         tokens = token.flatten()
         history = torch.cat([history[rows], tokens[:, None]], 1)
     return [sorted(hypotheses, key=lambda h: -h.score)[: settings.nbest] for hypotheses in finished]
-
-
-def _collect(
-    finished: list[list[Hypothesis]],
-    open_sentences: Tensor,
-    history: Tensor,
-    top: Tensor,
-    parent: Tensor,
-    ends: Tensor,
-    length: int,
-    settings: SearchSettings,
-) -> None:
-    """Book the candidates that end now and stand among the best `beam`."""
-    candidates = ends[:, : settings.beam] & top[:, : settings.beam].isfinite()
-    if not bool(candidates.any()):
-        return
-    for row, column in candidates.nonzero().tolist():
-        sentence = int(open_sentences[row])
-        prefix = history[row * settings.beam + int(parent[row, column])]
-        score = float(top[row, column]) / length**settings.length_penalty
-        finished[sentence].append(Hypothesis(tuple(prefix.tolist()), score))

@@ -66,7 +66,7 @@ class Translator:
         src = pad_sources(sources, self.ids).to(device)
         lengths = torch.tensor([len(source) for source in sources], device=device)
         limits = (lengths * self.settings.max_length_ratio + self.settings.max_length_extra).long()
-        limits = limits.clamp(max=self.model.shape.max_positions)
+        limits = limits.clamp(1, self.model.shape.max_positions)
         cache = self.model.start_decoding(src, self.search.beam)
         found = beam_search(self.model.decode_step, cache, limits, self.ids.tgt_pad, self.ids.eos, self.search)
         texts = self.tokenizer.decode_tgt([list(h.tokens) for hypotheses in found for h in hypotheses])

@@ -18,6 +18,7 @@ from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence, word_divergence
 from a2d_cli.distillation.release import PointwiseWeights, ReleaseSettings, release_loss
 from a2d_cli.distillation.teachers import Teacher
+from a2d_cli.errors import ConfigError
 from a2d_cli.model.attention import AttentionMaps
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.training.losses import smoothed_cross_entropy
@@ -48,9 +49,18 @@ class Method:
 
 
 def parse_method(settings: Distillation) -> Method:
-    """Read a method string; `a2d` stands for `a2d-PROFILE`. The loader has checked the names of the terms."""
+    """Read a method string; `a2d` stands for `a2d-PROFILE`. The loader has checked the names of the terms.
+
+    Raises:
+        ConfigError: `release` or `paper` beside another profile: their mean over padding is no sum over tokens.
+    """
     terms = [f"a2d-{settings.profile}" if term == "a2d" else term for term in settings.method.split("+")]
     profiles = tuple(term.removeprefix("a2d-") for term in terms if term.startswith("a2d-"))
+    if len(profiles) > 1 and {"release", "paper"} & set(profiles):
+        raise ConfigError(
+            f"distillation.method: '{settings.method}' mixes the released objective with another one",
+            "a2d-release and a2d-paper stand alone or with ce; a2d-masked and a2d-simplex can be joined",
+        )
     # An a2d term contains the word term, so that `word` is its baseline, unless `ce` says otherwise.
     return Method(words="ce" not in terms, profiles=profiles)
 
@@ -110,9 +120,11 @@ class DistillationObjective(Objective):
 
     def weight_at(self, update: int) -> float:
         """λ at an update (from 1)."""
-        if self.half_life_updates <= 0:
-            return self.attention_weight
-        return self.attention_weight * 0.5 ** ((update - 1) / self.half_life_updates)
+        return self.attention_weight * self._fading(update)
+
+    def _fading(self, update: int) -> float:
+        """What the half-life has left of λ: 1 at update 1."""
+        return 0.5 ** ((update - 1) / self.half_life_updates) if self.half_life_updates > 0 else 1.0
 
     def forward(self, batch: Batch, moment: Moment) -> LossTerms:
         response, attention, parts = self._terms(batch)
@@ -177,10 +189,10 @@ class DistillationObjective(Objective):
                 self._norms = []
             self._norms.append(self._measure_norms(load()))
             attention, rest = (sum(norms) / len(self._norms) for norms in zip(*self._norms, strict=True))
-            if attention > 0:
-                # The half-life has run since update 1: undo it, so that the share holds now.
-                faded = self.weight_at(moment.update) / self.attention_weight
-                self.attention_weight = self.settings.gradient_share * rest / attention / faded
+            # The half-life has run since update 1: undo it, so that the share holds now.
+            faded = attention * self._fading(moment.update)
+            if faded > 0:
+                self.attention_weight = self.settings.gradient_share * rest / faded
 
     def _measure_norms(self, batch: Batch) -> tuple[float, float]:
         """Gradient norms, over the student's weights, of the attention term and of the rest; dropout off."""
@@ -214,7 +226,7 @@ class ReleaseObjective(Objective):
 
     Its one number is the mean that the released code takes backward through; times the batch's tokens it becomes the
     sum that the trainer divides. `gradient_scale: release` leaves that factor out, so that gradients are divided by the
-    tokens once more, as the released trainer does.
+    tokens once more, as the released trainer does. That and `teacher_mix: random` belong to `release`, not to `paper`.
     """
 
     def __init__(
@@ -222,10 +234,9 @@ class ReleaseObjective(Objective):
     ):
         super().__init__(student)
         self._teacher = (teacher,)
-        self.settings = settings
-        self.kinds = kind_factors(settings)
+        method, self.kinds = parse_method(settings), kind_factors(settings)
         self.release_settings = ReleaseSettings(
-            alpha=settings.alpha if parse_method(settings).words else 0.0,
+            alpha=settings.alpha if method.words else 0.0,
             beta=settings.beta,
             decay=settings.decay,
             label_smoothing=label_smoothing,
@@ -236,8 +247,10 @@ class ReleaseObjective(Objective):
             cross=settings.cross,
         )
         self.aligners = make_aligners(self.kinds, student, teacher.model, simplex=False, seed=seed)
+        as_released = method.profiles == ("release",)
+        self.divide_twice = as_released and settings.gradient_scale == "release"
         self.teacher_mixers: nn.ModuleDict | None = None
-        if settings.teacher_mix == "random":
+        if as_released and settings.teacher_mix == "random":
             self.teacher_mixers = make_aligners(self.kinds, teacher.model, teacher.model, False, seed + 1)
             self.teacher_mixers.requires_grad_(False)
 
@@ -264,7 +277,7 @@ class ReleaseObjective(Objective):
             "word": loss.word * positions,
             **{f"attn_{kind}": value * batch.num_tgt_tokens for kind, value in loss.attention.items()},
         }
-        scale = 1.0 if self.settings.gradient_scale == "release" else float(batch.num_tgt_tokens)
+        scale = 1 if self.divide_twice else batch.num_tgt_tokens
         return LossTerms(
             loss.total * scale, {name: value.detach() for name, value in parts.items()}, batch.num_tgt_tokens
         )
@@ -278,5 +291,3 @@ class ReleaseObjective(Objective):
 
 def _weights(aligners: nn.ModuleDict) -> dict[str, PointwiseWeights]:
     return {kind: PointwiseWeights(aligner.weight, aligner.bias) for kind, aligner in aligners.items()}
-
-

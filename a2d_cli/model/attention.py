@@ -57,14 +57,15 @@ class MultiHeadAttention(nn.Module):
             (B, Q, d) and the map (B, H, Q, K) or None.
         """
         q = self.split_heads(self.q_proj(query))
-        dropout = self.dropout if self.training else 0.0
         attention = None
         if need_map:
-            scores = q @ keys.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, Q, K)
+            # Scaling the query, not the scores: fewer products, and no overflow in half precision.
+            scores = (q / math.sqrt(q.shape[-1])) @ keys.transpose(-2, -1)  # (B, H, Q, K)
             if mask is not None:
                 scores = scores.masked_fill(~mask, float("-inf"))
             attention = scores.softmax(-1, dtype=torch.float32)
             mixed = drop(attention, self.dropout, self.training).to(values.dtype) @ values
         else:
-            mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, dropout_p=dropout)
+            rate = self.dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, dropout_p=rate)
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), attention

@@ -22,7 +22,7 @@ def learning_rate(update: int, settings: Training) -> float:
     return rate
 
 
-def make_adam(parameters: Iterable[nn.Parameter], settings: Training) -> torch.optim.Adam:
+def make_adam(parameters: Iterable[nn.Parameter], settings: Training) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         parameters,
         lr=settings.lr,

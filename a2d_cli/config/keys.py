@@ -1,0 +1,65 @@
+"""What the schema says of a recipe's keys: their names, types, defaults and choices."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from typing import Any, Literal
+
+from a2d_cli.config.schema import Recipe
+
+
+def recipe_keys(kind: type = Recipe, prefix: str = "") -> list[str]:
+    """Every key that `--set` reaches, with its sections: `training.lr`, `data.split.by`, ..."""
+    keys = []
+    for name, key_type in types_of(kind).items():
+        keys.append(prefix + name)
+        sections = [arm for arm in arms_of(key_type) if dataclasses.is_dataclass(arm)]
+        for section in sections:
+            keys += recipe_keys(section, f"{prefix}{name}.")
+    return keys
+
+
+@functools.cache
+def types_of(kind: type) -> dict[str, Any]:
+    """The types of a section's keys, in the schema's order."""
+    return typing.get_type_hints(kind)
+
+
+def arms_of(kind: Any) -> tuple[Any, ...]:
+    """The alternatives of a union, as written; None, if there, is not the first in the schema."""
+    return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """`dataclasses.MISSING` where the schema has none."""
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+def unlike(value: Any, base: Any) -> dict[str, Any]:
+    """The keys in which two of a kind differ, with the first one's values; all keys if `base` is None."""
+    values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: item for name, item in values.items() if base is None or item != getattr(base, name)}
+
+
+def choices_of(kind: Any) -> list[str]:
+    """The texts that a value may be, where the schema lists them."""
+    literals = [arm for arm in arms_of(kind) if typing.get_origin(arm) is Literal]
+    return [choice for literal in literals for choice in typing.get_args(literal)]
+
+
+def expected(kind: Any) -> str:
+    """How a message tells a type: `int or 'auto'`, `one of loss, bleu, chrf`, `a list`."""
+    names = {int: "int", float: "float", str: "str", bool: "true or false", type(None): "null"}
+    words = []
+    for arm in arms_of(kind):
+        choices = typing.get_args(arm)
+        if typing.get_origin(arm) is Literal:
+            words.append(f"one of {', '.join(choices)}" if len(choices) > 1 else f"'{choices[0]}'")
+        elif typing.get_origin(arm) is tuple:
+            words.append("a list")
+        else:
+            words.append(names.get(arm, "a mapping"))
+    return " or ".join(words)

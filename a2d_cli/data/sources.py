@@ -1,0 +1,141 @@
+"""Where a recipe's texts come from: downloads, a person's own files, or the demo grammar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.config.schema import CorpusFiles, Data, Generated, Recipe
+from a2d_cli.data.download import Fetched, fetch
+from a2d_cli.data.formats import read_pairs
+from a2d_cli.errors import A2DError
+from a2d_cli.files import sha256_file
+from a2d_cli.reporting import Reporter
+
+DEFAULT_TEST = "test"  # name of the test set that a split or the demo grammar makes
+
+
+@dataclass(frozen=True)
+class Source:
+    """One text of one set."""
+
+    origin: dict[str, Any]  # how the report names it
+    pairs: Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    sets: dict[str, list[Source]]  # train, valid and each test set, where there is a source for it
+    downloads: dict[str, Fetched]
+    left_out: list[dict[str, str]]  # optional ones that cannot be had: src, reason
+
+
+def open_sources(recipe: Recipe, raw_dir: Path, *, mirror: str | None, reporter: Reporter) -> Sources:
+    """Download what is missing, and open every text.
+
+    Raises:
+        A2DError: a source that is not optional cannot be had.
+    """
+    if recipe.data.generated:
+        return Sources(_generate(recipe.data.generated, into_german=recipe.tgt_lang == "de"), {}, [])
+    downloads, left_out = _fetch_all(recipe.data, raw_dir, mirror, reporter)
+    missing = {left["src"] for left in left_out}
+
+    def locate(place: str) -> Path:
+        return downloads[place].path if place in downloads else Path(place)
+
+    def source(files: CorpusFiles) -> Source:
+        pairs = read_pairs(
+            files, locate, src_lang=recipe.src_lang, tgt_lang=recipe.tgt_lang, reporter=reporter
+        )
+        return Source({"src": files.src, "tgt": files.tgt}, pairs)
+
+    sets = {
+        name: [source(files) for files in group if files.src not in missing]
+        for name, group in _sets(recipe.data).items()
+    }
+    if not sets["train"]:
+        raise A2DError(
+            "data.train: every source is left out", "run again when they can be reached, or use --mirror"
+        )
+    return Sources({name: sources for name, sources in sets.items() if sources}, downloads, left_out)
+
+
+def identify_sources(data: Data) -> dict[str, Any]:
+    """A JSON value that is equal for equal sources, without downloading or reading any as text.
+
+    A download is known by its address and checksum, a person's own file by what is in it, wherever it lies.
+
+    Raises:
+        A2DError: no such file.
+    """
+
+    def identity(files: CorpusFiles, name: str | None) -> str | None:
+        if name is None:
+            return None
+        place, _, member = name.partition(":")
+        if download := data.downloads.get(place):
+            return f"{download.url} {download.sha256} {member}"
+        if files.optional and not Path(place).is_file():
+            return None
+        _require_file(place)
+        return f"{sha256_file(Path(place))} {member}"
+
+    return {
+        "sets": {
+            name: [
+                {**asdict(files), "src": identity(files, files.src), "tgt": identity(files, files.tgt)}
+                for files in group
+            ]
+            for name, group in _sets(data).items()
+        },
+        "generated": asdict(data.generated) if data.generated else None,
+    }
+
+
+def _sets(data: Data) -> dict[str, tuple[CorpusFiles, ...]]:
+    return {"train": data.train, "valid": data.valid, **data.tests}
+
+
+def _fetch_all(
+    data: Data, raw_dir: Path, mirror: str | None, reporter: Reporter
+) -> tuple[dict[str, Fetched], list[dict[str, str]]]:
+    downloads: dict[str, Fetched] = {}
+    left_out: list[dict[str, str]] = []
+    for files in (files for group in _sets(data).values() for files in group):
+        places = [name.partition(":")[0] for name in (files.src, files.tgt) if name]
+        try:
+            for place in places:
+                if place not in data.downloads:
+                    _require_file(place)
+                elif place not in downloads:
+                    downloads[place] = fetch(data.downloads[place], raw_dir, mirror=mirror, reporter=reporter)
+        except A2DError as error:
+            if not files.optional:
+                raise
+            reporter.warn(f"{files.src} is optional and left out ({error.message})")
+            left_out.append({"src": files.src, "reason": error.message})
+    return downloads, left_out
+
+
+def _require_file(path: str) -> None:
+    if not Path(path).is_file():
+        raise A2DError(f"{path}: no such file", "check the path")
+
+
+def _generate(settings: Generated, into_german: bool) -> dict[str, list[Source]]:
+    from a2d_cli.data import demo_corpus  # a large lexicon, which other corpora need not load
+
+    corpus = demo_corpus.generate(settings)  # (German, English)
+    sets = {"train": corpus.train, "valid": corpus.valid, DEFAULT_TEST: corpus.test}
+    return {
+        name: [
+            Source(
+                {"src": "demo grammar", "tgt": None},
+                [(english, german) for german, english in pairs] if into_german else pairs,
+            )
+        ]
+        for name, pairs in sets.items()
+    }

@@ -1,0 +1,78 @@
+"""Aligners: a pointwise convolution, a convex mixture, any numbers of maps, and an own source of chance."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment, align
+from a2d_cli.distillation.divergences import cell_divergence, row_divergence
+
+B, Q, K = 2, 3, 5
+ALIGNERS = [AttentionAlignment, SimplexAlignment]
+counts = st.integers(1, 29)
+
+
+def random_maps(count: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(B, count, Q, K, generator=torch.Generator().manual_seed(seed)).softmax(-1)
+
+
+@given(counts, counts)
+def test_the_alignment_is_a_1x1_convolution(num_student, num_teacher):
+    maps, aligner = random_maps(num_student), AttentionAlignment(num_student, num_teacher)
+    expected = F.conv2d(maps, aligner.weight[:, :, None, None], aligner.bias)
+    assert aligner(maps).shape == (B, num_teacher, Q, K)
+    torch.testing.assert_close(aligner(maps), expected, rtol=1e-4, atol=1e-5)
+
+
+@given(counts, counts, st.sampled_from([0.1, 1.0, 5.0]))
+def test_a_simplex_mixture_keeps_rows_probabilities(num_student, num_teacher, temperature):
+    maps, aligner = random_maps(num_student), SimplexAlignment(num_student, num_teacher, temperature=temperature)
+    assert aligner.mixture.shape == (num_teacher, num_student) and (aligner.mixture >= 0).all()
+    torch.testing.assert_close(aligner.mixture.sum(-1), torch.ones(num_teacher))
+    mixed = aligner(maps)
+    assert mixed.shape == (B, num_teacher, Q, K) and (mixed >= 0).all()
+    torch.testing.assert_close(mixed.sum(-1), torch.ones(B, num_teacher, Q))
+
+
+def test_equal_maps_through_the_identity_are_at_distance_zero():
+    maps, cells = random_maps(7), torch.ones(B, Q, K, dtype=torch.bool)
+    through_cells, through_rows = AttentionAlignment(7, 7), SimplexAlignment(7, 7)
+    with torch.no_grad():
+        through_cells.weight.copy_(torch.eye(7))
+        through_cells.bias.zero_()
+        through_rows.scores.copy_(100 * torch.eye(7))
+    assert abs(float(cell_divergence(maps, through_cells(maps)))) < 1e-5
+    assert abs(float(cell_divergence(maps, through_cells(maps), cells))) < 1e-5
+    assert abs(float(row_divergence(maps, through_rows(maps), cells, torch.ones(B, Q), 0.0))) < 1e-5
+    # The floor alone costs at most -log(1 - ε) a row.
+    assert 0 <= float(row_divergence(maps, through_rows(maps), cells, torch.ones(B, Q), 1e-3)) < 1.01e-3 * B * Q
+
+
+@pytest.mark.parametrize("aligner", ALIGNERS)
+def test_an_aligner_draws_from_its_own_generator_alone(aligner):
+    def draw(seed):
+        return torch.cat([p.flatten() for p in aligner(3, 5, torch.Generator().manual_seed(seed)).parameters()])
+
+    before = torch.get_rng_state()
+    assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("aligner", ALIGNERS)
+def test_gradients_reach_every_aligner_weight_and_every_student_map(aligner):
+    maps, module = random_maps(3).requires_grad_(), aligner(3, 5)
+    (module(maps) * torch.randn(B, 5, Q, K)).sum().backward()
+    assert (maps.grad != 0).all() and all((p.grad != 0).all() for p in module.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_does_not_round_the_maps(dtype):
+    maps, weight, bias = random_maps(3), torch.randn(5, 3), torch.randn(5)
+    with torch.autocast("cpu", dtype):
+        found = align(maps, weight, bias)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, align(maps, weight, bias))
