@@ -12,6 +12,7 @@ import typer
 
 from a2d_cli.console import is_terminal, make_reporter, print_error, print_json, print_table
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
+from a2d_cli.files import explain_disk_error
 from a2d_cli.project.project import Project
 
 app = typer.Typer(
@@ -33,8 +34,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
-Hours = Annotated[float | None, typer.Option(help="Stop after this much training time; the same command goes on.")]
+Hours = Annotated[float | None, typer.Option(help="Stop after this much training time, all sittings together.")]
 Seed = Annotated[int | None, typer.Option(help="Of initial weights, batch order and dropout.")]
+OWN_FILES = ("--train", "--valid", "--test")
 Model = Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder (default: newest student).")]
 
 
@@ -44,38 +46,49 @@ def main() -> NoReturn:
     # Threads that spin while they wait starve each other where cores are shared: a step then takes 20 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        app(prog_name="a2d")  # exits by itself, with 130 on Ctrl-C
     except Interrupted as stop:
-        print(f"stopped; everything is saved. To go on: {stop.hint}", file=sys.stderr)
+        print(f"stopped; what is saved goes on with: {stop.hint}", file=sys.stderr)
         sys.exit(128 + stop.signal_number)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say to a closed pipe
-        sys.exit(141)
-    except A2DError as error:
-        if os.environ.get("A2D_DEBUG"):
+    except Exception as error:
+        explained = explain(error)
+        if explained is None or os.environ.get("A2D_DEBUG"):
             raise
-        print_error(error)
-        sys.exit(error.exit_code)
+        print_error(explained)
+        sys.exit(explained.exit_code)
     sys.exit(0)
+
+
+def explain(error: Exception) -> A2DError | None:
+    """What went wrong, in words for the person at the keyboard; None: a bug of ours, to be seen in full."""
+    if isinstance(error, A2DError):
+        return error
+    if isinstance(error, OSError):
+        path = error.filename or "output"
+        return explain_disk_error(error, Path(path)) or A2DError(f"{path}: {error.strerror or error}")
+    if isinstance(error, (MemoryError, RuntimeError)):
+        from a2d_cli.training.trainer import is_out_of_memory
+
+        if is_out_of_memory(error):
+            what = str(error).partition("\n")[0]
+            return A2DError(
+                f"out of memory: {what}", "smaller batches: --set decoding.batch_sentences=N (translate: --batch-size N)"
+            )
+    return None
 
 
 def single_files(arguments: list[str]) -> list[str]:
     """`--train all.tsv` (both sides in one TSV or TMX file) becomes `--train all.tsv ''`, as the option takes two."""
     result: list[str] = []
-    for i, argument in enumerate(arguments):
-        result.append(argument)
-        option = arguments[i - 1] if i else ""
-        if option in ("--train", "--valid", "--test") and _file_format(argument) != "plain":
-            result.append("")
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        result += [option, value] if equals and option in OWN_FILES else [argument]
+        if result[-2:-1] and result[-2] in OWN_FILES:
+            from a2d_cli.commands.own_files import file_format
+
+            if file_format(result[-1]) != "plain":
+                result.append("")
     return result
-
-
-def _file_format(path: str) -> str:
-    stem = path.lower().removesuffix(".gz")
-    return next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
 
 
 def _version(value: bool) -> None:
@@ -100,8 +113,9 @@ def project_folder(
 
 
 def _typed() -> str:
-    """The command as typed, for the hint that resumes it."""
-    return f"a2d {shlex.join(argument for argument in sys.argv[1:])}"
+    """What goes on with the command as typed, should it be interrupted: the same, but never once more from the start."""
+    launcher = f"torchrun --nproc-per-node {os.environ['LOCAL_WORLD_SIZE']} --no-python " if "LOCAL_WORLD_SIZE" in os.environ else ""
+    return f"{launcher}a2d {shlex.join(argument for argument in sys.argv[1:] if argument != '--overwrite')}"
 
 
 def _overrides(settings: list[str] | None, **flags: Any) -> list[str]:
@@ -265,16 +279,10 @@ def translate(
         "batch_sentences": batch_size,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
-    translator = command.open_translator(context.obj, model, overrides, device or "auto", reporter)
-    if input_path is None and output_path is None and sys.stdin.isatty():
-        command.translate_prompt(translator, reporter)
-    elif output_path is None or str(output_path) == "-":
-        command.translate_stream(translator, source, sys.stdout.buffer, reporter, errors, form)
-    else:
-        from a2d_cli.files import atomic_path
-
-        with atomic_path(output_path) as temporary, open(temporary, "wb") as sink:
-            command.translate_stream(translator, source, sink, reporter, errors, form)
+    translator = command.open_translator(context.obj, model, overrides, device or "auto")
+    lines = command.Prompt(source) if source.isatty() else source
+    with command.open_output(output_path) as sink:
+        command.translate_stream(translator, lines, sink, reporter, errors, form)
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
@@ -355,7 +363,7 @@ def demo(
     """The whole way in a few minutes: an embedded corpus, a teacher, a plain student, a distilled student, a table."""
     from a2d_cli.commands import demo as command
 
-    result = command.demo(Project((context.obj.folder / folder)), _overrides(settings), make_reporter())
+    result = command.demo(Project(context.obj.folder / folder), _overrides(settings), make_reporter())
     if as_json:
         print_json(result.to_json())
         return

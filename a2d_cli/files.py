@@ -16,22 +16,37 @@ from typing import Any
 
 from a2d_cli.errors import A2DError
 
+LOCK = ".lock"  # in a folder that one process holds against others
+
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn 'disk full' and 'permission denied' into errors that name the path and the remedy."""
+    """Turn 'disk full', 'file too large' and 'permission denied' into errors that name the path and the remedy."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free_mib = shutil.disk_usage(_existing_parent(path)).free // 2**20
-            raise A2DError(
-                f"{path}: no space left on the disk ({free_mib} MiB free)",
-                "free some space and run the same command again; what was finished is kept",
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise A2DError(f"{path}: cannot be written: {error.strerror}", "choose a folder of your own with -C DIR") from error
-        raise
+        explained = explain_disk_error(error, path)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def explain_disk_error(error: OSError, path: Path) -> A2DError | None:
+    """What the operating system's error means for `path`, and what to do; None: it is not about the disk."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free_mib = shutil.disk_usage(_existing_parent(path)).free // 2**20
+        return A2DError(
+            f"{path}: no space left on the disk ({free_mib} MiB free)",
+            "free some space and run the same command again; what was finished is kept",
+        )
+    if error.errno == errno.EFBIG:
+        return A2DError(
+            f"{path}: larger than a file may be here",
+            "raise the limit (ulimit -f) or choose another disk with -C DIR, and run the same command again",
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return A2DError(f"{path}: cannot be written: {error.strerror}", "choose a folder of your own with -C DIR")
+    return None
 
 
 def _existing_parent(path: Path) -> Path:
@@ -61,6 +76,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes were writing here; call it where no other process writes."""
+    for path in Path(folder).rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -84,18 +105,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def read_json(path: Path, what: str = "file") -> Any:
-    """Parse `path`.
+def read_json(path: Path, what: str = "file") -> dict[str, Any]:
+    """Parse the JSON object in `path`.
 
     Raises:
-        A2DError: missing, or not JSON (names the file and the position).
+        A2DError: missing, or no JSON object (names the file and the position).
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value, problem = json.loads(Path(path).read_text(encoding="utf-8")), "no JSON object"
     except FileNotFoundError:
         raise A2DError(f"{path}: no such {what}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise A2DError(f"{path}: not a {what} of a2d: {error}", "restore the file, or make it anew") from None
+        value, problem = None, str(error)
+    if not isinstance(value, dict):
+        raise A2DError(f"{path}: not a {what} of a2d: {problem}", "restore the file, or make it anew")
+    return value
 
 
 def check_format(path: Path, found: Any, newest: int) -> None:
@@ -139,19 +163,33 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
     Raises:
         A2DError: another process works there (names its command and process number).
     """
-    with disk_errors(folder):
+    path = folder / LOCK
+    with disk_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = open(folder / ".lock", "a+", encoding="utf-8")
+        stream = path.open("a+", encoding="utf-8")
     with stream:
+        stream.seek(0)
+        holders = [line for line in stream.read().splitlines() if _is_alive(line)]
         try:
             fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
+        except BlockingIOError:
             raise A2DError(
-                f"{folder} is in use by {stream.read().strip() or 'another process'}",
+                f"{folder} is in use by {' and '.join(holders) or 'another process'}",
                 "wait until it ends, or stop it; a killed process leaves no lock behind",
             ) from None
-        stream.truncate(0)
-        stream.write(f"'{command}' (process {os.getpid()})\n")
-        stream.flush()
+        with disk_errors(path):
+            stream.truncate(0)
+            stream.writelines(f"{line}\n" for line in [*(holders if shared else []), f"'{command}' (process {os.getpid()})"])
+            stream.flush()
         yield
+
+
+def _is_alive(holder: str) -> bool:
+    """Whether the process of a line in a lock file still runs."""
+    try:
+        os.kill(int(holder.rpartition(" ")[2].rstrip(")")), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True

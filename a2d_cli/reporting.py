@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from a2d_cli.files import disk_errors
+
 
 class Progress:
     """One running task. A context manager; the base class shows nothing."""
@@ -58,7 +60,7 @@ class LoggedReporter(Reporter):
         self._inner, self._path = inner, path
 
     def _keep(self, message: str) -> None:
-        with open(self._path, "a", encoding="utf-8") as stream:
+        with disk_errors(self._path), open(self._path, "a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def info(self, message: str) -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import quick
 
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment, align
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence
@@ -21,6 +22,7 @@ def random_maps(count: int, seed: int = 1) -> torch.Tensor:
 
 
 @given(counts, counts)
+@quick
 def test_the_alignment_is_a_1x1_convolution(num_student, num_teacher):
     maps, aligner = random_maps(num_student), AttentionAlignment(num_student, num_teacher)
     expected = F.conv2d(maps, aligner.weight[:, :, None, None], aligner.bias)
@@ -29,6 +31,7 @@ def test_the_alignment_is_a_1x1_convolution(num_student, num_teacher):
 
 
 @given(counts, counts, st.sampled_from([0.1, 1.0, 5.0]))
+@quick
 def test_a_simplex_mixture_keeps_rows_probabilities(num_student, num_teacher, temperature):
     maps, aligner = random_maps(num_student), SimplexAlignment(num_student, num_teacher, temperature=temperature)
     assert aligner.mixture.shape == (num_teacher, num_student) and (aligner.mixture >= 0).all()

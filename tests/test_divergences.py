@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import quick
 
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence, word_divergence
 
@@ -42,6 +43,7 @@ def by_definition(p: list[float], q: list[float], kind: str) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=seeds, temperature=st.sampled_from([0.5, 1.0, 3.0]))
+@quick
 def test_a_word_divergence_is_its_definition_summed_over_tokens(kind, seed, temperature):
     teacher, student = normal(seed, N, V), normal(seed + 1, N, V)
     p = (teacher.double() / temperature).softmax(-1).tolist()
@@ -85,6 +87,7 @@ def test_an_unknown_kind_is_refused():
 
 
 @given(seeds)
+@quick
 def test_cells_are_one_distribution_a_map(seed):
     teacher, student = normal(seed, B, C, Q, K), normal(seed + 1, B, C, Q, K)
     expected = 0.0
@@ -96,6 +99,7 @@ def test_cells_are_one_distribution_a_map(seed):
 
 
 @given(seeds, st.integers(1, Q), st.integers(1, K))
+@quick
 def test_masked_cells_do_not_exist(seed, queries, keys):
     teacher, student = normal(seed, B, C, Q, K), normal(seed + 1, B, C, Q, K)
     cells = torch.zeros(B, Q, K, dtype=torch.bool)
@@ -120,6 +124,7 @@ def some_cells() -> torch.Tensor:
 
 
 @given(seeds, st.sampled_from([0.0, 1e-3, 0.3]))
+@quick
 def test_rows_are_compared_one_by_one_and_averaged_over_maps(seed, floor):
     cells = some_cells()
     teacher, student = maps(seed, cells), maps(seed + 1, cells)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import quick
 
 from a2d_cli.model.dropout import dropout
 
@@ -14,6 +15,7 @@ rates = st.floats(0.01, 0.99)
 
 
 @given(sizes, rates, st.integers(0, 999))
+@quick
 def test_every_value_is_dropped_or_scaled_and_the_gradient_takes_the_same_mask(size, rate, seed):
     torch.manual_seed(seed)
     x = (torch.rand(size) + 1.0).requires_grad_()

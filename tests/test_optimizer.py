@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import quick
 
 from a2d_cli.config.schema import Training
 from a2d_cli.training.optimizer import learning_rate, make_adam
@@ -38,6 +39,7 @@ def test_the_rate_of_an_update(settings, update, rate):
 
 
 @given(st.integers(1, 4000), st.integers(0, 999), st.sampled_from([0.0, 0.2, 1.0]))
+@quick
 def test_the_rate_is_above_zero_and_at_most_the_peak(update, warmup, cooldown):
     settings = Training(
         lr=0.5, warmup_updates=warmup, schedule="inverse_sqrt_cooldown", cooldown_fraction=cooldown, max_updates=4000

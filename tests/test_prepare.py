@@ -70,6 +70,12 @@ def write_pairs(folder, name, pairs):
     return (CorpusFiles(str(folder / f"{name}.de"), str(folder / f"{name}.en")),)
 
 
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch):
+    """No test here pulls the plug, and a slow disk makes each of some thousand calls wait."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @pytest.fixture
 def own(tmp_path):
     """A recipe for files of one's own: 211 training pairs, 13 valid, 17 test."""

@@ -21,7 +21,7 @@ SHAPE = ModelShape(
 )
 EOS = 0
 
-quick = settings(max_examples=20, deadline=None)  # each example runs a model
+quick = settings(max_examples=20, deadline=None)  # a busy machine may take seconds over a first call
 
 
 def tiny_model(shape: ModelShape = SHAPE, vocabularies: Vocabularies = JOINT, seed: int = 1) -> Transformer:

@@ -66,7 +66,7 @@ def _samples(project: Project, reporter: Reporter) -> Table:
     sources, references = texts[recipe.src_lang], texts[recipe.tgt_lang]
     chosen = [(2 * i + 1) * len(sources) // (2 * SAMPLES) for i in range(SAMPLES)]
     translations = {
-        run.name: open_translator(project, run.name, {}, "auto", reporter).translate([sources[i] for i in chosen])
+        run.name: open_translator(project, run.name, {}, "auto").translate([sources[i] for i in chosen])
         for run in list_runs(project)
     }
     rows: list[list[str]] = []

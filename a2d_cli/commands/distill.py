@@ -42,7 +42,10 @@ def distill(
         teacher = _load_teacher(project, recipe)
         facts = {"distillation": _settings_that_count(recipe, method), "teacher": teacher.weights_sha256[:16]}
         reporter.info(f"teacher: {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
-    request = RunRequest(name, "student", method.name, recipe.student, recipe.student_training, facts, command)
+        if Run(teacher.folder.parent).info.get("finished") is False:
+            reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will teach")
+    fades = recipe.distillation.half_life > 0 and bool({"masked", "simplex"} & set(method.profiles))
+    request = RunRequest(name, "student", method.name, recipe.student, recipe.student_training, facts, command, fades)
 
     def make_objective(model: Transformer, device: torch.device) -> Objective:
         settings = recipe.student_training
@@ -69,11 +72,12 @@ def _settings_that_count(recipe: Recipe, method: Method) -> dict[str, object]:
 
 
 def _load_teacher(project: Project, recipe: Recipe) -> Checkpoint:
-    name = recipe.distillation.teacher
     try:
-        folder: Path = find_model(project, name)
+        folder: Path = find_model(project, recipe.distillation.teacher)
     except ConfigError as error:
-        raise ConfigError(f"teacher: {error.message}", f"run 'a2d train-teacher' first, or --teacher RUN|FOLDER; {error.hint}") from None
+        raise ConfigError(
+            f"teacher: {error.message}", f"run 'a2d train-teacher' first, or --teacher RUN|FOLDER; {error.hint}"
+        ) from None
     teacher = load_checkpoint(folder)
     if teacher.pair != recipe.pair:
         raise ConfigError(
@@ -86,5 +90,11 @@ def _load_teacher(project: Project, recipe: Recipe) -> Checkpoint:
             f"teacher {folder} has another vocabulary (fingerprint {teacher.tokenizer.fingerprint}, the project's {own})",
             "words and attention can only be matched on the same pieces: train a teacher in this project, "
             "or distil in the project where the teacher was trained",
+        )
+    positions = min(recipe.student.max_positions, recipe.student_training.max_length)
+    if teacher.model.shape.max_positions < positions:
+        raise ConfigError(
+            f"teacher {folder} reads {teacher.model.shape.max_positions} tokens, the student is trained on up to {positions}",
+            f"add --set training.max_length={teacher.model.shape.max_positions}",
         )
     return teacher

@@ -59,9 +59,13 @@ def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, override
     return replace(recipe, data=data)
 
 
+def file_format(path: str) -> str:
+    """tsv or tmx, where one file holds both sides; else plain."""
+    stem = path.lower().removesuffix(".gz")
+    return next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
+
+
 def _corpus_files(src: str, tgt: str, option: str) -> CorpusFiles:
-    stem = src.lower().removesuffix(".gz")
-    form = next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
     for path in (src, tgt):
         if path and not Path(path).expanduser().is_file():
             raise ConfigError(f"{option}: no such file: {path}", f"the current folder is {Path.cwd()}")
@@ -69,4 +73,4 @@ def _corpus_files(src: str, tgt: str, option: str) -> CorpusFiles:
     def absolute(path: str) -> str:
         return str(Path(path).expanduser().absolute())
 
-    return CorpusFiles(absolute(src), absolute(tgt) if tgt else None, form)
+    return CorpusFiles(absolute(src), absolute(tgt) if tgt else None, file_format(src))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -15,8 +16,8 @@ from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.errors import ConfigError
-from a2d_cli.files import lock_folder, write_text
+from a2d_cli.errors import ConfigError, Interrupted
+from a2d_cli.files import lock_folder, remove_leftovers, write_text
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.project.project import Project
@@ -29,7 +30,20 @@ from a2d_cli.training.validation import ValidationSettings, Validator
 
 # Keys that a run may be resumed with at other values: they move its end or its machine, not its path.
 SOFT_KEYS = frozenset(
-    "max_updates max_epochs max_hours patience log_every_updates samples accumulate device compile max_rewinds".split()
+    f"training.{key}"
+    for key in (
+        "max_updates",
+        "max_epochs",
+        "max_hours",
+        "patience",
+        "max_rewinds",
+        "save_every_updates",
+        "log_every_updates",
+        "samples",
+        "accumulate",
+        "device",
+        "compile",
+    )
 )
 
 
@@ -44,6 +58,7 @@ class RunRequest:
     training: Training
     facts: dict[str, Any]  # what else makes this run this run: the teacher's hash, the distillation settings
     resume_command: str
+    length_matters: bool = False  # the objective, too, depends on `max_updates`
 
 
 MakeObjective = Callable[[Transformer, torch.device], Objective]
@@ -65,36 +80,44 @@ def train_run(
     """
     device = choose_device(request.training.device)
     run = Run(project.runs_dir / request.name)
-    with process_group(device) as world:
-        if not world.is_main:
-            reporter = Reporter()  # one voice
-            world.from_main(None)
-            return _train(project, recipe, request, run, make_objective, device, world, reporter)
-        with project.lock(request.resume_command, shared=True), lock_folder(run.folder, request.resume_command):
-            reporter = LoggedReporter(reporter, run.log_path)
+    with process_group(device) as world, contextlib.ExitStack() as locks:
+
+        def open_run() -> None:
+            locks.enter_context(project.lock(request.resume_command, shared=True))
+            locks.enter_context(lock_folder(run.folder, request.resume_command))
             _open_run(project, recipe, request, run, overwrite)
-            world.from_main(None)
-            return _train(project, recipe, request, run, make_objective, device, world, reporter)
+
+        world.on_main(open_run)
+        reporter = LoggedReporter(reporter, run.log_path) if world.is_main else Reporter()  # one voice
+        try:
+            _train(project, recipe, request, run, make_objective, device, world, reporter)
+        except Interrupted as stop:
+            if world.is_main:
+                raise
+            raise SystemExit(128 + stop.signal_number) from None
+    return run
 
 
 def _open_run(project: Project, recipe: Recipe, request: RunRequest, run: Run, overwrite: bool) -> None:
     """Make the folder, or check that what stands in it is this very run."""
+    remove_leftovers(run.folder)
     settings = _settings(project, recipe, request)
-    if run.info and overwrite:
-        for path in (run.state_path, run.metrics_path, run.info_path, *run.snapshots_dir.glob("*.safetensors")):
-            path.unlink(missing_ok=True)
-    if run.info:
-        changes = _differences(run.info["settings"], settings)
-        hard = [change for change in changes if change.split(":")[0].removeprefix("training.") not in SOFT_KEYS]
-        if request.training.schedule == "inverse_sqrt_cooldown":
-            hard += [change for change in changes if change.startswith("training.max_updates:")]
+    if overwrite:
+        run.clear()
+    if info := run.info:
+        asked = {"kind": request.kind, "method": request.method, **settings}
+        found = {"kind": info.get("kind"), "method": info.get("method"), **info.get("settings", {})}
+        changes = _differences(found, asked)
+        cools_down = request.training.schedule == "inverse_sqrt_cooldown"
+        soft = SOFT_KEYS - ({"training.max_updates"} if cools_down or request.length_matters else set())
+        hard = [f"{key}: {values}" for key, values in changes.items() if key not in soft]
         if hard:
             raise ConfigError(
                 f"run '{run.name}' exists with other settings: " + "; ".join(hard[:6]),
                 f"choose another --name, or --overwrite to train '{run.name}' anew",
             )
         if changes:
-            run.record(settings=settings, finished=False)
+            run.record(settings=settings, command=request.resume_command, finished=False)
     else:
         run.record(
             name=run.name,
@@ -125,15 +148,15 @@ def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str
     }
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """`section.key: old -> new` for each value that differs."""
-    changes = []
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """`section.key`: `old -> new` for each value that differs."""
+    changes = {}
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            changes += _differences(before, after, f"{prefix}{key}.")
+            changes |= _differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            changes.append(f"{prefix}{key}: {before} -> {after}")
+            changes[f"{prefix}{key}"] = f"{before} -> {after}"
     return changes
 
 
@@ -146,14 +169,14 @@ def _train(
     device: torch.device,
     world: World,
     reporter: Reporter,
-) -> Run:
+) -> None:
     if run.is_finished:
         best = run.info.get("best", {})
         reporter.info(
             f"{run.name} is finished ({run.info['stop_reason']}; best at update {best.get('updates', ['?'])[-1]}); "
-            "train on with a larger --set training.max_updates=N, or anew with --overwrite"
+            "raise that limit with --set to train on, or train anew with --overwrite"
         )
-        return run
+        return
     settings = request.training
     tokenizer = Tokenizer.load(project.data_dir)
     train = ParallelCorpus.open(project.data_dir, "train", recipe.src_lang, recipe.tgt_lang)
@@ -182,7 +205,13 @@ def _train(
         references,
         tokenizer,
         replace(recipe.decoding, nbest=1),
-        ValidationSettings(settings.decode_below_nll, settings.valid_sentences, settings.samples, settings.max_tokens),
+        ValidationSettings(
+            settings.decode_below_nll,
+            settings.valid_sentences,
+            settings.samples,
+            settings.max_tokens,
+            request.shape.max_positions,
+        ),
     )
     trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
     state = trainer.train(resume_hint=request.resume_command)
@@ -190,4 +219,3 @@ def _train(
         f"{run.name} finished: {state.stop_reason}; {state.update} updates in {state.elapsed_s / 60:.1f} min; "
         f"best weights in {run.best_dir}"
     )
-    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding
 from a2d_cli.decoding.translator import Translation, Translator
 from a2d_cli.errors import A2DError
+from a2d_cli.files import atomic_path, disk_errors
 from a2d_cli.project.checkpoint import load_checkpoint
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model
@@ -25,22 +27,20 @@ MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks ar
 READ_BYTES = 1 << 16
 
 
-def open_translator(
-    project: Project, model: str | None, overrides: dict[str, float], device: str, reporter: Reporter
-) -> Translator:
+def open_translator(project: Project, model: str | None, overrides: dict[str, float], device: str) -> Translator:
     """The translator of a run, with its own recipe's decoding settings under the given ones."""
     folder = find_model(project, model)
     checkpoint = load_checkpoint(folder, choose_device(device))
     recipe_path = next((p for p in (folder / "recipe.yaml", folder.parent / "recipe.yaml") if p.exists()), None)
     decoding = read_project_recipe(recipe_path).decoding if recipe_path else Decoding()
-    decoding = replace(decoding, nbest=1, **overrides)
+    decoding = replace(decoding, **{"nbest": 1, **overrides})
     if decoding.nbest > decoding.beam:
         decoding = replace(decoding, beam=decoding.nbest)
     return Translator(checkpoint.model, checkpoint.tokenizer, decoding)
 
 
 def translate_stream(
-    translator: Translator, source: BinaryIO, sink: BinaryIO, reporter: Reporter, errors: str, form: str
+    translator: Translator, source: BinaryIO | Prompt, sink: BinaryIO, reporter: Reporter, errors: str, form: str
 ) -> int:
     """Translate until the source ends; N lines give N × nbest lines in order. Returns N.
 
@@ -49,7 +49,7 @@ def translate_stream(
         form: text (the translation), tsv (line, score, translation) or jsonl.
 
     Raises:
-        A2DError: invalid UTF-8; everything before that line is already written.
+        A2DError: invalid UTF-8; everything before that line is already written to the sink.
     """
     done = 0
     for chunk in _chunks(source, translator.settings.batch_sentences):
@@ -62,8 +62,7 @@ def translate_stream(
             )
 
         for number, translations in enumerate(translator.translate(lines, on_cut=on_cut), start=done + 1):
-            for translation in translations:
-                sink.write(_form(number, translation, form).encode())
+            sink.writelines(_form(number, translation, form).encode() for translation in translations)
         sink.flush()
         done += len(lines)
         if problem:
@@ -71,7 +70,7 @@ def translate_stream(
     return done
 
 
-def _chunks(source: BinaryIO, first_lines: int) -> Iterator[list[bytes]]:
+def _chunks(source: BinaryIO | Prompt, first_lines: int) -> Iterator[list[bytes]]:
     """Whole lines as they arrive: what a pipe holds now, at most MAX_CHUNK_LINES."""
     waiting, size, ended = b"", first_lines, False
     while not ended:
@@ -110,17 +109,19 @@ def _form(number: int, translation: Translation, form: str) -> str:
     return translation.text + "\n"
 
 
-def translate_prompt(translator: Translator, reporter: Reporter) -> None:
-    """Answer line by line on a terminal, until end of file."""
-    print("one sentence a line; Ctrl-D ends", file=sys.stderr)
-    while True:
+class Prompt:
+    """Lines typed at a terminal, one by one: a source for `translate_stream`, which answers each at once."""
+
+    def __init__(self, terminal: BinaryIO):
+        self._terminal = terminal
+        print("one sentence a line; Ctrl-D ends", file=sys.stderr)
+
+    def read1(self, size: int) -> bytes:
         print("> ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
+        line = self._terminal.readline()
         if not line:
             print(file=sys.stderr)
-            return
-        for translation in translator.translate([line.rstrip("\n")])[0]:
-            print(translation.text, flush=True)
+        return line
 
 
 def open_input(path: Path | None) -> BinaryIO:
@@ -130,11 +131,26 @@ def open_input(path: Path | None) -> BinaryIO:
         A2DError: no such file.
     """
     if path is None or str(path) == "-":
+        if sys.stdin is None:
+            raise A2DError("stdin is closed", "name a text file with -i, or pipe lines in")
         return sys.stdin.buffer
     try:
-        return open(path, "rb")
+        return path.open("rb")
     except OSError as error:
         raise A2DError(f"input {path}: {error.strerror}", "name a text file with -i, or pipe lines in") from None
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None) -> Iterator[BinaryIO]:
+    """A file, which is whole or not there, or stdout."""
+    if path is None or str(path) == "-":
+        yield sys.stdout.buffer
+    elif path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
+        with disk_errors(path), path.open("wb") as sink:
+            yield sink
+    else:
+        with atomic_path(path.resolve()) as temporary, temporary.open("wb") as sink:
+            yield sink
 
 
 def limit_threads(threads: int) -> None:

@@ -81,7 +81,7 @@ class BatchPlan:
     """Which pairs make which batch: a function of the corpus, the settings, the seed and the epoch alone.
 
     Raises:
-        A2DError: no pair is within `max_length`.
+        A2DError: no pair is within `max_length` and `max_tokens`.
     """
 
     def __init__(self, corpus: ParallelCorpus, settings: BatchSettings, seed: int):
@@ -94,8 +94,9 @@ class BatchPlan:
         self.num_left_out = len(corpus) - len(self._usable)
         if len(self._usable) == 0:
             raise A2DError(
-                f"all {len(corpus)} training pairs are longer than training.max_length = {limit} tokens",
-                "raise it with --set training.max_length=N (and training.max_tokens)",
+                f"all {len(corpus)} training pairs are longer than {limit} tokens a side "
+                f"(training.max_length = {settings.max_length}, training.max_tokens = {settings.max_tokens})",
+                "raise them with --set training.max_length=N and --set training.max_tokens=N",
             )
 
     def epoch(self, epoch: int) -> list[np.ndarray]:

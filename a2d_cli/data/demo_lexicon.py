@@ -233,8 +233,8 @@ NOUNS = {
         Knoblauch m 0 garlic""",
     "part": "Spieler m - player, Teil m e part, Raum m ¨e room, Kapitel n - chapter, Mitglied n er member",
     "housepart": """
-        Dach n ¨er roof, Tür f en door, Fenster n - window, Wand f ¨e wall, Eingang m ¨e entrance,
-        Garten m ¨ garden""",
+        Dach n ¨er roof, Decke f n ceiling, Tür f en door, Fenster n - window, Wand f ¨e wall,
+        Eingang m ¨e entrance, Garten m ¨ garden""",
     "feature": """
         Hut m ¨e hat, Bart m ¨e beard, Brille f n pair of glasses/pairs of glasses, Hund m e dog,
         Regenschirm m e umbrella, Mantel m ¨ coat, Tasche f n bag""",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], where: str) -> N
     """
     own = dict(module.named_parameters())
     if own.keys() != weights.keys():
-        odd = sorted(own.keys() ^ weights.keys())[0]
+        odd = min(own.keys() ^ weights.keys())
         raise A2DError(f"{where}: weights do not fit the model: '{odd}' stands on one side only", "use the run's own config.json")
     with torch.no_grad():
         for name, parameter in own.items():
@@ -76,10 +77,10 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
         try:
             save_file(weights, str(temporary), metadata={"format": "pt"})
         except SafetensorError as error:
-            # safetensors wraps the operating system's error in text of its own
-            if "No space left" in str(error) or "os error 28" in str(error):
-                raise OSError(28, os.strerror(28)) from error
-            raise
+            number = re.search(r"\(os error (\d+)\)", str(error))  # how safetensors tells the system's own error
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -134,15 +135,15 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     config = read_json(folder / CONFIG, "checkpoint config")
     check_format(folder / CONFIG, config.get("format"), FORMAT)
     try:
-        shape, vocabularies = ModelShape(**config["shape"]), Vocabularies(**config["vocabularies"])
-    except (KeyError, TypeError) as error:
-        raise A2DError(f"{folder / CONFIG}: not a checkpoint config of a2d: {error}") from None
-    tokenizer = Tokenizer.load(folder if (folder / "spm.model").exists() or (folder / "spm.src.model").exists() else folder.parent)
-    if tokenizer.fingerprint != config["tokenizer"]:
+        model = Transformer(ModelShape(**config["shape"]), Vocabularies(**config["vocabularies"]))
+        pair, fingerprint = config["pair"], config["tokenizer"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise A2DError(f"{folder / CONFIG}: not a checkpoint config of a2d: {error!r}") from None
+    tokenizer = Tokenizer.load(folder if any(folder.glob("spm.*model")) else folder.parent)
+    if tokenizer.fingerprint != fingerprint:
         raise A2DError(
-            f"{folder}: the tokenizer beside it ({tokenizer.fingerprint}) is not the one it was trained with ({config['tokenizer']})",
+            f"{folder}: the tokenizer beside it ({tokenizer.fingerprint}) is not the one it was trained with ({fingerprint})",
             "copy the whole run folder, spm.model included",
         )
-    model = Transformer(shape, vocabularies)
     load_weights(model, read_weights(folder / WEIGHTS), str(folder))
-    return Checkpoint(folder, model.to(device).eval(), tokenizer, config["pair"], config, sha256_file(folder / WEIGHTS))
+    return Checkpoint(folder, model.to(device).eval(), tokenizer, pair, config, sha256_file(folder / WEIGHTS))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import check_format, disk_errors, read_json, write_json, write_text
+from a2d_cli.files import LOCK, check_format, disk_errors, read_json, write_json, write_text
 from a2d_cli.project.project import Project
 
 FORMAT = 1  # of run.json
@@ -89,10 +90,24 @@ class Run:
                 except json.JSONDecodeError:
                     continue
 
-    def drop_metrics_after(self, update: int) -> None:
-        """Forget what was logged behind the state that a run resumes from."""
-        kept = [row for row in self.metrics() if row["update"] <= update]
+    def drop_metrics_after(self, update: int, validated_update: int) -> None:
+        """Forget what was logged behind the state that a run goes on from."""
+        last = {"train": update, "valid": validated_update}
+        kept = [row for row in self.metrics() if row["update"] <= last[row["event"]]]
         write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def clear(self) -> None:
+        """Delete everything but the lock, in an order that a kill cannot turn into half of two runs.
+
+        Without its state a run begins anew; as long as run.json stands, nobody else's run begins here.
+        """
+        self.state_path.unlink(missing_ok=True)
+        for path in list(self.folder.iterdir()):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path not in (self.folder / LOCK, self.info_path):
+                path.unlink()
+        self.info_path.unlink(missing_ok=True)
 
 
 def list_runs(project: Project) -> list[Run]:
@@ -107,7 +122,8 @@ def find_model(project: Project, name: str | None) -> Path:
     Raises:
         ConfigError: nothing of that name (tells the nearest), or nothing trained yet (tells the command).
     """
-    runs = [run for run in list_runs(project) if run.best_dir.exists()]
+    everything = list_runs(project)
+    runs = [run for run in everything if run.best_dir.exists()]
     if name is None:
         if not runs:
             project.require_prepared()
@@ -119,6 +135,9 @@ def find_model(project: Project, name: str | None) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
+    for run in everything:
+        if run.name == name:
+            raise ConfigError(f"run '{name}' has no weights yet: it is before its first validation", run.info.get("command"))
     known = [run.name for run in runs]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean '{near[0]}'?" if near else f"the project has: {', '.join(known) or 'no trained model yet'}"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from a2d_cli.errors import A2DError
+from a2d_cli.errors import A2DError, ConfigError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,21 @@ class World:
         """True on all ranks if it is true on any."""
         return flag if self.size == 1 else bool(self.sum(torch.tensor([float(flag)], device=device)) > 0)
 
-    def from_main(self, value: object) -> object:
-        """Rank 0's value on every rank."""
+    def on_main(self, work: Callable[[], T]) -> T:
+        """Rank 0 does `work` while the others wait; all get its result, or end with it if it fails."""
         if self.size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
+            return work()
+        box: list[Any] = [None, 0]  # the result and an exit code
+        try:
+            if self.is_main:
+                box[0] = work()
+        except BaseException as error:
+            box[1] = getattr(error, "exit_code", 1)
+            raise
+        finally:
+            dist.broadcast_object_list(box, src=0)
+        if box[1]:
+            raise SystemExit(box[1])  # rank 0 says why
         return box[0]
 
 
@@ -74,21 +87,22 @@ def choose_device(name: str) -> torch.device:
     """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there.
 
     Raises:
+        ConfigError: no name of a device.
         A2DError: a GPU is asked for and absent.
     """
-    world = environment_world()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not name.startswith("cuda"):
-        raise A2DError(f"training.device: '{name}' is no device", "use auto, cpu, cuda or cuda:N")
-    if name.startswith("cuda"):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        index = int(name[5:]) if name[5:].isdigit() else world.local_rank
-        if index >= count:
-            raise A2DError(
-                f"device '{name}' is asked for, but torch {torch.__version__} finds {count} GPUs",
-                "use --device cpu, or install a CUDA build of torch and check nvidia-smi",
-            )
-        torch.cuda.set_device(index)
-        return torch.device("cuda", index)
-    return torch.device("cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    gpu = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if not gpu:
+        raise ConfigError(f"'{name}' is no device", "use --device auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(gpu[1] or environment_world().local_rank)
+    if index >= count:
+        raise A2DError(
+            f"device '{name}' is asked for, but torch {torch.__version__} finds {count} GPUs",
+            "use --device cpu, or install a CUDA build of torch and check nvidia-smi",
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)

@@ -10,13 +10,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,39 @@ from a2d_cli.training.objective import LossTerms, Moment, Objective
 from a2d_cli.training.optimizer import learning_rate, make_adam
 from a2d_cli.training.validation import ValidationResult, Validator
 
+T = TypeVar("T")
+
 STATE_FORMAT = 1
 MAX_PIECES = 64  # an update cut finer than this does not fit the machine at all
 DIVERGED_NATS = 2.0  # above the lowest smoothed loss: no healthy run climbs that far
 SMOOTHING_UPDATES = 50  # memory of the smoothed loss
+
+
+@dataclass(frozen=True)
+class UpdateSums:
+    """What one update did, over all ranks."""
+
+    terms: dict[str, float]  # loss terms by name: sums over the target tokens
+    num_tokens: int
+    gradient_norm: float  # before clipping, of the mean loss
+
+
+@dataclass
+class LogWindow:
+    """Sums over the updates since the last line of metrics.jsonl."""
+
+    terms: dict[str, float] = field(default_factory=dict)
+    num_tokens: int = 0
+    updates: int = 0
+    gradient_norms: float = 0.0
+    begun_s: float = 0.0  # training time at its first update
+
+    def add(self, sums: UpdateSums) -> None:
+        for name, value in sums.terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value
+        self.num_tokens += sums.num_tokens
+        self.updates += 1
+        self.gradient_norms += sums.gradient_norm
 
 
 @dataclass
@@ -61,6 +91,7 @@ class TrainingState:
     elapsed_s: float = 0.0
     num_tokens: int = 0  # target tokens seen
     stop_reason: str = ""
+    log: LogWindow = field(default_factory=LogWindow)  # kept, so that a resumed run writes the same lines
 
 
 class Diverged(Exception):
@@ -109,12 +140,13 @@ class Trainer:
             self.parallel = DistributedDataParallel(
                 objective,
                 device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,  # position tables are constants; a rank without a share skips forwards
                 find_unused_parameters=bool(objective.helper_modules()),
             )
         self._batches: list[Any] = []
         self._batches_epoch = 0
+        self._saved_update = -1
         self._signal = 0
-        self._log = _LogWindow()
         self._board: Any = None
 
     # --- the loop -----------------------------------------------------------------------------------------------
@@ -126,33 +158,37 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM came; the state is saved.
             A2DError: out of memory at the smallest piece, or diverged too often.
         """
-        self._resume()
-        started = time.monotonic() - self.state.elapsed_s
-        total = self.settings.max_updates
-        with self._signals(), self._tensorboard(), self.reporter.progress("training", total, "updates") as bar:
-            bar.advance(self.state.update)
-            while True:
-                if self._validation_is_due():
-                    self._validate()
-                self.state.elapsed_s = time.monotonic() - started
-                self.state.stop_reason = self._stop_reason()
-                if self.state.stop_reason:
-                    break
-                before = self.state.update
-                try:
-                    self._update()
-                except Diverged as error:
-                    self._rewind(str(error))
-                self.state.elapsed_s = time.monotonic() - started
-                bar.advance(self.state.update - before, self._log.note)
-                self._log_if_due(bar)
-                interrupted = self.world.agree(bool(self._signal), self.device)
-                if interrupted or self.state.update % self.settings.save_every_updates == 0 or self._validation_is_due():
-                    self._save()
-                if interrupted:
-                    raise Interrupted(self._signal or signal.SIGTERM, resume_hint)
-        self._finish()
+        with self._signals():
+            self._resume()
+            with self._tensorboard(), self.reporter.progress("training", self.settings.max_updates, "updates") as bar:
+                self._loop(bar, resume_hint)
+            self.world.on_main(self._finish)
         return self.state
+
+    def _loop(self, bar: Progress, resume_hint: str) -> None:
+        started = time.monotonic() - self.state.elapsed_s
+        bar.advance(self.state.update)
+        while True:
+            self.state.elapsed_s = time.monotonic() - started
+            reason = self._stop_reason()
+            if self._validation_is_due(bool(reason)):
+                self._validate()
+                reason = self._stop_reason()  # that may have been the last in vain
+            if reason:
+                self.state.stop_reason = reason
+                return
+            before = self.state.update
+            try:
+                self._update()
+            except Diverged as error:
+                self._rewind(str(error))
+            self.state.elapsed_s = time.monotonic() - started
+            bar.advance(self.state.update - before, self._log_if_due())
+            interrupted = self.world.agree(bool(self._signal), self.device)
+            if interrupted or self.state.update % self.settings.save_every_updates == 0:
+                self._save()
+            if interrupted:
+                raise Interrupted(self._signal or signal.SIGTERM, resume_hint)
 
     def _stop_reason(self) -> str:
         state, settings = self.state, self.settings
@@ -162,41 +198,40 @@ class Trainer:
             return f"reached max_epochs = {settings.max_epochs}"
         if settings.patience and state.bad_validations >= settings.patience:
             return f"no better {settings.best_metric} in {state.bad_validations} validations"
-        if settings.max_hours and self.world.from_main(state.elapsed_s >= settings.max_hours * 3600):
+        if settings.max_hours and self.world.agree(state.elapsed_s >= settings.max_hours * 3600, self.device):
             return f"reached max_hours = {settings.max_hours}"
         return ""
 
     def _update(self) -> None:
-        """One optimizer step, cut finer and tried again where memory does not suffice."""
+        """One optimizer step and its bookkeeping.
+
+        Raises:
+            Diverged: the loss has left the path.
+            A2DError: out of memory at the smallest piece.
+        """
         indices = self._next_batch()
         moment = Moment(self.state.epoch, self.state.update + 1)
-        while True:
-            try:
-                self.objective.before_update(lambda: self._load(indices), moment)
-                tokens, norm = self._step(indices, moment)
-                break
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._cut_finer(len(indices), error)
-        self.state.update += 1
-        self.state.batch += 1
-        self.state.num_tokens += tokens
-        if self.state.batch >= len(self._batches):
-            self.state.epoch, self.state.batch = self.state.epoch + 1, 0
-        self._log.add(tokens, norm)
-        self._watch(norm)
+        self._within_memory(lambda: self.objective.before_update(lambda: self._load(indices), moment), len(indices))
+        sums = self._within_memory(lambda: self._step(indices, moment), len(indices))
+        state = self.state
+        state.update += 1
+        state.batch += 1
+        state.num_tokens += sums.num_tokens
+        if state.batch >= len(self._batches):
+            state.epoch, state.batch = state.epoch + 1, 0
+        state.log.add(sums)
+        self._watch(sums)
 
-    def _step(self, indices: Any, moment: Moment) -> tuple[int, float]:
-        """Gradient of the whole update's mean loss, clipped, and the step; returns (its target tokens, norm)."""
+    def _step(self, indices: Any, moment: Moment) -> UpdateSums:
+        """Gradient of the whole update's mean loss, clipped, and the step."""
         torch.manual_seed(_seed_of(self.settings.seed, moment.update, self.world.rank))
         self.optimizer.zero_grad(set_to_none=True)
         self.objective.train()
-        self._log.begin_update()
-        num_parts = self.world.size * self.state.pieces
+        parts: dict[str, Tensor] = {}
+        num_shares = self.world.size * self.state.pieces
         for piece in range(self.state.pieces):
             last = piece == self.state.pieces - 1
-            mine = share(indices, self.world.rank * self.state.pieces + piece, num_parts)
+            mine = share(indices, self.world.rank * self.state.pieces + piece, num_shares)
             if len(mine) == 0 and not last:
                 continue
             # Every rank must take part in the last backward: one without a share takes a pair at weight 0.
@@ -207,7 +242,8 @@ class Trainer:
                 with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
                     terms: LossTerms = self.parallel(batch, moment)
                 self.scaler.scale(terms.total * weight).backward()
-            self._log.add_terms(terms, weight)
+            for name, value in terms.parts.items():
+                parts[name] = parts.get(name, 0.0) + value.float() * weight
         tokens = self.plan.num_tgt_tokens(indices)
         self.scaler.unscale_(self.optimizer)
         # DistributedDataParallel averages over ranks what is a sum here.
@@ -222,7 +258,9 @@ class Trainer:
         if self.scaler.is_enabled() or bool(norm.isfinite()):
             self.scaler.step(self.optimizer)  # fp16: skips the step where a gradient overflowed
             self.scaler.update()
-        return tokens, float(norm)
+        names = sorted(parts)
+        sums = self.world.sum(torch.stack([parts[name] for name in names])).tolist()
+        return UpdateSums(dict(zip(names, sums, strict=True)), tokens, float(norm))
 
     def _next_batch(self) -> Any:
         if self._batches_epoch != self.state.epoch:
@@ -232,7 +270,18 @@ class Trainer:
     def _load(self, indices: Any) -> Batch:
         return self.plan.load(indices, self.ids).to(self.device)
 
-    def _cut_finer(self, num_pairs: int, error: BaseException) -> None:
+    def _within_memory(self, work: Callable[[], T], num_pairs: int) -> T:
+        """Do `work`, and again with updates cut finer as long as memory does not suffice."""
+        while True:
+            try:
+                return work()
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler: the error's traceback would keep the tensors of the failed step alive.
+            self._cut_finer(num_pairs)
+
+    def _cut_finer(self, num_pairs: int) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -241,18 +290,18 @@ class Trainer:
             raise A2DError(
                 f"out of memory on {self.device} at update {self.state.update + 1} "
                 f"({num_pairs} pairs in {self.state.pieces} pieces)",
-                "make updates smaller (--set training.max_tokens=N), cut them finer (--set training.accumulate=N) "
-                "or the model smaller; the same command goes on from the last save",
-            ) from error
+                "cut updates finer (--set training.accumulate=N, same result): the same command then goes on from the "
+                "last save; or train anew with a smaller training.max_tokens or a smaller model",
+            )
         self.state.pieces = pieces
         self.reporter.warn(f"out of memory: batches are now cut into {pieces} pieces (same result); recorded in run.json")
         self.run.record(accumulate_after_out_of_memory=pieces)
 
     # --- divergence ---------------------------------------------------------------------------------------------
 
-    def _watch(self, norm: float) -> None:
+    def _watch(self, sums: UpdateSums) -> None:
         """Follow a smoothed loss; raise where it has left the path."""
-        loss = self._log.last_loss(self.world)
+        loss, norm = sums.terms["nll"] / sums.num_tokens, sums.gradient_norm
         if not math.isfinite(loss) or (not math.isfinite(norm) and not self.scaler.is_enabled()):
             raise Diverged(f"loss {loss:.3g}, gradient norm {norm:.3g}")
         state = self.state
@@ -265,40 +314,43 @@ class Trainer:
     def _rewind(self, what: str) -> None:
         """Back to the last saved state at half the learning rate."""
         update, rewinds, factor = self.state.update, self.state.rewinds + 1, self.state.lr_factor / 2
-        if rewinds > self.settings.max_rewinds or not self.run.state_path.exists():
+        if rewinds > self.settings.max_rewinds:
             raise A2DError(
                 f"training diverged at update {update} ({what}) after {rewinds - 1} rewinds",
-                "lower training.lr, lengthen training.warmup_updates, or set training.clip_norm; "
-                "the best weights so far are kept",
+                "train anew (--overwrite, or another --name) with a lower training.lr, a longer "
+                "training.warmup_updates or a training.clip_norm; the best weights so far are kept",
             )
         self._load_state()
         self.state.rewinds, self.state.lr_factor = rewinds, factor
-        self._log = _LogWindow()
         self.reporter.warn(
             f"diverged at update {update} ({what}): back to update {self.state.update} at {factor:g} of the learning rate"
         )
         self._save()
         if self.world.is_main:
+            self.run.drop_metrics_after(self.state.update, self.state.validated_update)
             self.run.record(rewinds=rewinds, lr_factor=factor)
 
     # --- saving and resuming ------------------------------------------------------------------------------------
 
     def _save(self) -> None:
         """The state in one file, whole or not at all; then the readable copy in last/."""
+        self._saved_update = self.state.update
         if not self.world.is_main:
             return
+        buffer = io.BytesIO()  # torch.save to a file hides a full disk behind an internal error
+        torch.save(
+            {
+                "format": STATE_FORMAT,
+                "state": asdict(self.state),
+                "objective": dict(self.objective.named_parameters()),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "extra": self.objective.extra_state(),
+            },
+            buffer,
+        )
         with atomic_path(self.run.state_path) as temporary:
-            torch.save(
-                {
-                    "format": STATE_FORMAT,
-                    "state": asdict(self.state),
-                    "objective": dict(self.objective.named_parameters()),
-                    "optimizer": self.optimizer.state_dict(),
-                    "scaler": self.scaler.state_dict(),
-                    "extra": self.objective.extra_state(),
-                },
-                temporary,
-            )
+            temporary.write_bytes(buffer.getbuffer())
         self._write_last()
 
     def _write_last(self) -> None:
@@ -309,7 +361,7 @@ class Trainer:
             save_weights(self.run.folder / f"{name}.safetensors", weights_of(module))
 
     def _load_state(self) -> None:
-        path = self.run.state_path
+        path, pieces = self.run.state_path, self.state.pieces
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
             if saved["format"] > STATE_FORMAT:
@@ -317,8 +369,14 @@ class Trainer:
                     f"{path}: format {saved['format']} is newer than this a2d reads (up to {STATE_FORMAT})",
                     "upgrade: pip install -U a2d-cli",
                 )
-            saved["state"]["best_rank"] = tuple(saved["state"]["best_rank"])
-            self.state = TrainingState(**saved["state"])
+            values = saved["state"]
+            values["best_rank"] = tuple(values["best_rank"])
+            values["log"] = LogWindow(**values.get("log", {}))
+            self.state = TrainingState(**values)
+            load_weights(self.objective, saved["objective"], str(path))
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.scaler.load_state_dict(saved["scaler"])
+            self.objective.load_extra_state(saved["extra"])
         except A2DError:
             raise
         except Exception as error:  # torch.load raises whatever its parsers meet in a broken file
@@ -326,36 +384,36 @@ class Trainer:
                 f"{path}: cut short or not a training state of a2d ({type(error).__name__})",
                 f"begin the run anew with --overwrite, or take its weights from {self.run.last_dir}",
             ) from error
-        load_weights(self.objective, saved["objective"], str(path))
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.scaler.load_state_dict(saved["scaler"])
-        self.objective.load_extra_state(saved["extra"])
+        self.state.pieces = max(pieces, self.state.pieces)  # asked for now, or found necessary before
+        self._saved_update = self.state.update
 
     def _resume(self) -> None:
-        if not self.run.state_path.exists():
-            self._save()  # so that a run which diverges at once has a state to return to
-            return
-        self._load_state()
+        found = self.world.on_main(self.run.state_path.exists)
+        if found:
+            self._load_state()
+            self.reporter.info(f"resuming {self.run.name} at update {self.state.update}")
         if self.world.is_main:
-            self.run.drop_metrics_after(self.state.update)
+            self.run.drop_metrics_after(self.state.update, self.state.validated_update)
+        if found and self.world.is_main:
             self._write_last()
-        self.reporter.info(f"resuming {self.run.name} at update {self.state.update}")
+        elif not found:
+            self._save()  # so that a run which diverges at once has a state to return to
 
     # --- validation ---------------------------------------------------------------------------------------------
 
-    def _validation_is_due(self) -> bool:
+    def _validation_is_due(self, at_end: bool) -> bool:
         """At each interval, and once at the end."""
         state = self.state
         if state.update == 0 or state.validated_update == state.update:
             return False
-        return state.update % self.settings.validate_every_updates == 0 or bool(self._stop_reason())
+        return at_end or state.update % self.settings.validate_every_updates == 0
 
     def _validate(self) -> None:
-        """Judge the weights as saved, book the best, keep a snapshot for the average."""
+        """Save, judge the weights, book the best, keep a snapshot for the average."""
         state = self.state
-        result = self.validator(self.model, self.device) if self.world.is_main else None
-        result = self.world.from_main(result)
-        assert isinstance(result, ValidationResult)
+        if self._saved_update != state.update:
+            self._save()
+        result = self.world.on_main(lambda: self.validator(self.model, self.device))
         state.validated_update = state.update
         rank = result.rank(self.settings.best_metric)
         is_best = rank > state.best_rank
@@ -389,7 +447,7 @@ class Trainer:
             "update": self.state.update,
             "epoch": self.state.epoch,
             "loss": result.loss,
-            "ppl": math.exp(min(result.loss, 50.0)),
+            "ppl": result.perplexity,
             "bleu": result.bleu,
             "chrf": result.chrf,
             "best": is_best,
@@ -397,10 +455,7 @@ class Trainer:
         }
         self.run.append_metrics(row)
         self._to_board("valid", {name: row[name] for name in ("loss", "bleu", "chrf")})
-        scores = "" if result.bleu is None else f"  BLEU {result.bleu:.1f}  chrF {result.chrf:.1f}"
-        self.reporter.info(
-            f"valid  update {self.state.update}  loss {result.loss:.3f}  ppl {row['ppl']:.1f}{scores}{'  (best)' if is_best else ''}"
-        )
+        self.reporter.info(f"valid  update {self.state.update}  {result.summary()}{'  (best)' if is_best else ''}")
         for sample in result.samples:
             self.reporter.info(f"    src {sample.source}\n    ref {sample.reference}\n    hyp {sample.translation}")
 
@@ -412,50 +467,57 @@ class Trainer:
         self.run.record(best={"updates": updates, **scores})
 
     def _finish(self) -> None:
-        """Average the last snapshots; the average becomes best/ where it is better."""
-        if self.world.is_main:
-            updates = self.state.snapshots
-            if len(updates) > 1:
-                current = weights_of(self.model)
-                average = _mean_weights([read_weights(self._snapshot_path(update)) for update in updates])
-                load_weights(self.model, average, "average")
-                result = self.validator(self.model, self.device)
-                load_weights(self.model, current, "last")
-                is_best = result.rank(self.settings.best_metric) > self.state.best_rank
-                score = "" if result.bleu is None else f"  BLEU {result.bleu:.1f}  chrF {result.chrf:.1f}"
-                verdict = "is best" if is_best else "is not better"
-                self.reporter.info(f"average of {len(updates)} weights  loss {result.loss:.3f}{score}: {verdict}")
-                if is_best:
-                    self._write_best(average, result, updates=list(updates))
-            self._save()
-            self.run.record(
-                finished=True,
-                stop_reason=self.state.stop_reason,
-                updates=self.state.update,
-                epochs=self.state.epoch,
-                target_tokens=self.state.num_tokens,
-                elapsed_s=round(self.state.elapsed_s, 1),
-            )
+        """On rank 0: the average of the last snapshots becomes best/ where it is better; the run is closed."""
+        state = self.state
+        if len(state.snapshots) > 1:
+            current = weights_of(self.model)
+            average = _mean_weights([read_weights(self._snapshot_path(update)) for update in state.snapshots])
+            load_weights(self.model, average, "average")
+            result = self.validator(self.model, self.device)
+            load_weights(self.model, current, "last")
+            rank = result.rank(self.settings.best_metric)
+            is_best = rank > state.best_rank
+            verdict = "is best" if is_best else "is not better"
+            self.reporter.info(f"average of {len(state.snapshots)} weights  {result.summary()}: {verdict}")
+            if is_best:
+                self._write_best(average, result, updates=list(state.snapshots))
+                state.best_rank = rank  # should the run be trained on
+        self._save()
+        self.run.record(
+            finished=True,
+            stop_reason=state.stop_reason,
+            updates=state.update,
+            epochs=state.epoch,
+            target_tokens=state.num_tokens,
+            elapsed_s=round(state.elapsed_s, 1),
+        )
 
     # --- news ---------------------------------------------------------------------------------------------------
 
-    def _log_if_due(self, bar: Progress) -> None:
-        if self._log.updates < self.settings.log_every_updates:
-            return
-        row = self._log.close(self.world, self.device)
+    def _log_if_due(self) -> str:
+        """Means per target token and speeds since the last line; returns a short text of them where one was written."""
+        log, state = self.state.log, self.state
+        if log.updates < self.settings.log_every_updates:
+            return ""
+        means = {name: value / log.num_tokens for name, value in log.terms.items()}
+        seconds = max(state.elapsed_s - log.begun_s, 1e-9)
         row = {
             "event": "train",
-            "update": self.state.update,
-            "epoch": self.state.epoch,
-            **row,
+            "update": state.update,
+            "epoch": state.epoch,
+            **means,
+            "gnorm": log.gradient_norms / log.updates,
+            "wps": log.num_tokens / seconds,
+            "ups": log.updates / seconds,
             "lr": self.optimizer.param_groups[0]["lr"],
-            "elapsed_s": round(self.state.elapsed_s, 1),
+            "elapsed_s": round(state.elapsed_s, 1),
+            **{name: value for name, value in self.objective.extra_state().items() if isinstance(value, float)},
         }
-        if "attention_weight" in self.objective.extra_state():
-            row["attention_weight"] = self.objective.extra_state()["attention_weight"]
+        state.log = LogWindow(begun_s=state.elapsed_s)
         if self.world.is_main:
             self.run.append_metrics(row)
             self._to_board("train", row)
+        return "  ".join(f"{name} {value:.3g}" for name, value in means.items())
 
     @contextlib.contextmanager
     def _tensorboard(self) -> Iterator[None]:
@@ -497,52 +559,6 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-class _LogWindow:
-    """Sums of loss terms and tokens since the last log line."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._update_loss: Tensor | float = 0.0
-        self._update_tokens = 0
-        self.tokens = self.updates = 0
-        self._norms = 0.0
-        self._started = time.monotonic()
-        self.note = ""
-
-    def begin_update(self) -> None:
-        self._update_loss, self._update_tokens = 0.0, 0
-
-    def add_terms(self, terms: LossTerms, weight: float) -> None:
-        for name, value in terms.parts.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.float() * weight
-        self._update_loss = self._update_loss + terms.parts["nll"].float() * weight
-        self._update_tokens += terms.num_tokens * int(weight)
-
-    def add(self, tokens: int, norm: float) -> None:
-        self.tokens += tokens
-        self.updates += 1
-        self._norms += norm
-
-    def last_loss(self, world: World) -> float:
-        """nll per target token of the last update, over all ranks."""
-        loss = torch.as_tensor(self._update_loss, dtype=torch.float32)
-        both = world.sum(torch.stack([loss, torch.as_tensor(float(self._update_tokens), device=loss.device)]))
-        return float(both[0] / both[1].clamp(min=1.0))
-
-    def close(self, world: World, device: torch.device) -> dict[str, float]:
-        """Means per target token by name, norms and speed; begins a new window."""
-        names = sorted(self._sums)
-        sums = world.sum(torch.stack([torch.as_tensor(self._sums[name], device=device) for name in names]))
-        seconds = time.monotonic() - self._started
-        row = {name: float(value) / self.tokens for name, value in zip(names, sums.tolist(), strict=True)}
-        row["gnorm"] = self._norms / self.updates
-        row["wps"], row["ups"] = self.tokens / seconds, self.updates / seconds
-        note = "  ".join(f"{name} {row[name]:.3g}" for name in names)
-        self.__init__()
-        self.note = note
-        return row
-
-
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """`auto` is bf16 (or fp16) on a GPU and fp32 on a CPU, where half precision is slower."""
     if name == "auto":
@@ -555,7 +571,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA and Python have their own classes; the CPU allocator says it in words."""
     words = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)
 
 
 def _seed_of(seed: int, update: int, rank: int) -> int:

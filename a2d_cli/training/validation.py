@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,15 @@ class ValidationResult:
     chrf: float | None
     samples: tuple[Sample, ...] = ()
 
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 50.0))
+
+    def summary(self) -> str:
+        """For a line of news."""
+        scores = "" if self.bleu is None else f"  BLEU {self.bleu:.1f}  chrF {self.chrf:.1f}"
+        return f"loss {self.loss:.3f}  ppl {self.perplexity:.1f}{scores}"
+
     def rank(self, metric: str) -> tuple[float, float]:
         """Sorts results by a metric, better ones higher; where it is absent, by the loss."""
         value = {"loss": -self.loss, "bleu": self.bleu, "chrf": self.chrf}[metric]
@@ -45,6 +55,7 @@ class ValidationSettings:
     sentences: int  # translated; 0 = all
     samples: int  # shown
     max_tokens: int  # of one batch
+    max_length: int  # tokens a side that the model can read; longer pairs do not count in the loss
 
 
 class Validator:
@@ -70,10 +81,8 @@ class Validator:
         self.tokenizer, self.settings = tokenizer, settings
         self.decoding = decoding
         self.ids = SpecialIds(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
-        longest = int(max(corpus.src_lengths.max(), corpus.tgt_lengths.max())) + 1
-        self.plan = BatchPlan(
-            corpus, BatchSettings(max(settings.max_tokens, longest), max_length=longest), seed=0
-        )
+        batches = BatchSettings(max(settings.max_tokens, settings.max_length), max_length=settings.max_length)
+        self.plan = BatchPlan(corpus, batches, seed=0)
 
     @torch.no_grad()
     def __call__(self, model: Transformer, device: torch.device) -> ValidationResult:

@@ -1,0 +1,398 @@
+"""Distillation: sums that padding and cutting leave alone, a teacher out of reach, and the attention weight."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import JOINT, SHAPE, ListCorpus, part_of, quick, random_batch, special_ids, tiny_model, tiny_teacher
+
+from a2d_cli.config.schema import Distillation
+from a2d_cli.data.batching import BatchPlan, BatchSettings, share
+from a2d_cli.distillation.alignment import SimplexAlignment
+from a2d_cli.distillation.objective import (
+    CALIBRATION_BATCHES,
+    DistillationObjective,
+    ReleaseObjective,
+    kind_factors,
+    parse_method,
+)
+from a2d_cli.distillation.teachers import Teacher
+from a2d_cli.errors import ConfigError
+from a2d_cli.model.transformer import Transformer
+from a2d_cli.project.checkpoint import weights_hash
+from a2d_cli.training.objective import Moment, Objective, TranslationObjective
+
+ATTENTION = ["a2d-masked", "a2d-simplex", "ce+a2d-simplex", "a2d-masked+a2d-simplex"]
+INVARIANT = ["ce", "word", *ATTENTION]
+RELEASED = ["a2d-release", "a2d-paper"]
+FIRST = Moment(1, 1)
+
+
+def make(method: str, student: Transformer | None = None, teacher: Teacher | None = None, **settings) -> Objective:
+    student, teacher = student or tiny_model(), teacher or tiny_teacher()
+    distillation = replace(Distillation(method=method, gradient_share=0.0), **settings)
+    parsed = parse_method(distillation)
+    if not parsed.needs_teacher:
+        return TranslationObjective(student, 0.1)
+    if parsed.profiles in (("release",), ("paper",)):
+        return ReleaseObjective(student, teacher, distillation, 0.1, seed=1)
+    return DistillationObjective(student, teacher, distillation, 0.1, max_updates=100, seed=1)
+
+
+def parts_of(objective: Objective, batch) -> dict[str, float]:
+    return {name: float(value) for name, value in objective(batch, FIRST).parts.items()}
+
+
+def flat_gradient(objective: Objective, *batches) -> torch.Tensor:
+    objective.zero_grad()
+    for batch in batches:
+        objective(batch, FIRST).total.backward()
+    return torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None])
+
+
+# --- methods ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "words", "profiles"),
+    [
+        ("ce", "ce", False, ()),
+        ("word", "word", True, ()),
+        ("a2d", "a2d-simplex", True, ("simplex",)),
+        ("a2d-masked", "a2d-masked", True, ("masked",)),
+        ("word+a2d-masked", "a2d-masked", True, ("masked",)),
+        ("ce+a2d-release", "ce+a2d-release", False, ("release",)),
+        ("a2d-masked+a2d", "a2d-masked+a2d-simplex", True, ("masked", "simplex")),
+    ],
+)
+def test_a_method_is_read(method, name, words, profiles):
+    parsed = parse_method(Distillation(method=method))
+    assert (parsed.name, parsed.words, parsed.profiles) == (name, words, profiles)
+
+
+@pytest.mark.parametrize("method", ["a2d-release+a2d-simplex", "a2d-masked+a2d-paper"])
+def test_the_released_objective_is_not_mixed_with_repaired_ones(method):
+    with pytest.raises(ConfigError) as caught:
+        parse_method(Distillation(method=method))
+    assert caught.value.message == f"distillation.method: '{method}' mixes the released objective with another one"
+    assert caught.value.hint.startswith("a2d-release and a2d-paper stand alone or with ce")
+
+
+@pytest.mark.parametrize(
+    ("off", "factors"),
+    [
+        ((), {"encoder_self": 1.0, "decoder_self": 0.5, "cross": 0.5}),
+        (("cross",), {"encoder_self": 1.0, "decoder_self": 1.0}),
+        (("encoder_self", "decoder_self"), {"cross": 1.0}),
+    ],
+)
+def test_decoder_kinds_count_half_where_both_are_used(off, factors):
+    settings = Distillation(**dict.fromkeys(off, False))
+    assert kind_factors(settings) == factors
+    objective = make("a2d-simplex", **dict.fromkeys(off, False))
+    parts = objective(random_batch(), FIRST).parts
+    assert {name for name in parts if name.startswith("attn_")} == {f"attn_{kind}" for kind in factors}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_students_initial_weights_depend_on_the_seed_alone(seed):
+    hashes, states = set(), []
+    teacher = tiny_teacher()
+    for method in (*INVARIANT, *RELEASED):
+        torch.manual_seed(seed)
+        student = Transformer(SHAPE, JOINT)
+        objective = make(method, student, teacher, teacher_mix="random")
+        hashes.add(weights_hash(objective.model))
+        states.append(torch.get_rng_state())
+    assert len(hashes) == 1
+    assert all(torch.equal(state, states[0]) for state in states)
+
+
+# --- sums ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["ce", "word", "a2d-masked+a2d-simplex"])
+@given(lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4), seed=st.integers(0, 99))
+@quick
+@torch.no_grad()
+def test_every_term_of_a_batch_is_the_sum_over_its_sentences(method, lengths, seed):
+    """So neither padding nor the other sentences change it."""
+    objective, batch = make(method), random_batch(lengths, seed=seed)
+    together = parts_of(objective, batch)
+    alone = [parts_of(objective, part_of(batch, row)) for row in range(len(lengths))]
+    for name, value in together.items():
+        assert value == pytest.approx(sum(parts[name] for parts in alone), rel=1e-4, abs=1e-4), name
+
+
+@pytest.mark.parametrize("method", INVARIANT)
+def test_accumulating_parts_is_one_batch(method):
+    num_parts, corpus = 3, ListCorpus([(5, 3), (2, 7), (11, 1), (4, 4), (3, 6), (1, 2), (8, 5)])
+    plan = BatchPlan(corpus, BatchSettings(1000), seed=1)
+    (indices,) = plan.epoch(1)
+    parts = [plan.load(share(indices, part, num_parts), special_ids()) for part in range(num_parts)]
+    whole, objective = plan.load(indices, special_ids()), make(method)
+    expected = parts_of(objective, whole)
+    for name, value in expected.items():
+        assert sum(parts_of(objective, part)[name] for part in parts) == pytest.approx(value, rel=1e-4), name
+    assert sum(part.num_tgt_tokens for part in parts) == whole.num_tgt_tokens == plan.num_tgt_tokens(indices)
+    gradient = flat_gradient(objective, whole)
+    assert float((flat_gradient(objective, *parts) - gradient).norm() / gradient.norm()) < 1e-4
+
+
+@given(st.floats(0, 1), st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from(["fkl", "rkl", "js"]))
+@quick
+@torch.no_grad()
+def test_the_word_term_is_weighed_by_alpha_and_the_squared_temperature(alpha, temperature, divergence):
+    student = tiny_model()
+    ce = parts_of(make("ce", student), random_batch())
+    parts = parts_of(
+        make("word", student, alpha=alpha, temperature=temperature, divergence=divergence), random_batch()
+    )
+    expected = (1 - alpha) * ce["loss"] + alpha * temperature**2 * parts["word"]
+    assert parts["loss"] == pytest.approx(expected, rel=1e-5)
+    assert parts["nll"] == pytest.approx(ce["nll"])
+
+
+@torch.no_grad()
+def test_attention_terms_are_added_with_their_weight_to_the_response_term():
+    student, teacher = tiny_model(), tiny_teacher()
+    word = parts_of(make("word", student, teacher), random_batch())["loss"]
+    ce = parts_of(make("ce", student), random_batch())["loss"]
+    for method, response in (("a2d-masked", word), ("a2d-simplex", word), ("ce+a2d-masked", ce)):
+        parts = parts_of(make(method, student, teacher, beta=3.0), random_batch())
+        attention = parts["attn_encoder_self"] + 0.5 * parts["attn_decoder_self"] + 0.5 * parts["attn_cross"]
+        assert parts["loss"] == pytest.approx(response + 3.0 * attention, rel=1e-5)
+        assert ("word" in parts) == (response is word)
+    both = parts_of(make("a2d-masked+a2d-simplex", student, teacher), random_batch())
+    assert {"masked_cross", "simplex_cross"} <= both.keys()
+
+
+@torch.no_grad()
+def test_simplex_terms_by_hand():
+    """Mean over teacher maps of the rows' KL; a sentence's source rows weigh together as much as its target tokens."""
+    student, teacher = tiny_model(), tiny_teacher()
+    objective = make("a2d-simplex", student, teacher, row_floor=0.1)
+    batch = random_batch(((5, 3), (2, 7)))
+    ours, theirs = (m(batch.src, batch.tgt_in, need_attention=True).maps for m in (student, teacher.model))
+    expected = dict.fromkeys(("encoder_self", "decoder_self", "cross"), 0.0)
+    for b, (src, tgt) in enumerate(((6, 4), (3, 8))):  # end marks counted
+        for kind in expected:
+            aligner = objective.aligners["simplex"][kind]
+            assert isinstance(aligner, SimplexAlignment)
+            mixed, target = aligner(getattr(ours, kind)), getattr(theirs, kind)
+            for query in range(src if kind == "encoder_self" else tgt):
+                keys = query + 1 if kind == "decoder_self" else src
+                p = target[b, :, query, :keys].double()
+                q = 0.9 * mixed[b, :, query, :keys].double() + 0.1 / keys
+                row = float(torch.xlogy(p, p / q).sum(-1).mean())
+                expected[kind] += row * (tgt / src if kind == "encoder_self" else 1.0)
+    parts = parts_of(objective, batch)
+    for kind, value in expected.items():
+        assert parts[f"attn_{kind}"] == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("profile", ["masked", "simplex"])
+@torch.no_grad()
+def test_equal_models_through_identity_aligners_have_nothing_to_align(profile):
+    student = tiny_model()
+    objective = make(f"a2d-{profile}", student, Teacher(tiny_model()), row_floor=0.0)
+    for aligner in objective.aligners[profile].values():
+        for name, parameter in aligner.named_parameters():
+            identity = 0.0 if name == "bias" else torch.eye(len(parameter)) * (1 if profile == "masked" else 100)
+            parameter.copy_(torch.as_tensor(identity))
+    parts = parts_of(objective, random_batch())
+    for name in ("word", "attn_encoder_self", "attn_decoder_self", "attn_cross"):
+        assert abs(parts[name]) < 1e-4
+
+
+# --- teacher, student, aligners --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["word", *ATTENTION, *RELEASED])
+def test_the_teacher_is_out_of_reach(method):
+    teacher = tiny_teacher()
+    before, parameters = weights_hash(teacher.model), set(map(id, teacher.model.parameters()))
+    objective = make(method, teacher=teacher).train()
+    flat_gradient(objective, random_batch())
+    assert not any(module.training for module in teacher.model.modules())
+    assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
+    assert parameters.isdisjoint(map(id, objective.parameters()))
+    assert set(objective.state_dict()) == {
+        f"{place}.{name}"
+        for place, module in objective.named_children()
+        for name in module.state_dict()
+    }
+    assert {place for place, _ in objective.named_children()} <= {"model", "aligners", "teacher_mixers"}
+    objective.to(torch.float64).float()
+    assert weights_hash(teacher.model) == before
+
+
+@pytest.mark.parametrize("method", [*ATTENTION, *RELEASED])
+def test_gradients_reach_student_and_aligners(method):
+    objective = make(method)
+    flat_gradient(objective, random_batch())
+    for name, parameter in objective.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        if not name.endswith("bias"):  # a key's bias, and an aligner's, moves no softmax
+            assert (parameter.grad != 0).any(), name
+
+
+@pytest.mark.parametrize("method", ATTENTION)
+def test_attention_alone_moves_queries_and_keys_of_every_layer(method):
+    student = tiny_model()
+    (terms,) = [make(method, student, alpha=1.0)._terms(random_batch())[1]]
+    terms.backward()
+    layers = [layer.self_attention for layer in (*student.encoder_layers, *student.decoder_layers)]
+    for attention in (*layers, *(layer.cross_attention for layer in student.decoder_layers)):
+        assert (attention.q_proj.weight.grad != 0).any() and (attention.k_proj.weight.grad != 0).any()
+
+
+@given(
+    st.sampled_from(["a2d-masked", "a2d-simplex", "a2d-release"]),
+    st.integers(1, 7),
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 5]),
+    st.integers(1, 3),
+)
+@quick
+def test_any_numbers_of_heads_and_layers_fit_together(method, teacher_heads, teacher_layers, heads, layers):
+    shape = replace(SHAPE, num_heads=heads, encoder_layers=layers, decoder_layers=4 - layers)
+    student, teacher = tiny_model(shape), tiny_teacher(teacher_heads, teacher_layers)
+    objective = make(method, student, teacher)
+    terms = objective(random_batch(), FIRST)
+    terms.total.backward()
+    assert terms.total.isfinite()
+    for module in objective.helper_modules().values():
+        encoder, decoder = (next(module[kind].parameters()).shape for kind in ("encoder_self", "decoder_self"))
+        assert encoder == (teacher_heads * teacher_layers, heads * layers)
+        assert decoder == (teacher_heads * (teacher_layers + 1), heads * (4 - layers))
+
+
+@pytest.mark.parametrize("method", [*INVARIANT, *RELEASED])
+def test_one_hot_attention_keeps_losses_and_gradients_finite(method):
+    student = tiny_model()
+    with torch.no_grad():
+        for name, parameter in student.named_parameters():
+            if "q_proj" in name or "k_proj" in name:
+                parameter.mul_(100)
+    maps = student(random_batch().src, random_batch().tgt_in, need_attention=True).maps
+    assert float(maps.cross.detach().max()) == 1.0
+    objective = make(method, student)
+    assert flat_gradient(objective, random_batch()).isfinite().all()
+    assert all(value.isfinite() for value in objective(random_batch(), FIRST).parts.values())
+
+
+@pytest.mark.parametrize("method", [*INVARIANT, *RELEASED])
+@torch.no_grad()
+def test_half_precision_gives_nearly_the_same_losses_in_single(method):
+    objective, batch = make(method), random_batch()
+    exact = parts_of(objective, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = objective(batch, FIRST)
+    assert terms.total.dtype == torch.float32
+    for name, value in terms.parts.items():
+        assert value.dtype == torch.float32
+        assert float(value) == pytest.approx(exact[name], rel=0.1, abs=0.1), name
+
+
+# --- the attention weight --------------------------------------------------------------------------------------------
+
+
+def measured_share(objective: DistillationObjective, batch, update: int) -> float:
+    """‖λ · attention gradient‖ / ‖the rest‖ over the student's weights, from the totals that the trainer sees."""
+
+    def gradient(weight: float) -> torch.Tensor:
+        objective.attention_weight = weight
+        total = objective(batch, Moment(1, update)).total
+        found = torch.autograd.grad(total, list(objective.model.parameters()))
+        return torch.cat([g.flatten() for g in found])
+
+    weight = objective.attention_weight
+    with_attention, rest = gradient(weight), gradient(0.0)
+    objective.attention_weight = weight
+    return float((with_attention - rest).norm() / rest.norm())
+
+
+@pytest.mark.parametrize("method", ATTENTION)
+@pytest.mark.parametrize("update", [1, 51])
+def test_calibration_gives_the_attention_gradient_its_share(method, update):
+    """At update 51 the half-life has already run: the share holds then, not at update 1."""
+    objective, batch = make(method, gradient_share=0.4, half_life=0.2), random_batch()
+    objective.before_update(lambda: batch, Moment(1, update))
+    assert measured_share(objective, batch, update) == pytest.approx(0.4, rel=1e-3)
+
+
+def test_calibration_averages_over_batches():
+    objective = make("a2d-simplex", gradient_share=0.5, half_life=0.0)
+    batches = [random_batch(seed=seed) for seed in range(CALIBRATION_BATCHES)]
+    for update, batch in enumerate(batches, start=51):
+        objective.before_update(lambda batch=batch: batch, Moment(1, update))
+    shares = [measured_share(objective, batch, 1) for batch in batches]
+    assert min(shares) < 0.5 < max(shares)
+    assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.1)
+
+
+def test_calibration_looks_only_when_it_is_due():
+    objective, looked = make("a2d-simplex", gradient_share=0.5, calibrate_at_update=23), []
+    for update in range(1, 60):
+        objective.before_update(lambda update=update: (looked.append(update), random_batch())[1], Moment(1, update))
+    assert looked == [*range(1, 17), *range(24, 40)]
+
+
+@pytest.mark.parametrize(("method", "share"), [("word", 0.5), ("a2d-simplex", 0.0)])
+def test_without_attention_or_share_nothing_is_calibrated(method, share):
+    objective = make(method, gradient_share=share, beta=7.0)
+    objective.before_update(lambda: pytest.fail("read a batch"), FIRST)
+    assert objective.attention_weight == 7.0
+
+
+def test_calibration_leaves_the_model_as_it_was():
+    student = tiny_model(replace(SHAPE, dropout=0.3))
+    objective = make("a2d-simplex", student, gradient_share=0.5).train()
+    state, before = torch.get_rng_state(), weights_hash(student)
+    objective.before_update(random_batch, FIRST)
+    assert student.training and weights_hash(student) == before
+    assert all(p.grad is None for p in objective.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_share_needs_no_beta():
+    objective = make("a2d-masked", gradient_share=0.5, beta=0.0)
+    for update in (1, 2):
+        objective.before_update(random_batch, Moment(1, update))
+    assert measured_share(objective, random_batch(), 2) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_weight_halves_with_every_half_life():
+    objective = make("a2d-simplex", beta=8.0, half_life=0.2)  # of 100 updates
+    assert [objective.weight_at(update) for update in (1, 21, 41, 81)] == pytest.approx([8.0, 4.0, 2.0, 0.5])
+    constant = make("a2d-simplex", beta=8.0, half_life=0.0)
+    assert constant.weight_at(1) == constant.weight_at(99) == 8.0
+
+
+def test_the_weight_acts_on_the_loss_of_its_update():
+    objective, batch = make("a2d-simplex", beta=8.0, half_life=0.2), random_batch()
+    first, later, never = (float(objective(batch, Moment(1, update)).parts["loss"]) for update in (1, 21, 10**6))
+    assert first - never == pytest.approx(2 * (later - never), rel=1e-3)
+
+
+def test_a_resumed_objective_calibrates_on():
+    whole = make("a2d-simplex", gradient_share=0.5)
+    batches = [random_batch(seed=seed) for seed in range(5)]
+    for update, batch in enumerate(batches[:3], start=1):
+        whole.before_update(lambda batch=batch: batch, Moment(1, update))
+    stream = io.BytesIO()
+    torch.save(whole.extra_state(), stream)
+    stream.seek(0)
+    resumed = make("a2d-simplex", gradient_share=0.5)
+    resumed.load_extra_state(torch.load(stream, weights_only=True))
+    assert resumed.extra_state() == whole.extra_state()
+    for objective in (whole, resumed):
+        for update, batch in enumerate(batches[3:], start=4):
+            objective.before_update(lambda batch=batch: batch, Moment(1, update))
+    assert resumed.extra_state() == whole.extra_state()
