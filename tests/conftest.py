@@ -22,7 +22,7 @@ import a2d_cli
 
 ROOT = Path(a2d_cli.__file__).resolve().parents[1]
 # One thread, so that tests can run beside each other; and no tests of the machine that runs them.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]), "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
 if sys.platform == "darwin":
     ENVIRONMENT |= {"GLOO_SOCKET_IFNAME": "lo0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
 COMMAND = [sys.executable, "-m", "a2d_cli"]
@@ -30,6 +30,8 @@ COMMAND = [sys.executable, "-m", "a2d_cli"]
 # Loading torch takes seconds: one process does it, and forks for every command.
 _forks = multiprocessing.get_context("forkserver")
 _LOADED_ONCE = [
+    "pytest",
+    "conftest",
     "a2d_cli.commands.distill",
     "a2d_cli.commands.prepare",
     "a2d_cli.commands.score",
@@ -49,6 +51,7 @@ RECIPE = {
     "student.decoder_layers": 1,
     "student.dropout": 0.0,
     "training.lr": 6e-3,
+    "training.schedule": "inverse_sqrt_cooldown",
     "training.warmup_updates": 50,
     "training.max_updates": 250,
     "training.max_tokens": 400,
@@ -192,7 +195,7 @@ def own_files(folder: Path) -> list[str]:
 def prepared(a2d: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared project. Read it; a test that changes it takes `project`."""
     text, folder = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("prepared")
-    write_language(text, {"train": 900, "valid": 29, "test": 37})
+    write_language(text, {"train": 2500, "valid": 29, "test": 37})
     a2d.well(folder, "prepare", *own_files(text), "--pair", "de-en", *settings(RECIPE))
     return folder
 

@@ -33,7 +33,10 @@ def test_the_alignment_is_a_1x1_convolution(num_student, num_teacher):
 @given(counts, counts, st.sampled_from([0.1, 1.0, 5.0]))
 @quick
 def test_a_simplex_mixture_keeps_rows_probabilities(num_student, num_teacher, temperature):
-    maps, aligner = random_maps(num_student), SimplexAlignment(num_student, num_teacher, temperature=temperature)
+    maps, aligner = (
+        random_maps(num_student),
+        SimplexAlignment(num_student, num_teacher, temperature=temperature),
+    )
     assert aligner.mixture.shape == (num_teacher, num_student) and (aligner.mixture >= 0).all()
     torch.testing.assert_close(aligner.mixture.sum(-1), torch.ones(num_teacher))
     mixed = aligner(maps)
@@ -52,13 +55,17 @@ def test_equal_maps_through_the_identity_are_at_distance_zero():
     assert abs(float(cell_divergence(maps, through_cells(maps), cells))) < 1e-5
     assert abs(float(row_divergence(maps, through_rows(maps), cells, torch.ones(B, Q), 0.0))) < 1e-5
     # The floor alone costs at most -log(1 - ε) a row.
-    assert 0 <= float(row_divergence(maps, through_rows(maps), cells, torch.ones(B, Q), 1e-3)) < 1.01e-3 * B * Q
+    assert (
+        0 <= float(row_divergence(maps, through_rows(maps), cells, torch.ones(B, Q), 1e-3)) < 1.01e-3 * B * Q
+    )
 
 
 @pytest.mark.parametrize("aligner", ALIGNERS)
 def test_an_aligner_draws_from_its_own_generator_alone(aligner):
     def draw(seed):
-        return torch.cat([p.flatten() for p in aligner(3, 5, torch.Generator().manual_seed(seed)).parameters()])
+        return torch.cat(
+            [p.flatten() for p in aligner(3, 5, torch.Generator().manual_seed(seed)).parameters()]
+        )
 
     before = torch.get_rng_state()
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))

@@ -69,7 +69,9 @@ def test_the_map_is_taken_before_dropout():
     torch.testing.assert_close(maps.sum(-1), torch.ones(B, H, Q))
     attention.eval()
     query, memory = torch.randn(B, Q, D), torch.randn(B, K, D)
-    torch.testing.assert_close(run(attention, query, memory, None, True)[0], run(attention, query, memory, None, False)[0])
+    torch.testing.assert_close(
+        run(attention, query, memory, None, True)[0], run(attention, query, memory, None, False)[0]
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

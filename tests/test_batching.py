@@ -15,7 +15,10 @@ from a2d_cli.errors import A2DError
 PAD = SIZE - 1
 lengths = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=60)
 budgets = st.builds(
-    BatchSettings, max_tokens=st.integers(31, 200), max_sentences=st.integers(0, 7), max_length=st.integers(31, 40)
+    BatchSettings,
+    max_tokens=st.integers(31, 200),
+    max_sentences=st.integers(0, 7),
+    max_length=st.integers(31, 40),
 )
 
 
@@ -91,7 +94,7 @@ def test_long_and_short_batches_alternate_by_chance():
     assert abs(np.corrcoef(sizes[1:], sizes[:-1])[0, 1]) < 0.3
 
 
-@pytest.mark.parametrize(("num_pairs", "mean_length", "max_tokens"), [(11003, 11, 2000), (29009, 13, 4096), (40009, 22, 25000)])
+@pytest.mark.parametrize(("num_pairs", "mean_length", "max_tokens"), [(11003, 11, 2000), (19001, 22, 4096)])
 def test_nine_tenths_of_a_batch_are_real_tokens(num_pairs, mean_length, max_tokens):
     corpus = realistic(num_pairs, mean_length)
     real, padded = np.zeros(2), np.zeros(2)
@@ -162,5 +165,8 @@ def test_sources_alone_are_padded_alike():
 def test_a_moved_batch_is_the_same_batch():
     batch = pad_batch([[3], [3, 4]], [[5], [5, 6]], special_ids())
     moved = batch.to(torch.device("cpu"))
-    assert all(torch.equal(getattr(moved, name), getattr(batch, name)) for name in ("src", "tgt_in", "tgt_out", "tgt_mask"))
+    assert all(
+        torch.equal(getattr(moved, name), getattr(batch, name))
+        for name in ("src", "tgt_in", "tgt_out", "tgt_mask")
+    )
     assert moved.num_tgt_tokens == batch.num_tgt_tokens

@@ -93,7 +93,9 @@ def test_words_lengths_and_punctuation(corpus):
         for text in (german, english):
             assert 4 <= len(text.split()) <= 30, text
             assert text[-1] in ".?!" and not text[0].islower() and text.isprintable(), text
-            assert not any(wrong in text for wrong in ("  ", " ,", " .", ",,", ",.", "..", ",;", "~", "_")), text
+            assert not any(wrong in text for wrong in ("  ", " ,", " .", ",,", ",.", "..", ",;", "~", "_")), (
+                text
+            )
     for side, least in ((0, 3000), (1, 2000)):
         forms = {word.strip(".,;?!") for pair in corpus.train for word in pair[side].split()}
         assert len(forms) > least
@@ -118,16 +120,86 @@ def test_it_is_no_copying_task(corpus):
 @pytest.mark.parametrize(
     ("nominal", "nom", "acc", "dat", "gen", "english"),
     [
-        (phrase("der", "Hund", "alt"), "der alte Hund", "den alten Hund", "dem alten Hund", "des alten Hundes", "the old dog"),
-        (phrase("ein", "Hund", "alt"), "ein alter Hund", "einen alten Hund", "einem alten Hund", "eines alten Hundes", "an old dog"),
-        (phrase("mein", "Buch", "neu"), "mein neues Buch", "mein neues Buch", "meinem neuen Buch", "meines neuen Buches", "my new book"),
-        (phrase("kein", "Katze", "wild"), "keine wilde Katze", "keine wilde Katze", "keiner wilden Katze", "keiner wilden Katze", "no wild cat"),
-        (phrase("", "Apfel", "süß", True), "süße Äpfel", "süße Äpfel", "süßen Äpfeln", "süßer Äpfel", "sweet apples"),
-        (phrase("dies", "Student", "klug"), "dieser kluge Student", "diesen klugen Studenten", "diesem klugen Studenten", "dieses klugen Studenten", "this smart student"),
-        (phrase("euer", "Lehrerin", "müde"), "eure müde Lehrerin", "eure müde Lehrerin", "eurer müden Lehrerin", "eurer müden Lehrerin", "your tired teacher"),
-        (phrase("viele", "Turm", "hoch", True), "viele hohe Türme", "viele hohe Türme", "vielen hohen Türmen", "vieler hoher Türme", "many high towers"),
-        (phrase("alle", "Auto", "teuer", True), "alle teuren Autos", "alle teuren Autos", "allen teuren Autos", "aller teuren Autos", "all the expensive cars"),
-        (phrase("zwei", "Holztisch", "schwer", True), "zwei schwere Holztische", "zwei schwere Holztische", "zwei schweren Holztischen", "zwei schwerer Holztische", "two heavy wooden tables"),
+        (
+            phrase("der", "Hund", "alt"),
+            "der alte Hund",
+            "den alten Hund",
+            "dem alten Hund",
+            "des alten Hundes",
+            "the old dog",
+        ),
+        (
+            phrase("ein", "Hund", "alt"),
+            "ein alter Hund",
+            "einen alten Hund",
+            "einem alten Hund",
+            "eines alten Hundes",
+            "an old dog",
+        ),
+        (
+            phrase("mein", "Buch", "neu"),
+            "mein neues Buch",
+            "mein neues Buch",
+            "meinem neuen Buch",
+            "meines neuen Buches",
+            "my new book",
+        ),
+        (
+            phrase("kein", "Katze", "wild"),
+            "keine wilde Katze",
+            "keine wilde Katze",
+            "keiner wilden Katze",
+            "keiner wilden Katze",
+            "no wild cat",
+        ),
+        (
+            phrase("", "Apfel", "süß", True),
+            "süße Äpfel",
+            "süße Äpfel",
+            "süßen Äpfeln",
+            "süßer Äpfel",
+            "sweet apples",
+        ),
+        (
+            phrase("dies", "Student", "klug"),
+            "dieser kluge Student",
+            "diesen klugen Studenten",
+            "diesem klugen Studenten",
+            "dieses klugen Studenten",
+            "this smart student",
+        ),
+        (
+            phrase("euer", "Lehrerin", "müde"),
+            "eure müde Lehrerin",
+            "eure müde Lehrerin",
+            "eurer müden Lehrerin",
+            "eurer müden Lehrerin",
+            "your tired teacher",
+        ),
+        (
+            phrase("viele", "Turm", "hoch", True),
+            "viele hohe Türme",
+            "viele hohe Türme",
+            "vielen hohen Türmen",
+            "vieler hoher Türme",
+            "many high towers",
+        ),
+        (
+            phrase("alle", "Auto", "teuer", True),
+            "alle teuren Autos",
+            "alle teuren Autos",
+            "allen teuren Autos",
+            "aller teuren Autos",
+            "all the expensive cars",
+        ),
+        (
+            phrase("zwei", "Holztisch", "schwer", True),
+            "zwei schwere Holztische",
+            "zwei schwere Holztische",
+            "zwei schweren Holztischen",
+            "zwei schwerer Holztische",
+            "two heavy wooden tables",
+        ),
     ],
 )
 def test_agreement_of_article_adjective_and_noun(nominal, nom, acc, dat, gen, english):
@@ -140,12 +212,36 @@ def test_agreement_of_article_adjective_and_noun(nominal, nom, acc, dat, gen, en
     [
         ("kaufen", "kaufe kaufst kauft kaufen kauft kaufen", "kaufte", "gekauft", "zu kaufen"),
         ("lesen", "lese liest liest lesen lest lesen", "las", "gelesen", "zu lesen"),
-        ("arbeiten", "arbeite arbeitest arbeitet arbeiten arbeitet arbeiten", "arbeitete", "gearbeitet", "zu arbeiten"),
+        (
+            "arbeiten",
+            "arbeite arbeitest arbeitet arbeiten arbeitet arbeiten",
+            "arbeitete",
+            "gearbeitet",
+            "zu arbeiten",
+        ),
         ("halten", "halte hältst hält halten haltet halten", "hielt", "gehalten", "zu halten"),
         ("anrufen", "rufe rufst ruft rufen ruft rufen", "rief", "angerufen", "anzurufen"),
-        ("verstehen", "verstehe verstehst versteht verstehen versteht verstehen", "verstand", "verstanden", "zu verstehen"),
-        ("studieren", "studiere studierst studiert studieren studiert studieren", "studierte", "studiert", "zu studieren"),
-        ("füttern", "füttere fütterst füttert füttern füttert füttern", "fütterte", "gefüttert", "zu füttern"),
+        (
+            "verstehen",
+            "verstehe verstehst versteht verstehen versteht verstehen",
+            "verstand",
+            "verstanden",
+            "zu verstehen",
+        ),
+        (
+            "studieren",
+            "studiere studierst studiert studieren studiert studieren",
+            "studierte",
+            "studiert",
+            "zu studieren",
+        ),
+        (
+            "füttern",
+            "füttere fütterst füttert füttern füttert füttern",
+            "fütterte",
+            "gefüttert",
+            "zu füttern",
+        ),
         ("öffnen", "öffne öffnest öffnet öffnen öffnet öffnen", "öffnete", "geöffnet", "zu öffnen"),
         ("haben", "habe hast hat haben habt haben", "hatte", "gehabt", "zu haben"),
     ],
@@ -154,7 +250,11 @@ def test_conjugation(infinitive, present, past, participle, zu):
     found = verb(infinitive)
     forms = [found.finite(person, plural) for plural in (False, True) for person in (1, 2, 3)]
     assert " ".join(forms) == present
-    assert (found.finite(3, False, past=True), found.participle, found.zu_infinitive) == (past, participle, zu)
+    assert (found.finite(3, False, past=True), found.participle, found.zu_infinitive) == (
+        past,
+        participle,
+        zu,
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,8 +276,14 @@ def test_degrees(word, comparative, superlative, english):
 
 @pytest.mark.parametrize(
     ("number", "german", "english"),
-    [(1, "ein", "one"), (16, "sechzehn", "sixteen"), (23, "dreiundzwanzig", "twenty-three"), (81, "einundachtzig", "eighty-one"),
-     (700, "siebenhundert", "seven hundred"), (1200, "eintausendzweihundert", "one thousand two hundred")],
+    [
+        (1, "ein", "one"),
+        (16, "sechzehn", "sixteen"),
+        (23, "dreiundzwanzig", "twenty-three"),
+        (81, "einundachtzig", "eighty-one"),
+        (700, "siebenhundert", "seven hundred"),
+        (1200, "eintausendzweihundert", "one thousand two hundred"),
+    ],
 )
 def test_numbers(number, german, english):
     assert (demo.number_de(number), demo.number_en(number)) == (german, english)
@@ -186,10 +292,18 @@ def test_numbers(number, german, english):
 @pytest.mark.parametrize(
     ("verb_form", "expected"),
     [
-        (lexicon.english_third("carry"), "carries"), (lexicon.english_third("go"), "goes"), (lexicon.english_third("watch"), "watches"),
-        (lexicon.english_past("stop"), "stopped"), (lexicon.english_past("open"), "opened"), (lexicon.english_past("buy"), "bought"),
-        (lexicon.english_gerund("lie"), "lying"), (lexicon.english_gerund("write"), "writing"), (lexicon.english_gerund("sit"), "sitting"),
-        (lexicon.article("honest man"), "an"), (lexicon.article("used car"), "a"), (lexicon.article("apple"), "an"),
+        (lexicon.english_third("carry"), "carries"),
+        (lexicon.english_third("go"), "goes"),
+        (lexicon.english_third("watch"), "watches"),
+        (lexicon.english_past("stop"), "stopped"),
+        (lexicon.english_past("open"), "opened"),
+        (lexicon.english_past("buy"), "bought"),
+        (lexicon.english_gerund("lie"), "lying"),
+        (lexicon.english_gerund("write"), "writing"),
+        (lexicon.english_gerund("sit"), "sitting"),
+        (lexicon.article("honest man"), "an"),
+        (lexicon.article("used car"), "a"),
+        (lexicon.article("apple"), "an"),
     ],
 )
 def test_english_forms(verb_form, expected):
@@ -227,30 +341,77 @@ YESTERDAY = Part("time", "gestern", "yesterday", "time")
 @pytest.mark.parametrize(
     ("clause", "main", "last", "english"),
     [
-        (Clause(MAN, verb("anrufen"), PRESENT, (accusative(BOY),)),
-         "der Mann ruft den Jungen an", "der Mann den Jungen anruft", "the man calls the boy"),
-        (Clause(I, verb("zurückrufen"), PERFECT, (YESTERDAY, accusative(HE))),
-         "ich habe ihn gestern zurückgerufen", "ich ihn gestern zurückgerufen habe", "I called him back yesterday"),
-        (Clause(THEY, verb("zurückrufen"), FUTURE, (accusative(BOY),)),
-         "sie werden den Jungen zurückrufen", "sie den Jungen zurückrufen werden", "they will call back the boy"),
-        (Clause(SHE, verb("lesen"), PRESENT, (accusative(phrase("ein", "Buch")),), modal=demo.MODALS[2]),
-         "sie will ein Buch lesen", "sie ein Buch lesen will", "she wants to read a book"),
-        (Clause(YOU, verb("aufstehen"), PERFECT), "du bist aufgestanden", "du aufgestanden bist", "you got up"),
-        (Clause(MAN, verb("kaufen"), PAST, (accusative(phrase("kein", "Hut")),), negated=True),
-         "der Mann kaufte keinen Hut", "der Mann keinen Hut kaufte", "the man did not buy a hat"),
-        (Clause(phrase("der", "Haus"), verb("bauen"), PAST, passive=True),
-         "das Haus wurde gebaut", "das Haus gebaut wurde", "the house was built"),
-        (Clause(SHE, verb("lesen"), Tense("present", "since"), (Part("time", "seit Montag", "since Monday", "time"),)),
-         "sie liest seit Montag", "sie seit Montag liest", "she has been reading since Monday"),
-        (Clause(phrase("der", "Film"), verb("gefallen"), PRESENT, (Part("dat_pronoun", "mir", "", "none"), Part("none", "", "the film", "object2")),
-                english_subject=I),
-         "der Film gefällt mir", "der Film mir gefällt", "I like the film"),
+        (
+            Clause(MAN, verb("anrufen"), PRESENT, (accusative(BOY),)),
+            "der Mann ruft den Jungen an",
+            "der Mann den Jungen anruft",
+            "the man calls the boy",
+        ),
+        (
+            Clause(I, verb("zurückrufen"), PERFECT, (YESTERDAY, accusative(HE))),
+            "ich habe ihn gestern zurückgerufen",
+            "ich ihn gestern zurückgerufen habe",
+            "I called him back yesterday",
+        ),
+        (
+            Clause(THEY, verb("zurückrufen"), FUTURE, (accusative(BOY),)),
+            "sie werden den Jungen zurückrufen",
+            "sie den Jungen zurückrufen werden",
+            "they will call back the boy",
+        ),
+        (
+            Clause(SHE, verb("lesen"), PRESENT, (accusative(phrase("ein", "Buch")),), modal=demo.MODALS[2]),
+            "sie will ein Buch lesen",
+            "sie ein Buch lesen will",
+            "she wants to read a book",
+        ),
+        (
+            Clause(YOU, verb("aufstehen"), PERFECT),
+            "du bist aufgestanden",
+            "du aufgestanden bist",
+            "you got up",
+        ),
+        (
+            Clause(MAN, verb("kaufen"), PAST, (accusative(phrase("kein", "Hut")),), negated=True),
+            "der Mann kaufte keinen Hut",
+            "der Mann keinen Hut kaufte",
+            "the man did not buy a hat",
+        ),
+        (
+            Clause(phrase("der", "Haus"), verb("bauen"), PAST, passive=True),
+            "das Haus wurde gebaut",
+            "das Haus gebaut wurde",
+            "the house was built",
+        ),
+        (
+            Clause(
+                SHE,
+                verb("lesen"),
+                Tense("present", "since"),
+                (Part("time", "seit Montag", "since Monday", "time"),),
+            ),
+            "sie liest seit Montag",
+            "sie seit Montag liest",
+            "she has been reading since Monday",
+        ),
+        (
+            Clause(
+                phrase("der", "Film"),
+                verb("gefallen"),
+                PRESENT,
+                (Part("dat_pronoun", "mir", "", "none"), Part("none", "", "the film", "object2")),
+                english_subject=I,
+            ),
+            "der Film gefällt mir",
+            "der Film mir gefällt",
+            "I like the film",
+        ),
     ],
 )
 def test_word_order_and_translation(clause, main, last, english):
     assert demo.german_main(clause) == main
     assert demo.german_last(clause) == last
-    assert demo.english(clause) == english
+    assert demo.in_english(clause) == english
 
 
 def test_case_not_position_tells_who_sees_whom():
@@ -262,13 +423,16 @@ def test_case_not_position_tells_who_sees_whom():
 
 def test_a_time_in_front_stays_in_front():
     clause = Clause(MAN, verb("anrufen"), PERFECT, (YESTERDAY, accusative(BOY)))
-    assert demo.opened(clause, YESTERDAY) == ("gestern hat der Mann den Jungen angerufen", "yesterday the man called the boy")
+    assert demo.opened(clause, YESTERDAY) == (
+        "gestern hat der Mann den Jungen angerufen",
+        "yesterday the man called the boy",
+    )
 
 
 def test_questions_put_the_verb_first_and_need_do():
     clause = Clause(MAN, verb("anrufen"), PRESENT, (accusative(BOY),))
     assert demo.german_question(clause) == "ruft der Mann den Jungen an"
-    assert demo.english(clause, question=True) == "does the man call the boy"
+    assert demo.in_english(clause, question=True) == "does the man call the boy"
 
 
 def test_infinitives():
@@ -281,8 +445,12 @@ def test_infinitives():
 @pytest.mark.parametrize(
     ("nominal", "german", "english"),
     [
-        (phrase("der", "Tisch"), "er", "it"), (phrase("der", "Lampe"), "sie", "it"), (phrase("der", "Lehrerin"), "sie", "she"),
-        (phrase("der", "Mädchen"), "es", "she"), (phrase("der", "Junge"), "er", "he"), (phrase("der", "Buch", "", True), "sie", "they"),
+        (phrase("der", "Tisch"), "er", "it"),
+        (phrase("der", "Lampe"), "sie", "it"),
+        (phrase("der", "Lehrerin"), "sie", "she"),
+        (phrase("der", "Mädchen"), "es", "she"),
+        (phrase("der", "Junge"), "er", "he"),
+        (phrase("der", "Buch", "", True), "sie", "they"),
         (Name("Anna", "f"), "sie", "she"),
     ],
 )
@@ -290,7 +458,9 @@ def test_pronouns_follow_grammar_in_german_and_nature_in_english(nominal, german
     assert (nominal.pronoun().de("nom"), nominal.pronoun().en("nom")) == (german, english)
 
 
-@pytest.mark.parametrize("german", ["Bank", "Schloss", "Leiter", "Mutter", "Decke", "Gericht", "Strauß", "Preis"])
+@pytest.mark.parametrize(
+    "german", ["Bank", "Schloss", "Leiter", "Mutter", "Decke", "Gericht", "Strauß", "Preis"]
+)
 def test_words_of_two_meanings_are_there(german):
     meanings = {n.en for nouns in lexicon.ALL_NOUNS.values() for n in nouns if n.de == german}
     assert len(meanings) == 2

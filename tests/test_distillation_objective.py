@@ -33,7 +33,9 @@ RELEASED = ["a2d-release", "a2d-paper"]
 FIRST = Moment(1, 1)
 
 
-def make(method: str, student: Transformer | None = None, teacher: Teacher | None = None, **settings) -> Objective:
+def make(
+    method: str, student: Transformer | None = None, teacher: Teacher | None = None, **settings
+) -> Objective:
     student, teacher = student or tiny_model(), teacher or tiny_teacher()
     distillation = replace(Distillation(method=method, gradient_share=0.0), **settings)
     parsed = parse_method(distillation)
@@ -79,7 +81,10 @@ def test_a_method_is_read(method, name, words, profiles):
 def test_the_released_objective_is_not_mixed_with_repaired_ones(method):
     with pytest.raises(ConfigError) as caught:
         parse_method(Distillation(method=method))
-    assert caught.value.message == f"distillation.method: '{method}' mixes the released objective with another one"
+    assert (
+        caught.value.message
+        == f"distillation.method: '{method}' mixes the released objective with another one"
+    )
     assert caught.value.hint.startswith("a2d-release and a2d-paper stand alone or with ce")
 
 
@@ -117,7 +122,10 @@ def test_the_students_initial_weights_depend_on_the_seed_alone(seed):
 
 
 @pytest.mark.parametrize("method", ["ce", "word", "a2d-masked+a2d-simplex"])
-@given(lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4), seed=st.integers(0, 99))
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4),
+    seed=st.integers(0, 99),
+)
 @quick
 @torch.no_grad()
 def test_every_term_of_a_batch_is_the_sum_over_its_sentences(method, lengths, seed):
@@ -144,8 +152,10 @@ def test_accumulating_parts_is_one_batch(method):
     assert float((flat_gradient(objective, *parts) - gradient).norm() / gradient.norm()) < 1e-4
 
 
-@given(st.floats(0, 1), st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from(["fkl", "rkl", "js"]))
-@quick
+@pytest.mark.parametrize(
+    ("alpha", "temperature", "divergence"),
+    [(0.0, 1.0, "fkl"), (0.3, 2.0, "fkl"), (0.7, 0.5, "js"), (1.0, 3.0, "rkl")],
+)
 @torch.no_grad()
 def test_the_word_term_is_weighed_by_alpha_and_the_squared_temperature(alpha, temperature, divergence):
     student = tiny_model()
@@ -203,7 +213,9 @@ def test_equal_models_through_identity_aligners_have_nothing_to_align(profile):
     objective = make(f"a2d-{profile}", student, Teacher(tiny_model()), row_floor=0.0)
     for aligner in objective.aligners[profile].values():
         for name, parameter in aligner.named_parameters():
-            identity = 0.0 if name == "bias" else torch.eye(len(parameter)) * (1 if profile == "masked" else 100)
+            identity = (
+                0.0 if name == "bias" else torch.eye(len(parameter)) * (1 if profile == "masked" else 100)
+            )
             parameter.copy_(torch.as_tensor(identity))
     parts = parts_of(objective, random_batch())
     for name in ("word", "attn_encoder_self", "attn_decoder_self", "attn_cross"):
@@ -223,9 +235,7 @@ def test_the_teacher_is_out_of_reach(method):
     assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
     assert parameters.isdisjoint(map(id, objective.parameters()))
     assert set(objective.state_dict()) == {
-        f"{place}.{name}"
-        for place, module in objective.named_children()
-        for name in module.state_dict()
+        f"{place}.{name}" for place, module in objective.named_children() for name in module.state_dict()
     }
     assert {place for place, _ in objective.named_children()} <= {"model", "aligners", "teacher_mixers"}
     objective.to(torch.float64).float()
@@ -268,7 +278,9 @@ def test_any_numbers_of_heads_and_layers_fit_together(method, teacher_heads, tea
     terms.total.backward()
     assert terms.total.isfinite()
     for module in objective.helper_modules().values():
-        encoder, decoder = (next(module[kind].parameters()).shape for kind in ("encoder_self", "decoder_self"))
+        encoder, decoder = (
+            next(module[kind].parameters()).shape for kind in ("encoder_self", "decoder_self")
+        )
         assert encoder == (teacher_heads * teacher_layers, heads * layers)
         assert decoder == (teacher_heads * (teacher_layers + 1), heads * (4 - layers))
 
@@ -339,8 +351,9 @@ def test_calibration_averages_over_batches():
 
 def test_calibration_looks_only_when_it_is_due():
     objective, looked = make("a2d-simplex", gradient_share=0.5, calibrate_at_update=23), []
+    objective._measure_norms = lambda update: (looked.append(update), (2.0, 3.0))[1]
     for update in range(1, 60):
-        objective.before_update(lambda update=update: (looked.append(update), random_batch())[1], Moment(1, update))
+        objective.before_update(lambda update=update: update, Moment(1, update))
     assert looked == [*range(1, 17), *range(24, 40)]
 
 
@@ -377,7 +390,9 @@ def test_the_weight_halves_with_every_half_life():
 
 def test_the_weight_acts_on_the_loss_of_its_update():
     objective, batch = make("a2d-simplex", beta=8.0, half_life=0.2), random_batch()
-    first, later, never = (float(objective(batch, Moment(1, update)).parts["loss"]) for update in (1, 21, 10**6))
+    first, later, never = (
+        float(objective(batch, Moment(1, update)).parts["loss"]) for update in (1, 21, 10**6)
+    )
     assert first - never == pytest.approx(2 * (later - never), rel=1e-3)
 
 

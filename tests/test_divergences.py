@@ -49,7 +49,9 @@ def test_a_word_divergence_is_its_definition_summed_over_tokens(kind, seed, temp
     p = (teacher.double() / temperature).softmax(-1).tolist()
     q = (student.double() / temperature).softmax(-1).tolist()
     expected = sum(by_definition(*pair, kind) for pair in zip(p, q, strict=True))
-    assert float(word_divergence(teacher, student, temperature, kind)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert float(word_divergence(teacher, student, temperature, kind)) == pytest.approx(
+        expected, rel=1e-4, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,7 +137,9 @@ def test_rows_are_compared_one_by_one_and_averaged_over_maps(seed, floor):
             rows = []
             for c in range(C):
                 p = teacher[b, c, q, :num_keys].double().tolist()
-                floored = [(1 - floor) * x + floor / num_keys for x in student[b, c, q, :num_keys].double().tolist()]
+                floored = [
+                    (1 - floor) * x + floor / num_keys for x in student[b, c, q, :num_keys].double().tolist()
+                ]
                 rows.append(kl(p, floored))
             expected += float(weights[b, q]) * sum(rows) / C
     found = row_divergence(teacher, student, cells, weights, floor)

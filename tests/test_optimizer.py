@@ -42,7 +42,11 @@ def test_the_rate_of_an_update(settings, update, rate):
 @quick
 def test_the_rate_is_above_zero_and_at_most_the_peak(update, warmup, cooldown):
     settings = Training(
-        lr=0.5, warmup_updates=warmup, schedule="inverse_sqrt_cooldown", cooldown_fraction=cooldown, max_updates=4000
+        lr=0.5,
+        warmup_updates=warmup,
+        schedule="inverse_sqrt_cooldown",
+        cooldown_fraction=cooldown,
+        max_updates=4000,
     )
     assert 0 < learning_rate(update, settings) <= 0.5
 
@@ -52,7 +56,12 @@ def test_adam_takes_the_settings_and_its_first_step_is_the_rate():
     settings = Training(lr=0.25, adam_beta1=0.7, adam_beta2=0.9, adam_eps=1e-12, weight_decay=0.0)
     optimizer = make_adam([weight], settings)
     group = optimizer.param_groups[0]
-    assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (0.25, (0.7, 0.9), 1e-12, 0.0)
+    assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (
+        0.25,
+        (0.7, 0.9),
+        1e-12,
+        0.0,
+    )
     (weight * torch.tensor([5.0, -0.01, 700.0])).sum().backward()
     optimizer.step()
     # Bias-corrected, Adam's first step is lr · sign(gradient), whatever the gradient's size.

@@ -44,9 +44,9 @@ def test_the_other_sentences_of_a_batch_change_no_logits(lengths, norm, seed):
 def test_more_padding_changes_no_logits():
     model, batch = tiny_model(), random_batch()
     pad = torch.full((len(batch.src), 7), SIZE - 1)
-    wider = model.logits(
-        model(torch.cat([batch.src, pad], 1), torch.cat([batch.tgt_in, pad], 1)).states
-    )[:, : batch.tgt_in.shape[1]]
+    wider = model.logits(model(torch.cat([batch.src, pad], 1), torch.cat([batch.tgt_in, pad], 1)).states)[
+        :, : batch.tgt_in.shape[1]
+    ]
     real = batch.tgt_mask
     torch.testing.assert_close(wider[real], scores(model, batch)[real], rtol=1e-4, atol=1e-4)
 
@@ -85,7 +85,10 @@ def test_decoding_step_by_step_is_the_full_pass(norm, vocabularies, activation):
         full = model.logits(model(src.repeat_interleave(beam, 0), history).states[:, -1]).log_softmax(-1)
         torch.testing.assert_close(log_probs, full, rtol=1e-4, atol=1e-4)
         sentences = None
-        rows = torch.randint(beam, (len(src), beam), generator=generator) + beam * torch.arange(len(src))[:, None]
+        rows = (
+            torch.randint(beam, (len(src), beam), generator=generator)
+            + beam * torch.arange(len(src))[:, None]
+        )
         if step == 2:
             sentences = torch.tensor([0, 2])
             src, rows = src[sentences], rows[sentences]
@@ -165,5 +168,7 @@ def test_positions_are_no_weights():
 
 @pytest.mark.parametrize(("d_model", "num_heads"), [(10, 3), (9, 3)])
 def test_a_width_that_cannot_be_split_is_refused(d_model, num_heads):
-    with pytest.raises(ValueError, match=f"d_model {d_model} must be even and a multiple of num_heads {num_heads}"):
+    with pytest.raises(
+        ValueError, match=f"d_model {d_model} must be even and a multiple of num_heads {num_heads}"
+    ):
         Transformer(replace(SHAPE, d_model=d_model, num_heads=num_heads), Vocabularies(SIZE, SIZE))

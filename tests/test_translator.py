@@ -68,7 +68,7 @@ def test_progress_is_told_of_every_line_that_is_searched():
 
 def test_a_long_line_is_cut_and_told():
     told: list[tuple[int, int]] = []
-    long = " ".join(["3", "4", "5", "6", "7", "8", "9"])
+    long = "3 4 5 6 7 8 9"
     found = translator(max_source_tokens=5).translate(["11", long], on_cut=lambda *cut: told.append(cut))
     assert told == [(1, 7)]
     assert same(found, translator().translate(["11", "3 4 5 6 7"]))
@@ -77,15 +77,21 @@ def test_a_long_line_is_cut_and_told():
 def test_no_line_outgrows_the_models_positions():
     told: list[tuple[int, int]] = []
     long = " ".join(["3"] * 101)
-    found = translator(max_source_tokens=512, max_length_extra=500).translate([long], on_cut=lambda *cut: told.append(cut))
-    assert told == [(0, 101)] and translator(max_source_tokens=512).max_source_tokens == SHAPE.max_positions - 1
+    found = translator(max_source_tokens=512, max_length_extra=500).translate(
+        [long], on_cut=lambda *cut: told.append(cut)
+    )
+    assert (
+        told == [(0, 101)] and translator(max_source_tokens=512).max_source_tokens == SHAPE.max_positions - 1
+    )
     assert len(found[0][0].text.split()) < SHAPE.max_positions
 
 
 @given(st.integers(1, 9), st.sampled_from([0.1, 1.0, 1.5]), st.integers(0, 3))
 @quick
 def test_an_output_keeps_to_its_limit_in_tokens(length, ratio, extra):
-    (found,) = translator(max_length_ratio=ratio, max_length_extra=extra).translate([" ".join(["3"] * length)])
+    (found,) = translator(max_length_ratio=ratio, max_length_extra=extra).translate(
+        [" ".join(["3"] * length)]
+    )
     limit = max(1, int(ratio * length) + extra)
     assert len(found[0].text.split()) + 1 <= limit  # the end mark counts
     assert found[0].score < 0  # searched, even where the limit is below one token

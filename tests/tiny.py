@@ -60,7 +60,9 @@ def special_ids(vocabularies: Vocabularies = JOINT) -> SpecialIds:
 
 
 def random_batch(
-    lengths: Sequence[tuple[int, int]] = ((5, 3), (2, 7), (11, 1)), vocabularies: Vocabularies = JOINT, seed: int = 3
+    lengths: Sequence[tuple[int, int]] = ((5, 3), (2, 7), (11, 1)),
+    vocabularies: Vocabularies = JOINT,
+    seed: int = 3,
 ) -> Batch:
     """Pairs of the given (source, target) lengths, end marks not counted."""
     sources = sentences([src for src, _ in lengths], vocabularies.src_size, seed)
@@ -74,7 +76,11 @@ def part_of(batch: Batch, row: int) -> Batch:
     tgt_length = int(batch.tgt_mask[row].sum())
     tgt = (slice(row, row + 1), slice(tgt_length))
     return Batch(
-        batch.src[row : row + 1, :src_length], batch.tgt_in[tgt], batch.tgt_out[tgt], batch.tgt_mask[tgt], tgt_length
+        batch.src[row : row + 1, :src_length],
+        batch.tgt_in[tgt],
+        batch.tgt_out[tgt],
+        batch.tgt_mask[tgt],
+        tgt_length,
     )
 
 

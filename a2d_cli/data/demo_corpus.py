@@ -1,8 +1,8 @@
-"""The embedded demo corpus: German-English sentence pairs written by a small grammar, the same for the same seed.
+"""The embedded demo corpus: German-English sentence pairs from a small grammar, the same for the same seed.
 
-Both sides are made from one description: a `Clause` has a subject, a verb and its `Part`s, and is put into words
-by `german_main` (verb second), `german_last` (verb final) and `english`. What makes it hard to translate is real:
-word order, separable verbs whose end decides their meaning, case instead of position, gender and agreement.
+Both sides are made from one description: a `Clause` has a subject, a verb and its `Part`s, and is put into
+words by `german_main` (verb second), `german_last` (verb final) and `in_english`. What is hard to translate is
+real: word order, separable verbs whose end decides their meaning, case instead of position, agreement.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from a2d_cli.data.demo_lexicon import Adjective, Noun, Slot, Verb
 T = TypeVar("T")
 Pair = tuple[str, str]  # German, English
 MIN_WORDS, MAX_WORDS = 4, 30  # of either side
+# The r-th word of a list (from 0) is taken with a probability proportional to (r + offset) ** -exponent.
+ZIPF_OFFSET, ZIPF_EXPONENT = 2, 1.3
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Dice:
         return low + int(self._random() * (high - low + 1))
 
     def zipf(self, items: Sequence[T]) -> T:
-        """The r-th item with a probability proportional to 1 / (r + 2)."""
+        """An item of a list that is in the order of frequency."""
         return items[bisect.bisect(_zipf_sums(len(items)), self._random())]
 
     def weighted(self, weights: dict[T, float]) -> T:
@@ -60,7 +62,7 @@ class Dice:
 
 @cache
 def _zipf_sums(length: int) -> list[float]:
-    sums = list(itertools.accumulate(1 / (rank + 3) for rank in range(length)))
+    sums = list(itertools.accumulate((rank + ZIPF_OFFSET) ** -ZIPF_EXPONENT for rank in range(length)))
     return [value / sums[-1] for value in sums[:-1]]
 
 
@@ -384,8 +386,8 @@ def prepositional(preposition: str, nominal: Nominal, case: str) -> str:
 
 # The order of the German middle field, and of what follows the English verb.
 GERMAN_FIELD = (
-    "acc_pronoun reflexive dat_pronoun attitude time frequency dative object manner not agent place new_object "
-    "phrase transit word prepositional direction predicate"
+    "acc_pronoun reflexive dat_pronoun attitude time frequency dative object manner not agent place "
+    "new_object phrase transit word prepositional direction predicate"
 )
 ENGLISH_FIELD = "predicate object1 object2 phrase prepositional direction transit agent manner place time"
 GERMAN_ORDER = {role: order for order, role in enumerate(GERMAN_FIELD.split())}
@@ -599,7 +601,7 @@ def english_tail(clause: Clause) -> list[str]:
     return [oneself if word == "oneself" else word for word in words] + [part.en for part in parts]
 
 
-def english(clause: Clause, opener: str = "", question: bool = False) -> str:
+def in_english(clause: Clause, opener: str = "", question: bool = False) -> str:
     """The clause as a statement, or a question with its auxiliary first."""
     subject = clause.subject_en
     inverted = question and not isinstance(subject, Gap)
@@ -607,8 +609,8 @@ def english(clause: Clause, opener: str = "", question: bool = False) -> str:
     finite, rest = english_verb(clause, auxiliary=clause.negated or inverted)
     if clause.extracted and not opener:
         opener = clause.extracted.front_en
-    elif isinstance(subject, Gap):
-        opener = subject.front_en
+    elif isinstance(clause.subject, Gap):
+        opener = clause.subject.front_en
     negation = ["not"] if clause.negated else []
     name = subject.en("nom")
     before = [opener, *finite, name] if inverted else [opener, name, *finite]
@@ -888,7 +890,7 @@ def relative_clause(dice: Dice, phrase: NounPhrase) -> Pair:
         clause = make_clause(dice, group, verb=dice.zipf(SUBJECT_VERBS[kind]), subject=gap, lean=True)
     else:
         return "", ""
-    return f", {german_last(clause)} ,", english(clause)
+    return f", {german_last(clause)} ,", in_english(clause)
 
 
 def first_name(dice: Dice) -> Name:
@@ -1037,7 +1039,7 @@ def slot_part(
 def place_part(
     dice: Dice, kinds: Sequence[str], owner: Nominal, towards: bool, noun: Noun | None = None
 ) -> Part:
-    """im Park, in the park; nach Rom, to Rome; zum Bahnhof, to the train station: of these kinds, or `noun`."""
+    """im Park, in the park; nach Rom, to Rome; zum See, to the lake: of these kinds, or `noun`."""
     kind = dice.pick(kinds)
     role = "direction" if towards else "place"
     if kind in ("city", "country"):
@@ -1163,10 +1165,13 @@ def make_clause(
         and subject.determiner in ("jed", "alle", "kein")
     ):
         negated = False
-    parts = [
-        slot_part(dice, slot, subject, lean, negated, (given or {}).get(i))
-        for i, slot in enumerate(verb.slots)
-    ]
+    parts: list[Part] = []
+    for index, slot in enumerate(verb.slots):
+        filler = (given or {}).get(index)
+        part = slot_part(dice, slot, subject, lean, negated, filler)
+        while filler is None and isinstance(part.nominal, Pronoun) and any(p.nominal for p in parts):
+            part = slot_part(dice, slot, subject, lean, negated, None)  # one pronoun of our own is enough
+        parts.append(part)
     extracted = parts.pop(extract) if extract is not None else None
     english_subject = None
     if verb.slots and verb.slots[0].becomes_subject:
@@ -1178,17 +1183,13 @@ def make_clause(
         isinstance(p.nominal, NounPhrase) and p.nominal.determiner == "kein" for p in parts
     ):
         parts.append(Part("not", "nicht", "", "none"))
-    if tense.de == "future" and dice.chance(
-        0.5
-    ):  # morgen kommt er: the adverb alone says that it is the future
-        tense = Tense("present", "future")
+    if tense.de == "future" and dice.chance(0.5):
+        tense = Tense("present", "future")  # morgen kommt er: the adverb alone says that it is the future
         parts.append(time_part(dice, group, verb))
     parts += adverbials(
         dice, group, verb, subject, {part.role for part in parts}, lean, main, negated, modal is not None
     )
-    return Clause(
-        subject, verb, tense, tuple(p for p in parts), modal, negated, False, extracted, english_subject
-    )
+    return Clause(subject, verb, tense, tuple(parts), modal, negated, False, extracted, english_subject)
 
 
 def adverbials(
@@ -1325,9 +1326,7 @@ def make_passive(dice: Dice, group: str) -> Clause:
     if dice.chance(0.5):
         agent = noun_phrase(dice, list(verb.subjects), lean=True)
         parts.append(Part("agent", prepositional("von", agent, "dat"), f"by {agent.en('dat')}", "agent"))
-    if tense.de == "future" and dice.chance(
-        0.5
-    ):  # morgen kommt er: the adverb alone says that it is the future
+    if tense.de == "future" and dice.chance(0.5):
         tense = Tense("present", "future")
         parts.append(time_part(dice, group, verb))
     parts += adverbials(
@@ -1351,7 +1350,7 @@ class Sentence:
     mark: str = "."
 
 
-def opened(clause: Clause, front: Part | None, connector: tuple[str, str] = ("", "")) -> Pair:
+def opened(clause: Clause, front: Part | None) -> Pair:
     """A main clause with `front` first; a time, a place or an attitude stands first in English too."""
     if front and front.role in ("time", "place") and front.role_en != "adverb" and front.en:
         comma = " ," if len(front.en.split()) > 2 or front.role == "place" else ""
@@ -1367,7 +1366,7 @@ def opened(clause: Clause, front: Part | None, connector: tuple[str, str] = ("",
         for part in english_clause.parts
         if part.role_en == "opening"
     ]
-    return german_main(clause, front, connector[0]), _words(connector[1], *opening, english(english_clause))
+    return german_main(clause, front), _words(*opening, in_english(english_clause))
 
 
 def pick_front(dice: Dice, clause: Clause, probability: float = 0.45) -> Part | None:
@@ -1471,9 +1470,9 @@ def question(dice: Dice) -> Sentence:
         german, words = dice.zipf(lexicon.pairs(lexicon.ASKING)[:3])
         if not (words == "where" and any(part.role in ("place", "direction") for part in clause.parts)):
             return Sentence(
-                f"{german} {german_question(clause)}", english(clause, opener=words, question=True), "?"
+                f"{german} {german_question(clause)}", in_english(clause, opener=words, question=True), "?"
             )
-    return Sentence(german_question(clause), english(clause, question=True), "?")
+    return Sentence(german_question(clause), in_english(clause, question=True), "?")
 
 
 def asked_for(dice: Dice, group: str, lean: bool) -> Clause:
@@ -1518,7 +1517,7 @@ def asked_for(dice: Dice, group: str, lean: bool) -> Clause:
 
 def asking(dice: Dice) -> Sentence:
     clause = asked_for(dice, dice.pick(["past", "past", "habit", "future"]), lean=dice.chance(0.6))
-    return Sentence(german_question(clause), english(clause, question=True), "?")
+    return Sentence(german_question(clause), in_english(clause, question=True), "?")
 
 
 def imperative(dice: Dice) -> Sentence:
@@ -1574,6 +1573,12 @@ def kind_of(nominal: Nominal) -> str:
     return nominal.noun.kind if isinstance(nominal, NounPhrase) else "person"
 
 
+def takes_pronoun(verb: Verb, index: int) -> bool:
+    """Whether a pronoun may be the object in this slot: not `ask the teacher it`."""
+    slot = verb.slots[index]
+    return not slot.de and not any(s.case == "dat" and not s.en and s is not slot for s in verb.slots)
+
+
 def following(dice: Dice, group: str, first: Clause, lean: bool, describing: bool = True) -> Clause:
     """A clause that goes on from another, often with a pronoun for what is in it.
 
@@ -1592,7 +1597,7 @@ def following(dice: Dice, group: str, first: Clause, lean: bool, describing: boo
                     dice, group, verb=dice.zipf(SUBJECT_VERBS[kind]), subject=pronoun, lean=lean
                 )
         if kind in OBJECT_VERBS and pronoun.person == 3:
-            choices = [(verb, i) for verb, i in OBJECT_VERBS[kind] if not verb.slots[i].de]
+            choices = [(verb, i) for verb, i in OBJECT_VERBS[kind] if takes_pronoun(verb, i)]
             if choices:
                 verb, index = dice.zipf(choices)
                 subject = (
@@ -1630,15 +1635,15 @@ def complex_sentence(dice: Dice) -> Sentence:
     if dice.chance(0.38):  # subordinate clause first: the pronoun comes second
         sub = make_clause(dice, group, lean=True)
         first = following(dice, main_group, sub, lean=dice.chance(0.4), describing=describing)
-        german, words = german_last(sub, conjunction_de), english(sub)
+        german, words = german_last(sub, conjunction_de), in_english(sub)
         finite, tail = german_verb(first)
         rest = _words(finite, *subject_and_field(first), *tail)
-        return Sentence(f"{german} , {rest}", f"{conjunction_en} {words} , {english(first)}")
+        return Sentence(f"{german} , {rest}", f"{conjunction_en} {words} , {in_english(first)}")
     first = make_clause(dice, main_group, lean=dice.chance(0.4))
     sub = following(dice, group, first, lean=dice.chance(0.4), describing=describing)
     german, words = opened(first, pick_front(dice, first, 0.2))
     return Sentence(
-        f"{german} , {german_last(sub, conjunction_de)}", f"{words} {conjunction_en} {english(sub)}"
+        f"{german} , {german_last(sub, conjunction_de)}", f"{words} {conjunction_en} {in_english(sub)}"
     )
 
 
@@ -1652,13 +1657,13 @@ def coordination(dice: Dice) -> Sentence:
         comma = "" if connector_de in ("und", "oder") else " ,"
         reason_de, reason_en = reason(dice, group, second)
         german = f"{german}{comma} {connector_de} {german_main(second)}{reason_de}"
-        return Sentence(german, f"{words} , {connector_en} {english(second)}{reason_en}")
+        return Sentence(german, f"{words} , {connector_en} {in_english(second)}{reason_en}")
     connector_de, connector_en = dice.zipf(lexicon.pairs(lexicon.CONNECTORS["inverting"]))
     mark = " ," if connector_en == "so" else " ;"
     comma = "" if connector_en in ("so", "then") else " ,"
     return Sentence(
         f"{german} {mark.strip()} {german_main(second, opener=connector_de)}",
-        f"{words}{mark} {connector_en}{comma} {english(second)}",
+        f"{words}{mark} {connector_en}{comma} {in_english(second)}",
     )
 
 
@@ -1680,7 +1685,7 @@ def reason(dice: Dice, group: str, clause: Clause) -> Pair:
         [("weil", "because"), ("obwohl", "although"), ("wenn", "if") if group == "habit" else ("als", "when")]
     )
     third = following(dice, group, clause, lean=True)
-    return f" , {german_last(third, german)}", f" {words} {english(third)}"
+    return f" , {german_last(third, german)}", f" {words} {in_english(third)}"
 
 
 def reported(dice: Dice) -> Sentence:
@@ -1695,7 +1700,7 @@ def reported(dice: Dice) -> Sentence:
     reason_de, reason_en = reason(dice, group, second) if group != "would" else ("", "")
     return Sentence(
         f"{german_main(first)} , {german_last(second, 'dass')}{reason_de}",
-        f"{english(first)} that {english(second)}{reason_en}",
+        f"{in_english(first)} that {in_english(second)}{reason_en}",
     )
 
 
@@ -1706,7 +1711,7 @@ def wondered(dice: Dice) -> Sentence:
     if dice.chance(0.4):
         second = asked_for(dice, group, lean=True)
         return Sentence(
-            f"{german_main(first)} , {german_last(second)}", f"{english(first)} {english(second)}"
+            f"{german_main(first)} , {german_last(second)}", f"{in_english(first)} {in_english(second)}"
         )
     second = make_clause(dice, group, lean=dice.chance(0.4))
     german, words = ("ob", "whether")
@@ -1715,7 +1720,8 @@ def wondered(dice: Dice) -> Sentence:
     ):
         german, words = dice.zipf(lexicon.pairs(lexicon.ASKING)[:3])
     return Sentence(
-        f"{german_main(first)} , {german_last(second, german)}", f"{english(first)} {words} {english(second)}"
+        f"{german_main(first)} , {german_last(second, german)}",
+        f"{in_english(first)} {words} {in_english(second)}",
     )
 
 
@@ -1731,7 +1737,7 @@ def attempt(dice: Dice) -> Sentence:
     second = infinitive_clause(dice, first.subject)
     return Sentence(
         f"{german_main(first)} , {german_infinitive(second)}",
-        f"{english(first)} {english_infinitive(second)}",
+        f"{in_english(first)} {english_infinitive(second)}",
     )
 
 
@@ -1766,7 +1772,7 @@ def purpose(dice: Dice) -> Sentence:
     german, words = dice.zipf([("um", "in order"), ("ohne", "without"), ("anstatt", "instead of")])
     return Sentence(
         f"{german_main(first)} , {german} {german_infinitive(second)}",
-        f"{english(first)} {words} {english_infinitive(second, gerund=german != 'um')}",
+        f"{in_english(first)} {words} {english_infinitive(second, gerund=german != 'um')}",
     )
 
 
@@ -1786,7 +1792,9 @@ def condition(dice: Dice) -> Sentence:
     )
     finite, tail = german_verb(second)
     rest = _words(finite, *subject_and_field(second), *tail)
-    return Sentence(f"{german_last(first, 'wenn')} , {rest}", f"if {english(first)} , {english(second)}")
+    return Sentence(
+        f"{german_last(first, 'wenn')} , {rest}", f"if {in_english(first)} , {in_english(second)}"
+    )
 
 
 def the_more(dice: Dice) -> Sentence:

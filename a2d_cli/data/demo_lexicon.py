@@ -1,18 +1,18 @@
 """The words of the demo corpus and their forms: German nouns, adjectives and verbs with their English.
 
 Notation of the tables (order is frequency: the first word of a list is the most common):
-  noun    `Baum m ¨e tree`: gender, plural as dictionaries write it (`-` none added, `¨` umlaut, `0` no plural,
-          or the whole word), English, `/` its plural if irregular; `m!` is the weak declension (den Studenten).
+  noun    `Baum m ¨e tree`: gender, plural as dictionaries write it (`-` none added, `¨` umlaut, `0` none, or
+          the whole word), English, `/` its plural if irregular; `m!` is the weak declension (Studenten).
   role    `Arzt/Ärztin ¨e doctor`: an occupation, which gives a masculine and a feminine noun.
-  verb    `an|rufen; call ~; person; A:person; v`: infinitive (`|` separable, `-` inseparable prefix, `sein` if
-          that is its auxiliary); English (a pronoun stands at `~`: call him back, call back the man); kinds of
-          its subject; frame; tags.
-  frame   `A:kinds` `D:kinds` a plain object in that case (`D=to` with an English preposition, `D~` if it becomes
-          the English subject); `auf.A=for:kinds` a German preposition with its case, and the English one;
-          `sich` `sich.D` reflexive; `!Angst` a fixed German word; `+name` one of PHRASES; `wo:kinds`
+  verb    `zurück|rufen; call ~ back; person; A:person; v`: infinitive (`|` separable, `-` inseparable prefix,
+          `sein` if that is its auxiliary); English (a pronoun stands at `~`: call him back, call back the
+          man); kinds of its subject; frame; tags.
+  frame   `A:kinds` `D:kinds` a plain object in that case (`D=to` with an English preposition, `D~` if it
+          becomes the English subject); `auf.A=for:kinds` a German preposition with its case, and the English
+          one; `sich` `sich.D` reflexive; `!Angst` a fixed German word; `+name` one of PHRASES; `wo:kinds`
           `wohin:kinds` a place, where or where to; `loc` `onto` beside a piece of furniture, likewise.
-  tags    i is not done on purpose, m takes manner adverbs, p places, h hours and y years with `seit`, s stative,
-          v passive, n never negated.
+  tags    i is not done on purpose, m takes manner adverbs, p places, h hours and y years with `seit`,
+          s stative, v passive, n never negated.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ PLACES = {
     ("school", "an", "at"): "Schule f n school, Universität f en university, Akademie f n academy",
 }
 
-# Compounds: the first part with its English, and the heads it is put before; gender and plural are the head's.
+# Compounds: the first part with its English, and the heads it is put before.
 COMPOUNDS = """
 Holz=wooden: Tisch Stuhl Regal Löffel Kiste Brücke Haus Tür Boot Hütte Tor Turm Puppe Teller Hocker
 Glas=glass: Tisch Tür Vase Teller Flasche
@@ -932,13 +932,13 @@ CONNECTORS = {  # verb second; deshalb and those after it take the first place t
         schließlich=finally, dennoch=still""",
 }
 ONES = """
-null=zero eins=one zwei=two drei=three vier=four fünf=five sechs=six sieben=seven acht=eight neun=nine zehn=ten
-elf=eleven zwölf=twelve dreizehn=thirteen vierzehn=fourteen fünfzehn=fifteen sechzehn=sixteen siebzehn=seventeen
-achtzehn=eighteen neunzehn=nineteen
+null=zero eins=one zwei=two drei=three vier=four fünf=five sechs=six sieben=seven acht=eight neun=nine
+zehn=ten elf=eleven zwölf=twelve dreizehn=thirteen vierzehn=fourteen fünfzehn=fifteen sechzehn=sixteen
+siebzehn=seventeen achtzehn=eighteen neunzehn=nineteen
 """
 TENS = """
-zehn=ten zwanzig=twenty dreißig=thirty vierzig=forty fünfzig=fifty sechzig=sixty siebzig=seventy achtzig=eighty
-neunzig=ninety
+zehn=ten zwanzig=twenty dreißig=thirty vierzig=forty fünfzig=fifty sechzig=sixty siebzig=seventy
+achtzig=eighty neunzig=ninety
 """
 WEATHER = "kalt=cold, heiß=hot, dunkel=dark, spät=late, warm=warm, windig=windy, regnen=rain, schneien=snow"
 RELATIVES = "Vater Mutter Bruder Schwester Sohn Tochter Onkel Tante Großmutter Großvater Neffe Nichte Cousin"

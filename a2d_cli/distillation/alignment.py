@@ -1,4 +1,4 @@
-"""The alignment module: a trainable map from all student heads to all teacher heads (Jin et al. 2024, §3; METHOD §2, §5).
+"""The alignment module: a trainable map from all student heads to all teacher heads (Jin et al. 2024).
 
 Letters: B sentences, Q query and K key positions, C_S student maps, C_T teacher maps (map index = layer · H + head).
 """

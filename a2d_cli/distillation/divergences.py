@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def word_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature: float, kind: str) -> Tensor:
-    """D(p^τ, q^τ) summed over tokens, without the factor τ² (METHOD §4).
+    """D(p^τ, q^τ) summed over tokens, without the factor τ².
 
     Args:
         teacher_logits, student_logits: (N, V).
@@ -42,7 +42,7 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def cell_divergence(teacher_maps: Tensor, intermediate_maps: Tensor, cells: Tensor | None = None) -> Tensor:
-    """Σ_b Σ_c KL(softmax over cells of A^T ‖ softmax over cells of I): the published divergence (METHOD §3).
+    """Σ_b Σ_c KL(softmax over cells of A^T ‖ softmax over cells of I): the published divergence.
 
     Args:
         teacher_maps, intermediate_maps: (B, C, Q, K).
@@ -64,7 +64,7 @@ def cell_divergence(teacher_maps: Tensor, intermediate_maps: Tensor, cells: Tens
 def row_divergence(
     teacher_maps: Tensor, intermediate_maps: Tensor, cells: Tensor, row_weights: Tensor, floor: float
 ) -> Tensor:
-    """Σ_b Σ_q w_bq · mean_c KL(A^T row ‖ (1-ε) I row + ε · uniform over valid keys) (METHOD §5).
+    """Σ_b Σ_q w_bq · mean_c KL(A^T row ‖ (1-ε) I row + ε · uniform over valid keys).
 
     Args:
         teacher_maps, intermediate_maps: (B, C, Q, K), rows are probabilities.

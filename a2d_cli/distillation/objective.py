@@ -1,4 +1,4 @@
-"""What a distilled student minimises: cross-entropy, the teacher's words, and the teacher's attention (METHOD §3-§5).
+"""What a distilled student minimises: cross-entropy, the teacher's words, and the teacher's attention.
 
 Letters: B sentences, S source and T target length, N real target tokens of the batch.
 """

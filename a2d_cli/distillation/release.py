@@ -1,4 +1,4 @@
-"""The objective of the released Align-to-Distill code, value for value (METHOD §3), as one public function of tensors.
+"""The objective of the released Align-to-Distill code, value for value, as one public function of tensors.
 
 Its terms are means over a padded batch and sums over sentences, so its strength depends on batch size, length and
 padding: kept for reproduction. The other profiles are repaired (distillation/objective.py).

@@ -1,4 +1,4 @@
-"""The project folder: where things lie, what was done, and who works in it now (DESIGN: the layout is in README)."""
+"""The project folder: where things lie, what was done, and who works in it now (layout: README)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class CrossEntropy:
 
 
 def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> CrossEntropy:
-    """(1-ε-ε')·nll + ε'·Σ_v nll_v with ε' = ε/(V-1), in fp32 (fairseq's form; METHOD §3).
+    """(1-ε-ε')·nll + ε'·Σ_v nll_v with ε' = ε/(V-1), in fp32 (fairseq's form).
 
     Args:
         logits: (N, V) unnormalised scores.
