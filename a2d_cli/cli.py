@@ -309,20 +309,20 @@ def score(
     Examples: a2d score
               a2d score hyp.txt --reference ref.txt -m bleu -m chrf -m ter --json
     """
-    from a2d_cli.commands import score as command
-
-    project: Project = context.obj
     if hypotheses or reference:
-        if not (hypotheses and reference):
-            raise ConfigError("scoring files takes both: HYPOTHESES and --reference FILE", "a2d score hyp.txt --reference ref.txt")
-        results = command.score_files(hypotheses, reference, metrics or ["bleu", "chrf"], bootstrap=bootstrap)
+        from a2d_cli.commands import score_files as files
+
+        results = files.score_files(hypotheses or [], reference or [], metrics or files.METRICS, bootstrap=bootstrap)
         if as_json:
             print_json([result.to_json() for result in results])
         else:
-            _print(command.file_table(results))
+            _print(files.file_table(results))
         return
+
+    from a2d_cli.commands import score as command
+
     table = command.score_project(
-        project,
+        context.obj,
         models=models,
         test_sets=tests,
         decoding={"beam": beam} if beam else {},

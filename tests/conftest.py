@@ -30,6 +30,7 @@ COMMAND = [sys.executable, "-m", "a2d_cli"]
 # Loading torch takes seconds: one process does it, and forks for every command.
 _forks = multiprocessing.get_context("forkserver")
 _LOADED_ONCE = [
+    "a2d_cli.cli",
     "pytest",
     "conftest",
     "a2d_cli.commands.distill",

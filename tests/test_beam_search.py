@@ -179,3 +179,21 @@ def test_impossible_tokens_make_no_hypotheses():
     found = first(fixed([0.0, 1.0, 0.0], [1.0, 0.0, 0.0]), 5, beam=3, nbest=3)
     assert [h.tokens for h in found] == [(1,)]
     assert found[0].score == pytest.approx(0.0)
+
+
+def test_hypotheses_that_end_leave_their_places_to_others():
+    """Two of three end at once; the worst of the three that go on in their places wins in the end."""
+    table = {
+        (): [0.01, 0.4, 0.3, 0.29],
+        (1,): [0.97, 0.01, 0.01, 0.01],
+        (2,): [0.97, 0.01, 0.01, 0.01],
+        (3,): [0.001, 0.5, 0.3, 0.199],
+        (3, 3): [1.0, 0.0, 0.0, 0.0],
+    }
+
+    class Known(Table):
+        def next(self, sentence: int, prefix: Prefix) -> Tensor:
+            return torch.tensor(table.get(prefix, [0.1, 0.3, 0.3, 0.3])).log()
+
+    (found,) = search(Known(0), [5], beam=3, nbest=3, length_penalty=0.0)
+    assert [h.tokens for h in found] == [(1,), (2,), (3, 3)]

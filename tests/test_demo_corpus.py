@@ -8,11 +8,41 @@ import subprocess
 import sys
 
 import pytest
+from a2d_cli.data.demo.choices import GROUPS, make_clause
+from a2d_cli.data.demo.clauses import (
+    MODALS,
+    Clause,
+    Part,
+    Tense,
+    english_infinitive,
+    german_infinitive,
+    german_last,
+    german_main,
+    german_question,
+    german_verb,
+    in_english,
+)
+from a2d_cli.data.demo.phrases import (
+    HE,
+    IT,
+    SHE,
+    THEY,
+    YOU,
+    I,
+    Name,
+    Nominal,
+    NounPhrase,
+    Pronoun,
+    Toponym,
+    prepositional,
+    relative_pronoun,
+)
+from a2d_cli.data.demo.sentences import CONSTRUCTIONS, opened, pick_front, weather
+from a2d_cli.data.demo.times import Dice, number_de, number_en
 
 from a2d_cli.config.schema import Generated
-from a2d_cli.data import demo_corpus as demo
-from a2d_cli.data import demo_lexicon as lexicon
-from a2d_cli.data.demo_corpus import HE, IT, SHE, THEY, YOU, Clause, I, Name, NounPhrase, Part, Pronoun, Tense
+from a2d_cli.data.demo import words
+from a2d_cli.data.demo.corpus import DemoCorpus, finished, generate, normalised
 
 SMALL = Generated(train_pairs=700, valid_pairs=31, test_pairs=37, seed=3)
 PRESENT, PAST = Tense("present", "present"), Tense("past", "past")
@@ -20,23 +50,23 @@ PERFECT, FUTURE = Tense("perfect", "past"), Tense("future", "future")
 
 
 @pytest.fixture(scope="module")
-def corpus() -> demo.DemoCorpus:
-    return demo.generate(Generated())
+def corpus() -> DemoCorpus:
+    return generate(Generated())
 
 
-def noun(german: str, kind: str | None = None) -> lexicon.Noun:
-    every = [n for nouns in lexicon.ALL_NOUNS.values() for n in nouns]
-    every += [n for nouns in lexicon.ALL_COMPOUNDS.values() for n in nouns]
+def noun(german: str, kind: str | None = None) -> words.Noun:
+    every = [n for nouns in words.ALL_NOUNS.values() for n in nouns]
+    every += [n for nouns in words.ALL_COMPOUNDS.values() for n in nouns]
     return next(n for n in every if n.de == german and kind in (None, n.kind))
 
 
-def verb(infinitive: str, english: str | None = None) -> lexicon.Verb:
-    verbs = [*lexicon.ALL_VERBS, *lexicon.ZU, *lexicon.DASS, lexicon.BE]
+def verb(infinitive: str, english: str | None = None) -> words.Verb:
+    verbs = [*words.ALL_VERBS, *words.ZU, *words.DASS, words.BE]
     return next(v for v in verbs if v.infinitive == infinitive and english in (None, v.english))
 
 
-def adjective(german: str, kind: str) -> lexicon.Adjective:
-    return next(a for a in lexicon.ADJECTIVES_OF[kind] if a.de == german)
+def adjective(german: str, kind: str) -> words.Adjective:
+    return next(a for a in words.ADJECTIVES_OF[kind] if a.de == german)
 
 
 def phrase(determiner: str, word: str, german_adjective: str = "", plural: bool = False) -> NounPhrase:
@@ -46,7 +76,7 @@ def phrase(determiner: str, word: str, german_adjective: str = "", plural: bool 
     return NounPhrase(found, plural, determiner, english, adjectives)
 
 
-def digest(corpus: demo.DemoCorpus) -> str:
+def digest(corpus: DemoCorpus) -> str:
     return hashlib.sha256(repr(corpus).encode()).hexdigest()
 
 
@@ -54,17 +84,17 @@ def digest(corpus: demo.DemoCorpus) -> str:
 
 
 def test_the_same_settings_give_the_same_corpus():
-    assert digest(demo.generate(SMALL)) == digest(demo.generate(SMALL))
+    assert digest(generate(SMALL)) == digest(generate(SMALL))
 
 
 def test_another_seed_gives_another_corpus():
-    other = demo.generate(Generated(train_pairs=700, valid_pairs=31, test_pairs=37, seed=4))
-    assert len(set(other.train) & set(demo.generate(SMALL).train)) < 70
+    other = generate(Generated(train_pairs=700, valid_pairs=31, test_pairs=37, seed=4))
+    assert len(set(other.train) & set(generate(SMALL).train)) < 70
 
 
 def test_neither_hash_order_nor_the_process_matters():
     code = (
-        "import hashlib; from a2d_cli.config.schema import Generated; from a2d_cli.data.demo_corpus import generate;"
+        "import hashlib; from a2d_cli.config.schema import Generated; from a2d_cli.data.demo.corpus import generate;"
         "corpus = generate(Generated(train_pairs=700, valid_pairs=31, test_pairs=37, seed=3));"
         "print(hashlib.sha256(repr(corpus).encode()).hexdigest())"
     )
@@ -72,18 +102,18 @@ def test_neither_hash_order_nor_the_process_matters():
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
         digests.add(subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).strip())
-    assert digests == {digest(demo.generate(SMALL))}
+    assert digests == {digest(generate(SMALL))}
 
 
 def test_sizes_are_those_asked_for(corpus):
     assert (len(corpus.train), len(corpus.valid), len(corpus.test)) == (12000, 400, 500)
-    assert (len(demo.generate(SMALL).valid), len(demo.generate(SMALL).test)) == (31, 37)
+    assert (len(generate(SMALL).valid), len(generate(SMALL).test)) == (31, 37)
 
 
 def test_no_sentence_of_either_side_occurs_twice(corpus):
     everything = corpus.train + corpus.valid + corpus.test
     for side in (0, 1):
-        sentences = [demo.normalised(pair[side]) for pair in everything]
+        sentences = [normalised(pair[side]) for pair in everything]
         assert len(sentences) == len(set(sentences))
 
 
@@ -286,24 +316,24 @@ def test_degrees(word, comparative, superlative, english):
     ],
 )
 def test_numbers(number, german, english):
-    assert (demo.number_de(number), demo.number_en(number)) == (german, english)
+    assert (number_de(number), number_en(number)) == (german, english)
 
 
 @pytest.mark.parametrize(
     ("verb_form", "expected"),
     [
-        (lexicon.english_third("carry"), "carries"),
-        (lexicon.english_third("go"), "goes"),
-        (lexicon.english_third("watch"), "watches"),
-        (lexicon.english_past("stop"), "stopped"),
-        (lexicon.english_past("open"), "opened"),
-        (lexicon.english_past("buy"), "bought"),
-        (lexicon.english_gerund("lie"), "lying"),
-        (lexicon.english_gerund("write"), "writing"),
-        (lexicon.english_gerund("sit"), "sitting"),
-        (lexicon.article("honest man"), "an"),
-        (lexicon.article("used car"), "a"),
-        (lexicon.article("apple"), "an"),
+        (words.english_third("carry"), "carries"),
+        (words.english_third("go"), "goes"),
+        (words.english_third("watch"), "watches"),
+        (words.english_past("stop"), "stopped"),
+        (words.english_past("open"), "opened"),
+        (words.english_past("buy"), "bought"),
+        (words.english_gerund("lie"), "lying"),
+        (words.english_gerund("write"), "writing"),
+        (words.english_gerund("sit"), "sitting"),
+        (words.article("honest man"), "an"),
+        (words.article("used car"), "a"),
+        (words.article("apple"), "an"),
     ],
 )
 def test_english_forms(verb_form, expected):
@@ -317,19 +347,19 @@ def test_english_forms(verb_form, expected):
         ("in", phrase("der", "Haus", "alt"), "acc", "ins alte Haus"),
         ("zu", phrase("der", "Schule", ""), "dat", "zur Schule"),
         ("auf", phrase("ein", "Tisch", "rund"), "acc", "auf einen runden Tisch"),
-        ("in", demo.relative_pronoun(noun("Park"), False), "dat", "in dem"),
-        ("mit", demo.relative_pronoun(noun("Frau"), True), "dat", "mit denen"),
-        ("aus", demo.Toponym("die_Schweiz", "Switzerland"), "dat", "aus der Schweiz"),
+        ("in", relative_pronoun(noun("Park"), False), "dat", "in dem"),
+        ("mit", relative_pronoun(noun("Frau"), True), "dat", "mit denen"),
+        ("aus", Toponym("die_Schweiz", "Switzerland"), "dat", "aus der Schweiz"),
     ],
 )
 def test_prepositions_take_their_case(preposition, nominal, case, expected):
-    assert demo.prepositional(preposition, nominal, case) == expected
+    assert prepositional(preposition, nominal, case) == expected
 
 
 # --- sentences
 
 
-def accusative(nominal: demo.Nominal) -> Part:
+def accusative(nominal: Nominal) -> Part:
     role = "acc_pronoun" if isinstance(nominal, Pronoun) else "object"
     return Part(role, nominal.de("acc"), nominal.en("acc"), "object2", nominal)
 
@@ -360,7 +390,7 @@ YESTERDAY = Part("time", "gestern", "yesterday", "time")
             "they will call back the boy",
         ),
         (
-            Clause(SHE, verb("lesen"), PRESENT, (accusative(phrase("ein", "Buch")),), modal=demo.MODALS[2]),
+            Clause(SHE, verb("lesen"), PRESENT, (accusative(phrase("ein", "Buch")),), modal=MODALS[2]),
             "sie will ein Buch lesen",
             "sie ein Buch lesen will",
             "she wants to read a book",
@@ -409,21 +439,21 @@ YESTERDAY = Part("time", "gestern", "yesterday", "time")
     ],
 )
 def test_word_order_and_translation(clause, main, last, english):
-    assert demo.german_main(clause) == main
-    assert demo.german_last(clause) == last
-    assert demo.in_english(clause) == english
+    assert german_main(clause) == main
+    assert german_last(clause) == last
+    assert in_english(clause) == english
 
 
 def test_case_not_position_tells_who_sees_whom():
     den_hund = accusative(phrase("der", "Hund"))
     clause = Clause(MAN, verb("sehen"), PRESENT, (den_hund,))
-    german, english = demo.opened(clause, den_hund)
+    german, english = opened(clause, den_hund)
     assert (german, english) == ("den Hund sieht der Mann", "the man sees the dog")
 
 
 def test_a_time_in_front_stays_in_front():
     clause = Clause(MAN, verb("anrufen"), PERFECT, (YESTERDAY, accusative(BOY)))
-    assert demo.opened(clause, YESTERDAY) == (
+    assert opened(clause, YESTERDAY) == (
         "gestern hat der Mann den Jungen angerufen",
         "yesterday the man called the boy",
     )
@@ -431,15 +461,15 @@ def test_a_time_in_front_stays_in_front():
 
 def test_questions_put_the_verb_first_and_need_do():
     clause = Clause(MAN, verb("anrufen"), PRESENT, (accusative(BOY),))
-    assert demo.german_question(clause) == "ruft der Mann den Jungen an"
-    assert demo.in_english(clause, question=True) == "does the man call the boy"
+    assert german_question(clause) == "ruft der Mann den Jungen an"
+    assert in_english(clause, question=True) == "does the man call the boy"
 
 
 def test_infinitives():
     clause = Clause(MAN, verb("anrufen"), PRESENT, (accusative(BOY),))
-    assert demo.german_infinitive(clause) == "den Jungen anzurufen"
-    assert demo.english_infinitive(clause) == "to call the boy"
-    assert demo.english_infinitive(clause, gerund=True) == "calling the boy"
+    assert german_infinitive(clause) == "den Jungen anzurufen"
+    assert english_infinitive(clause) == "to call the boy"
+    assert english_infinitive(clause, gerund=True) == "calling the boy"
 
 
 @pytest.mark.parametrize(
@@ -462,39 +492,39 @@ def test_pronouns_follow_grammar_in_german_and_nature_in_english(nominal, german
     "german", ["Bank", "Schloss", "Leiter", "Mutter", "Decke", "Gericht", "Strauß", "Preis"]
 )
 def test_words_of_two_meanings_are_there(german):
-    meanings = {n.en for nouns in lexicon.ALL_NOUNS.values() for n in nouns if n.de == german}
+    meanings = {n.en for nouns in words.ALL_NOUNS.values() for n in nouns if n.de == german}
     assert len(meanings) == 2
 
 
 def test_the_particle_at_the_end_decides_the_meaning():
-    meanings = {v.prefix: v.english for v in lexicon.ALL_VERBS if v.base == "geben"}
+    meanings = {v.prefix: v.english for v in words.ALL_VERBS if v.base == "geben"}
     assert len(set(meanings.values())) >= 6
 
 
 def test_finite_verb_is_second_in_main_and_last_in_subordinate_clauses():
-    dice = demo.Dice(11)
+    dice = Dice(11)
     fronted = 0
     for _ in range(400):
-        clause = demo.make_clause(dice, dice.weighted(demo.GROUPS), main=True)
-        finite, _ = demo.german_verb(clause)
-        assert demo.german_main(clause).startswith(f"{clause.subject.de('nom')} {finite}")
-        assert demo.german_last(clause).endswith(finite)
-        front = demo.pick_front(dice, clause)
+        clause = make_clause(dice, dice.weighted(GROUPS), main=True)
+        finite, _ = german_verb(clause)
+        assert german_main(clause).startswith(f"{clause.subject.de('nom')} {finite}")
+        assert german_last(clause).endswith(finite)
+        front = pick_front(dice, clause)
         if front:
             fronted += 1
-            assert demo.german_main(clause, front).startswith(f"{front.de} {finite} ")
+            assert german_main(clause, front).startswith(f"{front.de} {finite} ")
     assert fronted > 100
 
 
 def test_every_construction_makes_sentences():
-    for construction in demo.CONSTRUCTIONS:
-        dice = demo.Dice(5)
+    for construction in CONSTRUCTIONS:
+        dice = Dice(5)
         for _ in range(20):
             made = construction(dice)
             assert made.de.strip() and made.en.strip()
-            assert demo.finished(made.de, made.mark)[-1] in ".?!"
+            assert finished(made.de, made.mark)[-1] in ".?!"
 
 
 def test_weather_and_it():
     assert IT.en("nom") == "it"
-    assert demo.german_main(demo.weather(demo.Dice(2), "habit")).startswith("es ")
+    assert german_main(weather(Dice(2), "habit")).startswith("es ")

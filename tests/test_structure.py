@@ -37,7 +37,7 @@ LAYERS = (
 LAYER_OF = {place: layer for layer, places in enumerate(LAYERS) for place in places}
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "registry", "misc"}
-WORD_LISTS = {"a2d_cli/data/demo_lexicon.py"}  # data, written as Python
+WORD_LISTS = {"a2d_cli/data/demo/lexicon.py"}  # data, written as Python
 HEAVY = {"torch", "numpy", "sentencepiece", "sacrebleu", "safetensors", "tensorboard"}
 
 

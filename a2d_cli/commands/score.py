@@ -1,13 +1,10 @@
-"""`a2d score`: text files against references, or the models of a project on its test sets."""
+"""`a2d score`: the models of a project on its test sets."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -15,121 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli import __version__, scoring
+from a2d_cli.commands.score_files import Table, difference_text, read_lines, score_json, signature_lines
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import disk_errors, fingerprint, read_json, sha256_file, write_text
+from a2d_cli.files import fingerprint, sha256_file
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, find_model, list_runs
+from a2d_cli.project.run import find_model, list_runs
+from a2d_cli.project.score_cache import Result, ScoreCache, ScoredModel, describe_model
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import PairedResult, ResampledScore, Score, check_lines
 
 if TYPE_CHECKING:
     from a2d_cli.decoding.translator import Translator
-
-STDIN = "-"
-METRICS = ("bleu", "chrf")  # of the table, and of files where none is named
-
-
-@dataclass(frozen=True)
-class Table:
-    """What `console.print_table` prints."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    note: str = ""
-
-
-# Text files
-
-
-@dataclass(frozen=True)
-class FileScore:
-    """One metric of one hypothesis file, and its difference to the first file where there are several."""
-
-    system: str
-    score: Score
-    difference: PairedResult | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        paired = {"paired": asdict(self.difference)} if self.difference else {}
-        return {"system": self.system, **_score_json(self.score), **paired}
-
-
-def score_files(
-    hypotheses: Sequence[Path | str],
-    references: Sequence[Path | str],
-    metrics: Sequence[str] = METRICS,
-    *,
-    bootstrap: int = 0,
-) -> list[FileScore]:
-    """Score text files, one sentence a line; '-' is stdin.
-
-    Args:
-        hypotheses: one file a system; the others are compared to the first by the paired bootstrap.
-        references: one file a reference.
-        bootstrap: resamples for confidence intervals; 0 = none for one system, 1000 for several.
-
-    Raises:
-        ConfigError: unknown metric, nothing named, or stdin named twice.
-        A2DError: missing or empty file, no UTF-8, or different numbers of lines (names both counts).
-    """
-    if not hypotheses or not references:
-        raise ConfigError("nothing to score", "a2d score HYPOTHESES --reference FILE")
-    if [str(path) for path in (*hypotheses, *references)].count(STDIN) > 1:
-        raise ConfigError("'-' stands for stdin and can be named once", "write the other text to a file")
-    systems = [(_name(path), _read_lines(path)) for path in hypotheses]
-    named_references = [(_name(path), _read_lines(path)) for path in references]
-    for system in systems:
-        check_lines({name: len(lines) for name, lines in (system, *named_references)})
-    texts = [lines for _, lines in named_references]
-    if len(systems) == 1:
-        name, lines = systems[0]
-        return [FileScore(name, result) for result in scoring.score(lines, texts, metrics, bootstrap)]
-    results = []
-    for metric in metrics:
-        resamples = bootstrap or scoring.RESAMPLES
-        draws = [scoring.resample(lines, texts, metric, resamples) for _, lines in systems]
-        results.append(FileScore(systems[0][0], draws[0].score))
-        for (name, _), draw in zip(systems[1:], draws[1:], strict=True):
-            results.append(FileScore(name, draw.score, scoring.compare(draws[0], draw)))
-    return results
-
-
-def file_table(results: Sequence[FileScore]) -> Table:
-    """One row a system and metric; the signatures below."""
-    columns = ["system", "metric", "score", "95 % CI", f"Δ to {results[0].system}"]
-    rows = []
-    for result in results:
-        confidence = _interval(result.score.confidence) if result.score.confidence else ""
-        name, value = result.score.name, f"{result.score.value:.2f}"
-        rows.append([result.system, name, value, confidence, _difference(result.difference)])
-    if not any(result.difference for result in results):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    if not any(result.score.confidence for result in results):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table("", columns, rows, _signatures(result.score for result in results))
-
-
-# The models of a project
-
-
-@dataclass(frozen=True)
-class ScoredModel:
-    """A checkpoint as it can be known without loading its weights."""
-
-    name: str
-    folder: Path
-    kind: str  # teacher, student, or empty for a checkpoint without its run
-    method: str  # of a student
-    seed: int | None
-    teacher: str  # first digits of the weights' SHA-256 of a distilled student's teacher, else empty
-    pair: str
-    parameters: int
-    file_bytes: int  # of model.safetensors
-    weights_sha256: str
-    identity: str  # fingerprint of all that its translations depend on
 
 
 @dataclass(frozen=True)
@@ -144,40 +39,6 @@ class ScoredText:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A line of scores/results.jsonl: one model's translation of one test set, and what it is worth."""
-
-    key: str  # fingerprint of model, source text, decoding and engine
-    model: str
-    test_set: str
-    translated_at: str  # UTC
-    hypotheses: str  # a file in scores/
-    hypotheses_sha256: str
-    src_sha256: str
-    tgt_sha256: str
-    weights_sha256: str
-    parameters: int
-    file_bytes: int
-    decoding: dict[str, Any]
-    sentences: int
-    translation_s: float  # without loading the model and the batch that warms it up
-    device: str
-    threads: int
-    a2d: str  # versions
-    torch: str
-    scores: list[dict[str, Any]]
-    format: int = 1
-
-    @property
-    def sentences_per_s(self) -> float:
-        return self.sentences / self.translation_s
-
-    @property
-    def machine(self) -> str:
-        return f"cpu, {self.threads} threads" if self.device == "cpu" else self.device
-
-
-@dataclass(frozen=True)
 class ScoreRow:
     """A model on a test set; the differences are those of BLEU."""
 
@@ -189,7 +50,7 @@ class ScoreRow:
 
     @property
     def scores(self) -> list[Score]:
-        """By METRICS."""
+        """BLEU and chrF2."""
         return [Score(**values) for values in self.result.scores]
 
     def to_json(self) -> dict[str, Any]:
@@ -200,7 +61,7 @@ class ScoreRow:
             "method": model.method,
             "seed": model.seed,
             "test_set": result.test_set,
-            "scores": [_score_json(score) for score in self.scores],
+            "scores": [score_json(score) for score in self.scores],
             "to_teacher": asdict(self.to_teacher) if self.to_teacher else None,
             "to_plain": asdict(self.to_plain) if self.to_plain else None,
             "parameters": model.parameters,
@@ -242,12 +103,12 @@ class ScoreTable:
         cells = [
             [row.model.name, *[row.model.method or "–"] * shows_method]
             + [f"{score.value:.2f}" for score in row.scores]
-            + [_difference(row.to_teacher), _difference(row.to_plain)]
+            + [difference_text(row.to_teacher), difference_text(row.to_plain)]
             + [f"{row.model.parameters / 1e6:.2f} M", f"{row.model.file_bytes / 1e6:.1f}"]
             + [f"{row.result.sentences_per_s:.1f}" + "*" * row.cached]
             for row in rows
         ]
-        notes = [_signatures(score for row in rows for score in row.scores)]
+        notes = [signature_lines(score for row in rows for score in row.scores)]
         differences = [found for row in rows for found in (row.to_teacher, row.to_plain) if found]
         if differences:
             notes.append(f"Δ with 95 % interval and p: paired bootstrap, {differences[0].signature}")
@@ -285,7 +146,7 @@ def score_project(
     recipe = read_project_recipe(project.recipe_path)
     settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     texts = _find_texts(project, recipe, test_sets)
-    cache = _Cache(project.scores_dir)
+    cache = ScoreCache(project.scores_dir)
     rows: dict[str, list[ScoreRow]] = {text.name: [] for text in texts}
     for model in _find_models(project, models, recipe.pair, reporter):
         translated = _ModelOnTexts(model, settings, device, recipe.tgt_lang, cache, reporter)
@@ -310,43 +171,12 @@ def _find_models(
     if not folders:
         hint = "run 'a2d train-teacher', then 'a2d distill'; 'a2d status' tells what is done"
         raise ConfigError(f"{project.folder}: no finished run to score", hint)
-    models = [_describe(folder.absolute()) for folder in folders]
+    models = [describe_model(folder.absolute()) for folder in folders]
     for model in models:
         if model.pair != pair:
             message = f"model '{model.name}' translates {model.pair}, the project's test sets are {pair}"
             raise A2DError(message, "name a model of this language pair")
     return models
-
-
-def _describe(folder: Path) -> ScoredModel:
-    places = (folder, folder / "best", folder / "last")
-    checkpoint = next((place for place in places if (place / "config.json").is_file()), folder)
-    weights = checkpoint / "model.safetensors"
-    if not weights.is_file():
-        hint = f"expected config.json and {weights.name}, as in runs/NAME/best"
-        raise A2DError(f"{folder}: no checkpoint here", hint)
-    config = read_json(checkpoint / "config.json", "checkpoint config")
-    info = Run(checkpoint.parent).info  # empty for a checkpoint that was copied out of its run
-    name = checkpoint.name
-    if info:
-        name = checkpoint.parent.name + ("" if name == "best" else f"/{name}")
-    weights_sha256 = sha256_file(weights)
-    try:
-        return ScoredModel(
-            name,
-            folder=checkpoint,
-            kind=info.get("kind", ""),
-            method=info.get("method", "") if info.get("kind") == "student" else "",
-            seed=info.get("seed"),
-            teacher=info.get("settings", {}).get("teacher", ""),
-            pair=config["pair"],
-            parameters=config["parameters"],
-            file_bytes=weights.stat().st_size,
-            weights_sha256=weights_sha256,
-            identity=fingerprint([weights_sha256, config["tokenizer"], config["shape"]]),
-        )
-    except KeyError as error:
-        raise A2DError(f"{checkpoint / 'config.json'}: not a checkpoint config of a2d: no {error}") from None
 
 
 def _find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) -> list[ScoredText]:
@@ -366,48 +196,9 @@ def _find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) -
 
 def _read_text(project: Project, recipe: Recipe, name: str) -> ScoredText:
     paths = [project.text_path(name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)]
-    src, tgt = (_read_lines(path) for path in paths)
+    src, tgt = (read_lines(path) for path in paths)
     check_lines({str(paths[0]): len(src), str(paths[1]): len(tgt)})
     return ScoredText(name, src, tgt, sha256_file(paths[0]), sha256_file(paths[1]))
-
-
-class _Cache:
-    """scores/: a file a translation, and results.jsonl that says what each is."""
-
-    def __init__(self, folder: Path):
-        self._folder, self._path = folder, folder / "results.jsonl"
-        self._results: dict[str, Result] = {}
-        for line in self._path.read_bytes().split(b"\n") if self._path.exists() else ():
-            try:
-                result = Result(**json.loads(line))
-            except (ValueError, TypeError):  # cut short by a crash, or of another version: translated again
-                continue
-            if result.format == Result.format:
-                self._results[result.key] = result
-
-    def find(self, key: str) -> Result | None:
-        """The last result of this key, if its translations are still what they were."""
-        result = self._results.get(key)
-        if result and (path := self._folder / result.hypotheses).is_file():
-            return result if sha256_file(path) == result.hypotheses_sha256 else None
-        return None
-
-    def hypotheses(self, result: Result) -> list[str]:
-        return _read_lines(self._folder / result.hypotheses)
-
-    def write_hypotheses(self, name: str, lines: Sequence[str]) -> str:
-        """Returns the file's SHA-256."""
-        text = "".join(line.replace("\n", " ") + "\n" for line in lines)
-        write_text(self._folder / name, text)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def add(self, result: Result) -> None:
-        line = json.dumps(asdict(result), ensure_ascii=False).encode()
-        with disk_errors(self._path), open(self._path, "ab") as stream:
-            if stream.tell():
-                stream.write(b"\n")  # before, not after: stands apart even from a line that a crash cut short
-            stream.write(line)
-        self._results[result.key] = result
 
 
 @dataclass(frozen=True)
@@ -446,7 +237,7 @@ class _ModelOnTexts:
         decoding: Decoding,
         device: str,
         tgt_lang: str,
-        cache: _Cache,
+        cache: ScoreCache,
         reporter: Reporter,
     ):
         self._model, self._decoding, self._device = model, decoding, device
@@ -460,7 +251,7 @@ class _ModelOnTexts:
         result = known or self._translate(text, key)
         if not self._scores_stand(result, text):
             lines = self._cache.hypotheses(result)
-            scores = scoring.score(lines, [text.tgt], METRICS, tgt_lang=self._tgt_lang)
+            scores = scoring.score(lines, [text.tgt], tgt_lang=self._tgt_lang)
             result = replace(result, tgt_sha256=text.tgt_sha256, scores=[asdict(score) for score in scores])
             self._cache.add(result)
         # A run or a test set that was renamed keeps its translations.
@@ -519,7 +310,7 @@ class _ModelOnTexts:
         )
 
 
-def _compare(rows: list[ScoreRow], text: ScoredText, cache: _Cache, tgt_lang: str) -> list[ScoreRow]:
+def _compare(rows: list[ScoreRow], text: ScoredText, cache: ScoreCache, tgt_lang: str) -> list[ScoreRow]:
     """Fill in the differences of one test set's rows."""
     draws: dict[str, ResampledScore] = {}  # by translation: drawn once, however many pairs need it
 
@@ -560,52 +351,6 @@ def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | No
     plain = [other for other in same_size if other.model.kind == "student" and other.model.method == "ce"]
     same_seed = [other for other in plain if other.model.seed == row.model.seed]
     return next(iter(same_seed), plain[0] if len(plain) == 1 else None)
-
-
-# Reading and showing
-
-
-def _read_lines(path: Path | str) -> list[str]:
-    """Lines end with '\\n' and nothing else, as sacrebleu has it."""
-    try:
-        data = sys.stdin.buffer.read() if str(path) == STDIN else Path(path).read_bytes()
-    except OSError as error:
-        raise A2DError(f"{path}: cannot be read: {error.strerror}", "check the file's name") from None
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise A2DError(
-            f"{_name(path)}: line {number} is not UTF-8", "convert the file, e.g. with iconv"
-        ) from None
-    return text.removesuffix("\n").split("\n") if text else []
-
-
-def _name(path: Path | str) -> str:
-    return "stdin" if str(path) == STDIN else str(path)
-
-
-def _score_json(score: Score) -> dict[str, Any]:
-    values: dict[str, Any] = {"name": score.name, "score": score.value, "signature": score.signature}
-    if score.verbose:
-        values["verbose_score"] = score.verbose
-    if score.confidence:
-        values["confidence"] = list(score.confidence)
-    return values
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    return f"[{bounds[0]:.2f},{bounds[1]:.2f}]"  # one word, so that a narrow table does not break it
-
-
-def _difference(result: PairedResult | None) -> str:
-    if result is None:
-        return "–"
-    return f"{result.delta:+.2f} {_interval((result.low, result.high))} p={result.p_value:.3f}"
-
-
-def _signatures(scores: Iterable[Score]) -> str:
-    return "\n".join(dict.fromkeys(f"{score.name}|{score.signature}" for score in scores))
 
 
 def _speed_notes(rows: Sequence[ScoreRow]) -> list[str]:

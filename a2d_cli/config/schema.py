@@ -49,7 +49,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Generated:
-    """Sizes of the embedded demo corpus, which a grammar writes (data/demo_corpus.py)."""
+    """Sizes of the embedded demo corpus, which a grammar writes (data/demo/)."""
 
     train_pairs: int = 12000
     valid_pairs: int = 400

@@ -126,7 +126,7 @@ def _require_file(path: str) -> None:
 
 
 def _generate(settings: Generated, into_german: bool) -> dict[str, list[Source]]:
-    from a2d_cli.data import demo_corpus  # a large lexicon, which other corpora need not load
+    from a2d_cli.data.demo import corpus as demo_corpus  # a large lexicon, which other corpora need not load
 
     corpus = demo_corpus.generate(settings)  # (German, English)
     sets = {"train": corpus.train, "valid": corpus.valid, DEFAULT_TEST: corpus.test}

@@ -20,9 +20,9 @@ from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path, check_format, read_json, sha256_file, write_json
 from a2d_cli.model.transformer import Transformer, Vocabularies
+from a2d_cli.project.run import CONFIG, WEIGHTS, find_checkpoint
 
 FORMAT = 1  # of config.json
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     Raises:
         A2DError: not a folder of ours, cut short, of a newer format, or without its tokenizer.
     """
-    path = Path(path)
-    folder = next((candidate for candidate in (path, path / "best", path / "last") if (candidate / CONFIG).exists()), None)
-    if folder is None:
-        raise A2DError(f"{path}: no checkpoint here", f"expected {CONFIG} and {WEIGHTS}, as in runs/NAME/best")
+    folder = find_checkpoint(Path(path))
     config = read_json(folder / CONFIG, "checkpoint config")
     check_format(folder / CONFIG, config.get("format"), FORMAT)
     try:

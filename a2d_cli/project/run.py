@@ -15,6 +15,7 @@ from a2d_cli.files import LOCK, check_format, disk_errors, read_json, write_json
 from a2d_cli.project.project import Project
 
 FORMAT = 1  # of run.json
+WEIGHTS, CONFIG = "model.safetensors", "config.json"  # a checkpoint folder
 
 
 @dataclass(frozen=True)
@@ -144,3 +145,15 @@ def find_model(project: Project, name: str | None) -> Path:
     if path.exists():
         raise A2DError(f"model '{name}' is a file, not a run or checkpoint folder", hint)
     raise ConfigError(f"no run or folder '{name}'", hint)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """A checkpoint folder: `path` itself, or the best (else the last) of the run folder `path`.
+
+    Raises:
+        A2DError: there is none, or one without weights.
+    """
+    folder = next((place for place in (path, path / "best", path / "last") if (place / CONFIG).is_file()), path)
+    if not (folder / WEIGHTS).is_file():
+        raise A2DError(f"{folder}: no checkpoint here", f"expected {CONFIG} and {WEIGHTS}, as in runs/NAME/best")
+    return folder

@@ -140,7 +140,6 @@ class Trainer:
             self.parallel = DistributedDataParallel(
                 objective,
                 device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=False,  # position tables are constants; a rank without a share skips forwards
                 find_unused_parameters=bool(objective.helper_modules()),
             )
         self._batches: list[Any] = []
@@ -228,16 +227,15 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.objective.train()
         parts: dict[str, Tensor] = {}
-        num_shares = self.world.size * self.state.pieces
-        for piece in range(self.state.pieces):
-            last = piece == self.state.pieces - 1
-            mine = share(indices, self.world.rank * self.state.pieces + piece, num_shares)
-            if len(mine) == 0 and not last:
-                continue
-            # Every rank must take part in the last backward: one without a share takes a pair at weight 0.
+        num_ranks, pieces = self.world.size, self.state.pieces
+        num_rounds = min(pieces, math.ceil(len(indices) / num_ranks))  # in the others there is nothing left to share
+        for piece in range(num_rounds):
+            mine = share(indices, piece * num_ranks + self.world.rank, num_ranks * pieces)
+            # Every rank must take part in every round: one without a share takes a pair at weight 0.
             weight = 1.0 if len(mine) else 0.0
             batch = self._load(mine if len(mine) else indices[:1])
-            hold = contextlib.nullcontext() if last or self.world.size == 1 else self.parallel.no_sync()
+            last = piece == num_rounds - 1
+            hold = contextlib.nullcontext() if last or num_ranks == 1 else self.parallel.no_sync()
             with hold:
                 with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
                     terms: LossTerms = self.parallel(batch, moment)
@@ -247,7 +245,7 @@ class Trainer:
         tokens = self.plan.num_tgt_tokens(indices)
         self.scaler.unscale_(self.optimizer)
         # DistributedDataParallel averages over ranks what is a sum here.
-        factor = self.world.size / tokens
+        factor = num_ranks / tokens
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         torch._foreach_mul_(gradients, factor)
         norm = torch.nn.utils.get_total_norm(gradients)

@@ -1,0 +1,132 @@
+"""Scores already made: who translated what, with which settings, and what came of it (scores/ of a project)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.errors import A2DError
+from a2d_cli.files import disk_errors, fingerprint, read_json, sha256_file, write_text
+from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint
+
+
+@dataclass(frozen=True)
+class ScoredModel:
+    """A checkpoint as it can be known without loading its weights."""
+
+    name: str
+    folder: Path
+    kind: str  # teacher, student, or empty for a checkpoint without its run
+    method: str  # of a student
+    seed: int | None
+    teacher: str  # first digits of the weights' SHA-256 of a distilled student's teacher, else empty
+    pair: str
+    parameters: int
+    file_bytes: int  # of model.safetensors
+    weights_sha256: str
+    identity: str  # fingerprint of all that its translations depend on
+
+
+def describe_model(folder: Path) -> ScoredModel:
+    """Raises A2DError: no checkpoint here, or its config.json is not ours."""
+    checkpoint = find_checkpoint(folder)
+    weights = checkpoint / WEIGHTS
+    config = read_json(checkpoint / CONFIG, "checkpoint config")
+    info = Run(checkpoint.parent).info  # empty for a checkpoint that was copied out of its run
+    name = checkpoint.name
+    if info:
+        name = checkpoint.parent.name + ("" if name == "best" else f"/{name}")
+    weights_sha256 = sha256_file(weights)
+    try:
+        return ScoredModel(
+            name,
+            folder=checkpoint,
+            kind=info.get("kind", ""),
+            method=info.get("method", "") if info.get("kind") == "student" else "",
+            seed=info.get("seed"),
+            teacher=info.get("settings", {}).get("teacher", ""),
+            pair=config["pair"],
+            parameters=config["parameters"],
+            file_bytes=weights.stat().st_size,
+            weights_sha256=weights_sha256,
+            identity=fingerprint([weights_sha256, config["tokenizer"], config["shape"]]),
+        )
+    except KeyError as error:
+        raise A2DError(f"{checkpoint / CONFIG}: not a checkpoint config of a2d: no {error}") from None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A line of scores/results.jsonl: one model's translation of one test set, and what it is worth."""
+
+    key: str  # fingerprint of model, source text, decoding and engine
+    model: str
+    test_set: str
+    translated_at: str  # UTC
+    hypotheses: str  # a file in scores/
+    hypotheses_sha256: str
+    src_sha256: str
+    tgt_sha256: str
+    weights_sha256: str
+    parameters: int
+    file_bytes: int
+    decoding: dict[str, Any]
+    sentences: int
+    translation_s: float  # without loading the model and the batch that warms it up
+    device: str
+    threads: int
+    a2d: str  # versions
+    torch: str
+    scores: list[dict[str, Any]]
+    format: int = 1
+
+    @property
+    def sentences_per_s(self) -> float:
+        return self.sentences / self.translation_s
+
+    @property
+    def machine(self) -> str:
+        return f"cpu, {self.threads} threads" if self.device == "cpu" else self.device
+
+
+class ScoreCache:
+    """scores/: a file a translation, and results.jsonl that says what each is."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._path = folder, folder / "results.jsonl"
+        self._results: dict[str, Result] = {}
+        for line in self._path.read_bytes().split(b"\n") if self._path.exists() else ():
+            try:
+                result = Result(**json.loads(line))
+            except (ValueError, TypeError):  # cut short by a crash, or of another version: translated again
+                continue
+            if result.format == Result.format:
+                self._results[result.key] = result
+
+    def find(self, key: str) -> Result | None:
+        """The last result of this key, if its translations are still what they were."""
+        result = self._results.get(key)
+        if result and (path := self._folder / result.hypotheses).is_file():
+            return result if sha256_file(path) == result.hypotheses_sha256 else None
+        return None
+
+    def hypotheses(self, result: Result) -> list[str]:
+        return (self._folder / result.hypotheses).read_bytes().decode().split("\n")[:-1]
+
+    def write_hypotheses(self, name: str, lines: Sequence[str]) -> str:
+        """Returns the file's SHA-256."""
+        text = "".join(line.replace("\n", " ") + "\n" for line in lines)
+        write_text(self._folder / name, text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def add(self, result: Result) -> None:
+        line = json.dumps(asdict(result), ensure_ascii=False).encode()
+        with disk_errors(self._path), open(self._path, "ab") as stream:
+            if stream.tell():
+                stream.write(b"\n")  # before, not after: stands apart even from a line that a crash cut short
+            stream.write(line)
+        self._results[result.key] = result
