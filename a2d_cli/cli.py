@@ -333,7 +333,9 @@ def score(
     if as_json:
         print_json(table.to_json())
     else:
-        for each in table.tables():
+        for number, each in enumerate(table.tables()):
+            if number:
+                print()
             _print(each)
 
 

@@ -1,4 +1,4 @@
-"""Batches: every pair once an epoch, within the budget, with little padding, and the same for the same (seed, epoch)."""
+"""Batches: every pair once an epoch, within the budget, little padding, and a function of (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def realistic(num_pairs: int, mean_length: float) -> ListCorpus:
     return ListCorpus(list(zip(src, tgt, strict=True)))
 
 
-# --- the plan --------------------------------------------------------------------------------------------------------
+# --- the plan -----------------------------------------------------------------------------------------------
 
 
 @given(lengths, budgets, st.integers(0, 9), st.integers(1, 9))
@@ -105,7 +105,7 @@ def test_nine_tenths_of_a_batch_are_real_tokens(num_pairs, mean_length, max_toke
     assert (real / padded > 0.9).all(), real / padded
 
 
-# --- shares ----------------------------------------------------------------------------------------------------------
+# --- shares -------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 40), st.integers(1, 11))
@@ -123,7 +123,7 @@ def test_a_share_of_a_share_is_a_share():
     assert sorted(np.concatenate(parts).tolist()) == indices.tolist()
 
 
-# --- padding ---------------------------------------------------------------------------------------------------------
+# --- padding ------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_by_hand():

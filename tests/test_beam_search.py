@@ -32,7 +32,7 @@ class Table:
 
 @dataclass(frozen=True)
 class PrefixCache:
-    """What each hypothesis has read so far; the sentence is known by its number, as keys and values would know it."""
+    """What each hypothesis has read so far, and the number of each sentence."""
 
     prefixes: tuple[Prefix, ...]  # N·W
     sentences: tuple[int, ...]  # N
@@ -143,7 +143,7 @@ def test_n_best_are_sorted_distinct_and_scored_as_they_say(seed, limits, beam, l
 
 
 def fixed(*rows: list[float]):
-    """A step function whose probabilities depend on the position alone: `rows[t]` at step t, the last for good."""
+    """A step function whose probabilities depend on the step alone: `rows[t]`, the last one for good."""
     steps = iter(range(99))
 
     def step(tokens: Tensor, cache: PrefixCache) -> tuple[Tensor, PrefixCache]:

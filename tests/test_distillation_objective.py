@@ -1,4 +1,4 @@
-"""Distillation: sums that padding and cutting leave alone, a teacher out of reach, and the attention weight."""
+"""Distillation: sums that padding and cutting leave alone, a teacher out of reach, the attention weight."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def flat_gradient(objective: Objective, *batches) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None])
 
 
-# --- methods ---------------------------------------------------------------------------------------------------------
+# --- methods ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_the_students_initial_weights_depend_on_the_seed_alone(seed):
     assert all(torch.equal(state, states[0]) for state in states)
 
 
-# --- sums ------------------------------------------------------------------------------------------------------------
+# --- sums ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["ce", "word", "a2d-masked+a2d-simplex"])
@@ -184,7 +184,7 @@ def test_attention_terms_are_added_with_their_weight_to_the_response_term():
 
 @torch.no_grad()
 def test_simplex_terms_by_hand():
-    """Mean over teacher maps of the rows' KL; a sentence's source rows weigh together as much as its target tokens."""
+    """Mean over teacher maps of row KLs; a sentence's source rows weigh together as its target tokens do."""
     student, teacher = tiny_model(), tiny_teacher()
     objective = make("a2d-simplex", student, teacher, row_floor=0.1)
     batch = random_batch(((5, 3), (2, 7)))
@@ -222,7 +222,7 @@ def test_equal_models_through_identity_aligners_have_nothing_to_align(profile):
         assert abs(parts[name]) < 1e-4
 
 
-# --- teacher, student, aligners --------------------------------------------------------------------------------------
+# --- teacher, student, aligners -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["word", *ATTENTION, *RELEASED])
@@ -312,11 +312,11 @@ def test_half_precision_gives_nearly_the_same_losses_in_single(method):
         assert float(value) == pytest.approx(exact[name], rel=0.1, abs=0.1), name
 
 
-# --- the attention weight --------------------------------------------------------------------------------------------
+# --- the attention weight -----------------------------------------------------------------------------------
 
 
 def measured_share(objective: DistillationObjective, batch, update: int) -> float:
-    """‖λ · attention gradient‖ / ‖the rest‖ over the student's weights, from the totals that the trainer sees."""
+    """‖λ · attention gradient‖ / ‖the rest‖ over the student's weights, from totals that the trainer sees."""
 
     def gradient(weight: float) -> torch.Tensor:
         objective.attention_weight = weight

@@ -1,4 +1,4 @@
-"""The released objective: golden values with gradients, its formula spelt out, a case by hand, and its objective.
+"""The released objective: golden values with gradients, a case by hand, its formula spelt out, its switches.
 
 Golden values: the file that A2D_TEST_GOLDEN names, or ../shared/golden/release.json beside the repository.
 """
@@ -27,7 +27,7 @@ GOLDEN = Path(
 GOLDEN_KINDS = {"enc": "encoder_self", "dself": "decoder_self", "dcross": "cross"}
 
 
-# --- golden values ---------------------------------------------------------------------------------------------------
+# --- golden values ------------------------------------------------------------------------------------------
 
 
 def relative_error(found: torch.Tensor, expected) -> float:
@@ -121,7 +121,7 @@ def test_losses_and_gradients_are_the_released_codes():
             assert error < 1e-5, (case["seed"], result["name"], name)
 
 
-# --- the formula -----------------------------------------------------------------------------------------------------
+# --- the formula --------------------------------------------------------------------------------------------
 
 
 def test_a_case_by_hand():
@@ -130,10 +130,8 @@ def test_a_case_by_hand():
     logits = torch.tensor([[[0.0, ln(3)], [5.0, -5.0]]])  # q = (1/4, 3/4), then padding
     teacher_logits = torch.tensor([[[1.0, 1.0], [3.0, 7.0]]])  # p = (1/2, 1/2)
     targets, pad = torch.tensor([[1, 2]]), 2
-    flat, steep = (
-        torch.tensor([[[[0.0, 0.0]]]]),
-        torch.tensor([[[[ln(3), 0.0]]]]),
-    )  # (1/2, 1/2) and (3/4, 1/4)
+    flat = torch.tensor([[[[0.0, 0.0]]]])  # over cells (1/2, 1/2)
+    steep = torch.tensor([[[[ln(3), 0.0]]]])  # over cells (3/4, 1/4)
     twice = PointwiseWeights(torch.tensor([[2.0]]), torch.tensor([7.0]))
     loss = release_loss(
         logits,
@@ -161,13 +159,14 @@ def test_a_case_by_hand():
 
 
 def both_models(**settings):
-    """Student, its objective, and the loss of a batch written out in loops over double precision."""
+    """Student, teacher and the objective between them."""
     student, teacher = tiny_model(), tiny_teacher()
     distillation = replace(Distillation(method="a2d-release", decay=0.9), **settings)
     return student, teacher, ReleaseObjective(student, teacher, distillation, label_smoothing=0.1, seed=1)
 
 
 def written_out(objective: ReleaseObjective, teacher, batch, epoch: int, settings: Distillation) -> float:
+    """The loss of a batch, per target token: the formula in loops, in double precision."""
     output = objective.model(batch.src, batch.tgt_in, need_attention=True)
     taught = teacher.model(batch.src, batch.tgt_in, need_attention=True)
     log_q = objective.model.logits(output.states).double().log_softmax(-1)
@@ -254,7 +253,7 @@ def test_padding_and_neighbours_do_change_it_as_in_the_released_code():
     assert together != pytest.approx(alone, rel=1e-2)
 
 
-# --- switches --------------------------------------------------------------------------------------------------------
+# --- switches -----------------------------------------------------------------------------------------------
 
 
 def gradients(objective) -> torch.Tensor:

@@ -1,55 +1,26 @@
+"""Projects, with a translator that repeats the reference and drops a share of its words."""
+
 import hashlib
-import io
 import json
-import random
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
-from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics import BLEU
+from scored_texts import damaged, sentences, write_lines
 
 from a2d_cli.commands import score as command
-from a2d_cli.commands.score import Engine, file_table, score_files, score_project
+from a2d_cli.commands.score import Engine, score_project
 from a2d_cli.config.schema import Recipe
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_json
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import find_checkpoint
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import paired
-
-VOCABULARY = [
-    "der",
-    "die",
-    "das",
-    "Hund",
-    "Katze",
-    "läuft",
-    "schläft",
-    "über",
-    "Straße",
-    ",",
-    ".",
-    "7",
-    "rot",
-]
-
-
-def sentences(count, seed):
-    rng = random.Random(seed)
-    return [" ".join(rng.choices(VOCABULARY, k=rng.randint(4, 11))) for _ in range(count)]
-
-
-def damaged(lines, drop, seed=3):
-    rng = random.Random(seed)
-    return [" ".join(word for word in line.split() if rng.random() >= drop) for line in lines]
-
-
-def write_lines(path, lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("".join(line + "\n" for line in lines).encode())
-    return path
 
 
 class Recorder(Reporter):
@@ -61,111 +32,6 @@ class Recorder(Reporter):
 
     def warn(self, message):
         self.lines.append(f"warning: {message}")
-
-
-# Text files
-
-
-@pytest.fixture
-def files(tmp_path):
-    references = sentences(61, seed=1)
-    write_lines(tmp_path / "ref", references)
-    for name, drop in (("good", 0.05), ("bad", 0.4)):
-        write_lines(tmp_path / name, damaged(references, drop))
-    return tmp_path
-
-
-def test_files_get_the_numbers_and_signatures_of_sacrebleu(files):
-    texts = {name: (files / name).read_text(encoding="utf-8").split("\n")[:-1] for name in ("good", "ref")}
-    found = score_files([files / "good"], [files / "ref"], ["bleu", "chrf", "ter"])
-    for result, metric in zip(found, (BLEU(), CHRF(), TER()), strict=True):
-        theirs = metric.corpus_score(texts["good"], [texts["ref"]])
-        values = json.loads(json.dumps(result.to_json()))
-        assert values["system"] == str(files / "good")
-        assert (values["name"], values["score"]) == (theirs.name, pytest.approx(theirs.score))
-        assert values["signature"] == metric.get_signature().format()
-        assert "paired" not in values and "confidence" not in values
-    assert found[0].to_json()["verbose_score"] in BLEU().corpus_score(texts["good"], [texts["ref"]]).format()
-
-
-def test_one_system_gets_an_interval_where_asked(files):
-    (result,) = score_files([files / "good"], [files / "ref"], ["bleu"], bootstrap=53)
-    low, high = result.to_json()["confidence"]
-    assert low < result.score.value < high and "bs:53" in result.score.signature
-    table = file_table([result])
-    assert table.columns == ["system", "metric", "score", "95 % CI"]
-    assert table.rows[0][3] == f"[{low:.2f},{high:.2f}]"
-    assert table.note == f"BLEU|{result.score.signature}"
-
-
-def test_the_table_of_one_plain_system_is_small(files):
-    table = file_table(score_files([files / "good"], [files / "ref"]))
-    assert table.columns == ["system", "metric", "score"]
-    assert [row[1] for row in table.rows] == ["BLEU", "chrF2"]
-    assert len(table.note.splitlines()) == 2
-
-
-def test_further_systems_are_compared_to_the_first(files):
-    found = score_files(
-        [files / "bad", files / "good", files / "bad"], [files / "ref"], ["bleu"], bootstrap=101
-    )
-    baseline, good, again = found
-    assert baseline.difference is None
-    assert good.difference.delta == pytest.approx(good.score.value - baseline.score.value)
-    assert good.difference.p_value < 0.05 < again.difference.p_value
-    json.dumps([result.to_json() for result in found], allow_nan=False)
-    table = file_table(found)
-    assert table.columns[-1] == f"Δ to {files / 'bad'}"
-    assert table.rows[0][-1] == "–" and table.rows[1][-1].startswith("+")
-
-
-def test_several_references_count_in_the_signature(files):
-    write_lines(files / "second", sentences(61, seed=2))
-    (result,) = score_files([files / "good"], [files / "ref", files / "second"], ["bleu"])
-    assert result.score.signature.startswith("nrefs:2")
-
-
-def test_hypotheses_come_from_stdin(files, monkeypatch):
-    stream = SimpleNamespace(buffer=io.BytesIO((files / "good").read_bytes()))
-    monkeypatch.setattr(sys, "stdin", stream)
-    from_stdin = score_files(["-"], [files / "ref"])
-    assert [result.system for result in from_stdin] == ["stdin", "stdin"]
-    assert [result.score for result in from_stdin] == [
-        r.score for r in score_files([files / "good"], [files / "ref"])
-    ]
-
-
-def test_only_a_newline_ends_a_line(tmp_path):
-    lines = ["a\x0bb c d e", "a\u2028b c d e", "", "a\x85b\rc d e"]
-    hypotheses, reference = write_lines(tmp_path / "h", lines), write_lines(tmp_path / "r", lines)
-    (result,) = score_files([hypotheses], [reference], ["chrf"])
-    assert result.score.value == pytest.approx(CHRF().corpus_score(lines, [lines]).score)
-    (tmp_path / "r").write_bytes((tmp_path / "r").read_bytes().removesuffix(b"\n"))
-    assert score_files([hypotheses], [reference], ["chrf"]) == [result]
-
-
-@pytest.mark.parametrize(
-    ("hypotheses", "references", "message"),
-    [
-        (["short"], ["ref"], "different numbers of lines: .*short 60, .*ref 61"),
-        (["good"], ["ref", "short"], "lines: .*good 61, .*short 60"),
-        (["empty"], ["ref"], "empty: no lines to score"),
-        (["missing"], ["ref"], "missing: cannot be read: No such file"),
-        (["good"], ["broken"], "broken: line 2 is not UTF-8"),
-        (["good"], [], "nothing to score"),
-        (["-"], ["-"], "'-' stands for stdin and can be named once"),
-    ],
-)
-def test_files_that_cannot_be_scored_are_refused(files, hypotheses, references, message):
-    write_lines(files / "short", sentences(60, seed=1))
-    (files / "empty").write_bytes(b"")
-    (files / "broken").write_bytes(b"ab\na\xffb\n")
-    paths = [[name if name == "-" else files / name for name in names] for names in (hypotheses, references)]
-    with pytest.raises(A2DError, match=message):
-        score_files(*paths)
-
-
-# Projects, with a translator that repeats the reference and drops a share of its words
 
 
 class FakeTranslator:
@@ -314,8 +180,9 @@ def test_a_second_call_translates_nothing_and_says_when_speed_was_measured(proje
     ]
     table = second.tables()[0]
     assert all(row[-1].endswith("*") for row in table.rows)
-    when = first.rows[0].result.translated_at[:16].replace("T", " ")
-    assert f"* measured before on cpu, 2 threads: teacher {when}, a2d-simplex" in table.note
+    assert "sent/s: sentences per second, without loading the model" in table.note
+    day = first.rows[0].result.translated_at[:10]
+    assert f"* measured before, {day} on cpu, 2 threads: teacher, a2d-simplex, ce" in table.note
     assert [row["cached"] for row in second.to_json()["rows"]] == [True] * 6
     json.dumps(second.to_json(), allow_nan=False)
 
@@ -446,6 +313,21 @@ def test_checkpoint_folders_can_be_named(project, tmp_path):
     table = run(project, models=[str(last), str(bare), "teacher"], test_sets=["news"])
     assert [row.model.name for row in table.rows] == ["ce/last", "exported", "teacher"]
     assert table.rows[1].model.kind == "" and table.rows[1].to_teacher.delta < 0
+
+
+def test_a_run_stands_for_its_best_checkpoint_else_its_last(project):
+    run = project.runs_dir / "ce"
+    assert find_checkpoint(run) == find_checkpoint(run / "best") == run / "best"
+    (run / "best").rename(run / "last")
+    assert find_checkpoint(run) == find_checkpoint(run / "last") == run / "last"
+
+
+def test_a_best_checkpoint_that_lost_its_weights_is_not_passed_over(project):
+    run = project.runs_dir / "ce"
+    shutil.copytree(run / "best", run / "last")
+    (run / "best" / "model.safetensors").unlink()
+    with pytest.raises(A2DError, match="ce/best: no checkpoint here.*expected config.json and model.safetensors"):
+        find_checkpoint(run)
 
 
 def test_sentences_that_are_cut_are_counted(project):

@@ -1,4 +1,4 @@
-"""The Transformer: padding changes nothing, stepwise decoding is the full pass, and the form that exports exactly."""
+"""The Transformer: padding changes nothing, stepwise decoding is the full pass, and the form is exact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def scores(model, batch):
     return model.logits(model(batch.src, batch.tgt_in).states).detach()
 
 
-# --- padding ---------------------------------------------------------------------------------------------------------
+# --- padding ------------------------------------------------------------------------------------------------
 
 
 @given(lengths, st.sampled_from(["post", "pre"]), st.integers(0, 99))
@@ -66,7 +66,7 @@ def test_asking_for_maps_changes_no_states():
     torch.testing.assert_close(with_maps.states, model(batch.src, batch.tgt_in).states, rtol=1e-4, atol=1e-5)
 
 
-# --- decoding --------------------------------------------------------------------------------------------------------
+# --- decoding -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("norm", "vocabularies"), FORMS)
@@ -98,7 +98,7 @@ def test_decoding_step_by_step_is_the_full_pass(norm, vocabularies, activation):
         history = torch.cat([history[rows], tokens[:, None]], 1)
 
 
-# --- form ------------------------------------------------------------------------------------------------------------
+# --- form ---------------------------------------------------------------------------------------------------
 
 
 def test_positions_are_sinusoids_with_the_sines_in_front():

@@ -1,4 +1,4 @@
-"""The translator: order, empty lines and line counts are kept, and batches change nothing. Words here are numbers."""
+"""The translator: order, empty lines and line counts are kept, and batches change nothing."""
 
 from __future__ import annotations
 

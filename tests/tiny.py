@@ -1,4 +1,4 @@
-"""Small models, batches and corpora for the tests of the numerical core. Sizes are different primes where they can be."""
+"""Small models, batches and corpora for the tests of the numerical core, in different prime sizes."""
 
 from __future__ import annotations
 

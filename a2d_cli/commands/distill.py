@@ -18,6 +18,7 @@ from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, find_model
 from a2d_cli.reporting import Reporter
+from a2d_cli.training.distributed import environment_world
 from a2d_cli.training.objective import Objective, TranslationObjective
 
 
@@ -34,6 +35,8 @@ def distill(
         ConfigError: no teacher, or a teacher of another vocabulary or language pair.
     """
     project.require_prepared()
+    if not environment_world().is_main:
+        reporter = Reporter()  # one voice
     method, seed = parse_method(recipe.distillation), recipe.student_training.seed
     name = name or (method.name if seed == 1 else f"{method.name}-seed{seed}")
     facts: dict[str, object] = {}

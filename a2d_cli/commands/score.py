@@ -111,7 +111,7 @@ class ScoreTable:
         notes = [signature_lines(score for row in rows for score in row.scores)]
         differences = [found for row in rows for found in (row.to_teacher, row.to_plain) if found]
         if differences:
-            notes.append(f"Δ with 95 % interval and p: paired bootstrap, {differences[0].signature}")
+            notes.append(f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}")
         title = f"{test_set}: {self.pair}, {rows[0].result.sentences} sentences, beam {self.decoding.beam}"
         return Table(title, columns, cells, "\n".join(notes + _speed_notes(rows)))
 
@@ -355,13 +355,11 @@ def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | No
 
 def _speed_notes(rows: Sequence[ScoreRow]) -> list[str]:
     """Where speeds were measured; and when, if by an earlier command."""
-    fresh = dict.fromkeys(row.result.machine for row in rows if not row.cached)
+    here = next((f" on {row.result.machine}" for row in rows if not row.cached), "")
     earlier: dict[str, list[str]] = {}
     for row in rows:
         if row.cached:
-            when = row.result.translated_at[:16].replace("T", " ")
-            earlier.setdefault(row.result.machine, []).append(f"{row.model.name} {when}")
-    notes = [f"sent/s: sentences per second on {machine}, without loading the model" for machine in fresh]
-    return notes + [
-        f"* measured before on {machine}: {', '.join(who)} UTC" for machine, who in earlier.items()
-    ]
+            day = row.result.translated_at[:10]
+            earlier.setdefault(f"{day} on {row.result.machine}", []).append(row.model.name)
+    notes = [f"sent/s: sentences per second{here}, without loading the model"]
+    return notes + [f"* measured before, {where}: {', '.join(names)}" for where, names in earlier.items()]

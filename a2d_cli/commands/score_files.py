@@ -132,7 +132,7 @@ def interval_text(bounds: tuple[float, float]) -> str:
 def difference_text(result: PairedResult | None) -> str:
     if result is None:
         return "–"
-    return f"{result.delta:+.2f} {interval_text((result.low, result.high))} p={result.p_value:.3f}"
+    return f"{result.delta:+.2f} p={result.p_value:.3f} {interval_text((result.low, result.high))}"
 
 
 def signature_lines(scores: Iterable[Score]) -> str:

@@ -1,4 +1,4 @@
-"""From a corpus to batches: grouped by length, cut by a token budget, ordered by (seed, epoch), split among ranks.
+"""From a corpus to batches: alike in length, cut by a token budget, ordered by (seed, epoch), split among ranks.
 
 Letters: B sentences, S source length, T target length; the end mark is counted in both.
 """
@@ -70,7 +70,7 @@ def _pad_rows(rows: Sequence[np.ndarray], pad: int, eos: int) -> Tensor:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """max_tokens: target tokens of one update, padding included; max_length: tokens a side, end mark counted."""
+    """max_tokens: target tokens of an update, padding included; max_length: tokens a side, end mark counted."""
 
     max_tokens: int
     max_sentences: int = 0  # 0 = no limit
@@ -114,9 +114,7 @@ class BatchPlan:
     def _by_length(self, order: np.ndarray) -> np.ndarray:
         """Sorted by the longer side, then by how much the sides differ: little padding on either."""
         src, tgt = self._src_lengths[order], self._tgt_lengths[order]
-        longest, difference = np.maximum(src, tgt), src - tgt
-        # To and fro, so that a batch which runs into the next length meets pairs of the same form there.
-        return order[np.lexsort((np.where(longest % 2, difference, -difference), longest))]
+        return order[np.lexsort((src - tgt, np.maximum(src, tgt)))]
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
         batches, first, width, widest = [], 0, 0, self.settings.max_sentences or len(order)

@@ -44,7 +44,7 @@ def beam_search(
     Args:
         step: last tokens (N·W,) and cache -> next log-probabilities (N·W, V) and the grown cache.
         cache: for N·W hypotheses, those of a sentence side by side.
-        max_lengths: (N,) most tokens of each output, the end mark counted; at the limit the end mark is forced.
+        max_lengths: (N,) most tokens of each output, end mark counted; at the limit the end mark is forced.
         start: the id that the decoder reads first.
         eos: the end mark's id.
 

@@ -74,6 +74,6 @@ class Translator:
         results = []
         for hypotheses in found:
             translations = [Translation(next(remaining), h.score) for h in hypotheses]
-            # A tiny vocabulary or length limit may hold fewer than nbest: the line count must not depend on that.
+            # A tiny vocabulary or length limit may hold fewer than nbest: the line count must not tell.
             results.append(translations + [EMPTY] * (self.settings.nbest - len(translations)))
         return results

@@ -61,7 +61,7 @@ class SimplexAlignment(nn.Module):
 
 
 def align(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The 1×1 convolution itself, in fp32: maps (B, C, Q, K), weight (C_out, C), bias (C_out,) -> (B, C_out, Q, K)."""
+    """The 1×1 convolution, in fp32: maps (B, C, Q, K), weight (C_out, C), bias (C_out,) -> (B, C_out, Q, K)."""
     with torch.autocast(maps.device.type, enabled=False):  # which would take the product in half precision
         mixed = (weight.float() @ maps.float().flatten(2)).unflatten(-1, maps.shape[2:])
     return mixed if bias is None else mixed + bias[:, None, None]

@@ -52,7 +52,7 @@ def parse_method(settings: Distillation) -> Method:
     """Read a method string; `a2d` stands for `a2d-PROFILE`. The loader has checked the names of the terms.
 
     Raises:
-        ConfigError: `release` or `paper` beside another profile: their mean over padding is no sum over tokens.
+        ConfigError: `release` or `paper` beside another profile: a mean over padding is no sum over tokens.
     """
     terms = [f"a2d-{settings.profile}" if term == "a2d" else term for term in settings.method.split("+")]
     profiles = tuple(term.removeprefix("a2d-") for term in terms if term.startswith("a2d-"))

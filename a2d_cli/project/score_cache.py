@@ -110,9 +110,10 @@ class ScoreCache:
     def find(self, key: str) -> Result | None:
         """The last result of this key, if its translations are still what they were."""
         result = self._results.get(key)
-        if result and (path := self._folder / result.hypotheses).is_file():
-            return result if sha256_file(path) == result.hypotheses_sha256 else None
-        return None
+        if result is None:
+            return None
+        path = self._folder / result.hypotheses
+        return result if path.is_file() and sha256_file(path) == result.hypotheses_sha256 else None
 
     def hypotheses(self, result: Result) -> list[str]:
         return (self._folder / result.hypotheses).read_bytes().decode().split("\n")[:-1]

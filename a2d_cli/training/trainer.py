@@ -137,11 +137,7 @@ class Trainer:
         self.state = TrainingState(pieces=settings.accumulate)
         self.parallel: nn.Module = objective
         if world.size > 1:
-            self.parallel = DistributedDataParallel(
-                objective,
-                device_ids=[device] if device.type == "cuda" else None,
-                find_unused_parameters=bool(objective.helper_modules()),
-            )
+            self.parallel = DistributedDataParallel(objective, device_ids=[device] if device.type == "cuda" else None)
         self._batches: list[Any] = []
         self._batches_epoch = 0
         self._saved_update = -1
