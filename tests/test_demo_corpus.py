@@ -121,7 +121,7 @@ def test_words_lengths_and_punctuation(corpus):
     everything = corpus.train + corpus.valid + corpus.test
     for german, english in everything:
         for text in (german, english):
-            assert 4 <= len(text.split()) <= 30, text
+            assert 4 <= len(text.split()) <= 16, text
             assert text[-1] in ".?!" and not text[0].islower() and text.isprintable(), text
             assert not any(wrong in text for wrong in ("  ", " ,", " .", ",,", ",.", "..", ",;", "~", "_")), (
                 text

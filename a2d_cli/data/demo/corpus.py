@@ -14,7 +14,7 @@ from a2d_cli.config.schema import Generated
 from a2d_cli.data.demo.sentences import CONSTRUCTIONS
 from a2d_cli.data.demo.times import Dice, Pair
 
-MIN_WORDS, MAX_WORDS = 4, 30  # of either side
+MIN_WORDS, MAX_WORDS = 4, 16  # of either side
 
 
 @dataclass(frozen=True)
