@@ -32,8 +32,7 @@ SHORT = {
     "distillation.calibrate_at_update": 3,
 }
 BECOME_RANK = """
-import os, faulthandler
-faulthandler.dump_traceback_later(30)
+import os
 os.environ.update(
     RANK="{rank}", LOCAL_RANK="{rank}", WORLD_SIZE="{size}", LOCAL_WORLD_SIZE="{size}",
     MASTER_ADDR="127.0.0.1", MASTER_PORT="{port}",

@@ -153,11 +153,14 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM came; the state is saved.
             A2DError: out of memory at the smallest piece, or diverged too often.
         """
-        with self._signals():
-            self._resume()
-            with self._tensorboard(), self.reporter.progress("training", self.settings.max_updates, "updates") as bar:
-                self._loop(bar, resume_hint)
-            self.world.on_main(self._finish)
+        try:
+            with self._signals():
+                self._resume()
+                with self._tensorboard(), self.reporter.progress("training", self.settings.max_updates, "updates") as bar:
+                    self._loop(bar, resume_hint)
+                self.world.on_main(self._finish)
+        except KeyboardInterrupt:
+            raise Interrupted(self._signal, resume_hint) from None
         return self.state
 
     def _loop(self, bar: Progress, resume_hint: str) -> None:

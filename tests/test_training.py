@@ -1,0 +1,238 @@
+"""What training does when the machine or the settings do not suffice: it goes on and says how, or it stops and says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import Ended, Launcher, settings
+
+SHORT = {
+    "training.max_updates": 20,
+    "training.max_sentences": 13,
+    "training.schedule": "inverse_sqrt",
+    "training.warmup_updates": 5,
+    "training.save_every_updates": 6,
+    "training.validate_every_updates": 10,
+    "training.log_every_updates": 1,
+    "training.decode_below_nll": 0,
+    "training.average_last": 0,
+}
+
+# A machine whose memory holds a batch of few sentences.
+SMALL_MEMORY = """
+import torch
+from a2d_cli.training.objective import TranslationObjective
+forward = TranslationObjective.forward
+def limited(self, batch, moment):
+    if len(batch.src) > {sentences}:
+        raise {error}
+    return forward(self, batch, moment)
+TranslationObjective.forward = limited
+"""
+CUDA_ERROR = 'torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")'
+CPU_ERROR = '''RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")'''
+# A loss that is no number at one update, as long as the learning rate is what the recipe says.
+DIVERGE_AT = """
+import math
+from dataclasses import replace
+from a2d_cli.training.trainer import Trainer
+step = Trainer._step
+def diverging(self, indices, moment):
+    sums = step(self, indices, moment)
+    too_fast = moment.update == {update} and self.state.lr_factor > {factor}
+    return replace(sums, terms=dict.fromkeys(sums.terms, math.nan)) if too_fast else sums
+Trainer._step = diverging
+"""
+
+
+def train(a2d: Launcher, folder: Path, before: str = "", **changes: object) -> Ended:
+    return a2d(folder, "train-teacher", *settings({**SHORT, **{f"training.{k}": v for k, v in changes.items()}}), before=before)
+
+
+def info(project: Path, name: str = "teacher") -> dict[str, object]:
+    return json.loads((project / "runs" / name / "run.json").read_text(encoding="utf-8"))
+
+
+def losses(project: Path) -> dict[int, float]:
+    """Training loss by update; each update has one line."""
+    text = (project / "runs" / "teacher" / "metrics.jsonl").read_text(encoding="utf-8")
+    rows = [row for row in map(json.loads, text.splitlines()) if row["event"] == "train"]
+    assert [row["update"] for row in rows] == list(range(1, len(rows) + 1))
+    return {row["update"]: row["loss"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def plain(a2d: Launcher, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which nothing went wrong."""
+    folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("plain") / "project"))
+    assert train(a2d, folder).code == 0
+    return folder
+
+
+@pytest.mark.parametrize("error", [CUDA_ERROR, CPU_ERROR, "MemoryError()"])
+def test_out_of_memory_cuts_updates_finer_with_the_same_result(a2d: Launcher, plain: Path, project: Path, error: str):
+    ended = train(a2d, project, before=SMALL_MEMORY.format(sentences=4, error=error))
+    assert ended.code == 0, ended.err
+    assert "warning: out of memory: batches are now cut into 4 pieces (same result); recorded in run.json" in ended.err
+    assert info(project)["accumulate_after_out_of_memory"] == 4
+    assert losses(project) == pytest.approx(losses(plain), rel=1e-4)  # nothing is counted twice
+    ours, theirs = (load_file(each / "runs/teacher/last/model.safetensors") for each in (project, plain))
+    loose = [name for name in ours if not name.endswith("k_proj.bias")]  # has no gradient but rounding errors
+    assert len(loose) > 20
+    for name in loose:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-3)
+
+
+def test_out_of_memory_at_the_smallest_piece_stops_and_the_same_command_goes_on(a2d: Launcher, plain: Path, project: Path):
+    command = ["train-teacher", *settings(SHORT)]
+    said = a2d.error(project, *command, before=SMALL_MEMORY.format(sentences=0, error=CUDA_ERROR), code=1)
+    assert said.startswith("error: out of memory on cpu at update 1 (13 pairs in 8 pieces)\nhint: cut updates finer (")
+    assert "the same command then goes on from the last save" in said
+    a2d.well(project, *command, "--set", "training.accumulate=13")
+    assert losses(project) == pytest.approx(losses(plain), rel=1e-4)
+
+
+def test_divergence_rewinds_to_the_last_save_at_half_the_rate(a2d: Launcher, plain: Path, project: Path):
+    ended = train(a2d, project, before=DIVERGE_AT.format(update=15, factor=0.6))
+    assert ended.code == 0, ended.err
+    assert "warning: diverged at update 15 (loss nan, gradient norm " in ended.err
+    assert "back to update 12 at 0.5 of the learning rate" in ended.err
+    assert (info(project)["rewinds"], info(project)["lr_factor"]) == (1, 0.5)
+    ours, theirs = losses(project), losses(plain)
+    assert all(ours[update] == theirs[update] for update in range(1, 13))
+    assert len(ours) == 20 and ours[20] != theirs[20]
+
+
+def test_divergence_again_and_again_stops(a2d: Launcher, project: Path):
+    ended = train(a2d, project, before=DIVERGE_AT.format(update=3, factor=0), max_rewinds=2)
+    assert ended.code == 1
+    assert "error: training diverged at update 3 (loss nan, gradient norm" in ended.err
+    assert ") after 2 rewinds\nhint: train anew (--overwrite, or another --name) with a lower training.lr" in ended.err
+    # A huge rate leads there by itself.
+    ended = a2d(
+        project,
+        *("train-teacher", "--name", "fast", *settings({**SHORT, "training.lr": 1e6, "training.clip_norm": 0})),
+    )
+    assert ended.code == 1 and ") after 3 rewinds" in ended.err, ended.err
+    assert info(project, "fast")["rewinds"] == 3
+
+
+def test_a_second_signal_does_not_wait(a2d: Launcher, project: Path):
+    """Ctrl-C in a validation that takes long is noted; once more ends it at once."""
+    slow = """
+import os, signal, time
+from a2d_cli.training.validation import Validator
+def slow(self, model, device):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+Validator.__call__ = slow
+"""
+    ended = train(a2d, project, before=slow)
+    assert ended.code == 130
+    assert "stopped; what is saved goes on with: a2d train-teacher" in ended.err
+
+
+def test_a_time_budget_ends_with_a_validation(a2d: Launcher, project: Path):
+    ended = train(a2d, project, max_hours=1e-7)
+    assert ended.code == 0, ended.err
+    assert info(project)["stop_reason"] == "reached max_hours = 1e-07"
+    assert info(project)["updates"] == 1 and info(project)["best"]["updates"] == [1]
+
+
+def test_patience_ends_and_more_of_it_goes_on(a2d: Launcher, project: Path):
+    worse = """
+from a2d_cli.training.validation import ValidationResult, Validator
+Validator.__call__ = lambda self, model, device: ValidationResult(1.0, None, None)
+"""
+    ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
+    assert info(project)["stop_reason"] == "no better bleu in 3 validations" and info(project)["updates"] == 8
+    ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
+    assert "teacher is finished (no better bleu in 3 validations; best at update 2); raise that limit with --set" in ended.err
+    ended = train(a2d, project, before=worse, validate_every_updates=2, patience=0, max_updates=15)
+    assert ended.code == 0 and info(project)["updates"] == 15
+
+
+def test_a_finished_run_is_trained_on_and_its_best_is_never_lost(a2d: Launcher, project: Path):
+    """The average of the last weights may be best; later weights must beat it, not only each other."""
+    judged = """
+from a2d_cli.training.validation import ValidationResult, Validator
+verdicts = iter({losses})
+Validator.__call__ = lambda self, model, device: ValidationResult(next(verdicts), None, None)
+"""
+    train(a2d, project, before=judged.format(losses=[3.0, 2.0, 1.0]), average_last=2)
+    assert info(project)["best"] == {"updates": [10, 20], "loss": 1.0, "bleu": None, "chrf": None}
+    best = (project / "runs/teacher/best/model.safetensors").read_bytes()
+    train(a2d, project, before=judged.format(losses=[1.5, 1.25]), average_last=2, max_updates=30)
+    assert info(project)["updates"] == 30 and info(project)["best"]["updates"] == [10, 20]
+    assert (project / "runs/teacher/best/model.safetensors").read_bytes() == best
+
+
+def test_other_settings_are_not_mixed_into_a_run(a2d: Launcher, plain: Path, project: Path):
+    shutil.copytree(plain / "runs", project / "runs")
+    ended = train(a2d, project, lr=0.01, seed=2)
+    assert ended.code == 2
+    assert "error: run 'teacher' exists with other settings: training.lr: 0.006 -> 0.01; training.seed: 1 -> 2\n" in ended.err
+    assert "hint: choose another --name, or --overwrite to train 'teacher' anew" in ended.err
+    # Neither may a student become a teacher, even of the same shape.
+    shape = "d_model=32,num_heads=2,ffn_dim=48,encoder_layers=1,decoder_layers=2"
+    ended = a2d(
+        project, "distill", "--method", "ce", "--student", shape, "--name", "teacher", *settings(SHORT)
+    )
+    assert ended.code == 2 and "other settings: kind: teacher -> student" in ended.err
+
+
+def test_a_schedule_that_cools_down_cannot_be_stretched(a2d: Launcher, project: Path):
+    cool = {"schedule": "inverse_sqrt_cooldown"}
+    assert train(a2d, project, max_updates=2, **cool).code == 0
+    ended = train(a2d, project, max_updates=4, **cool)
+    assert ended.code == 2 and "other settings: training.max_updates: 2 -> 4" in ended.err
+
+
+def test_overwrite_begins_anew_and_is_not_part_of_the_command_that_goes_on(a2d: Launcher, plain: Path, project: Path):
+    shutil.copytree(plain / "runs", project / "runs")
+    (project / "runs/teacher/aligner.masked.safetensors").write_bytes(b"of another method")
+    stop = """
+import os, signal
+from a2d_cli.training.trainer import Trainer
+step = Trainer._step
+def stopping(self, indices, moment):
+    if moment.update == 7:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, indices, moment)
+Trainer._step = stopping
+"""
+    ended = a2d(project, "train-teacher", "--overwrite", *settings(SHORT), before=stop)
+    assert ended.code == 143
+    assert "--overwrite" not in ended.err and "--overwrite" not in info(project)["command"]
+    run = project / "runs" / "teacher"
+    assert not (run / "best").exists() and not (run / "aligner.masked.safetensors").exists()
+    ended = train(a2d, project)
+    assert "resuming teacher at update 7" in ended.err
+    assert losses(project) == losses(plain)
+
+
+def test_tensorboard_shows_the_curves(plain: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(plain / "runs/teacher/tensorboard"))
+    board.Reload()
+    assert {"train/loss", "train/lr", "valid/loss"} <= set(board.Tags()["scalars"])
+    shown = {event.step: event.value for event in board.Scalars("train/loss")}
+    assert shown == pytest.approx(losses(plain), rel=1e-5)
+
+
+def test_a_validation_text_longer_than_the_model_reads(a2d: Launcher, project: Path):
+    """Such pairs do not count in the loss; their source is cut for the translation."""
+    ended = a2d(
+        project,
+        *("train-teacher", *settings({**SHORT, "teacher.max_positions": 9, "training.max_length": 9, "training.decode_below_nll": 9})),
+    )
+    assert ended.code == 0, ended.err

@@ -1,0 +1,278 @@
+"""`a2d translate` as a filter and as a prompt: N lines in, N × nbest lines out, in order, as soon as they can be known."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from conftest import COMMAND, ENVIRONMENT, Launcher
+from a2d_cli.commands.translate import translate_stream
+from a2d_cli.config.schema import Decoding
+from a2d_cli.decoding.translator import Translation
+from a2d_cli.errors import A2DError
+from a2d_cli.reporting import Reporter
+
+
+def translate(a2d: Launcher, folder: Path, text: bytes, *options: str) -> list[str]:
+    out = a2d.well(folder, "translate", *options, stdin=text).out
+    assert out.endswith("\n") or not out
+    return out.split("\n")[:-1]
+
+
+# The stream alone, with a translator that needs no model
+
+
+class Echo:
+    """Says each line's number of characters and the line; nothing of an empty one."""
+
+    settings = Decoding(batch_sentences=3)
+    max_source_tokens = 11
+
+    def translate(self, lines, on_cut):
+        for i, line in enumerate(lines):
+            if len(line) > self.max_source_tokens:
+                on_cut(i, len(line))
+        return [[Translation(f"{len(line)} {line}" if line else "", -0.5)] for line in lines]
+
+
+class Pipe:
+    """Gives its bytes in pieces of the sizes given, then to the end."""
+
+    def __init__(self, data: bytes, sizes: list[int]):
+        self.data, self.sizes = data, sizes
+
+    def read1(self, size: int) -> bytes:
+        size = self.sizes.pop(0) if self.sizes else size
+        piece, self.data = self.data[:size], self.data[size:]
+        return piece
+
+
+class Sink:
+    def __init__(self):
+        self.data, self.flushed = b"", []
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def writelines(self, lines) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self.flushed.append(self.data.count(b"\n"))
+
+
+class Heard(Reporter):
+    def __init__(self):
+        self.lines = []
+
+    def warn(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def stream(data: bytes, sizes: list[int] | None = None, errors: str = "strict", form: str = "text", heard=None) -> Sink:
+    sink = Sink()
+    translate_stream(Echo(), Pipe(data, sizes or []), sink, heard or Reporter(), errors, form)
+    return sink
+
+
+TEXT = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=7)
+
+
+@effort(deadline=None)
+@given(st.lists(TEXT, max_size=17), st.lists(st.integers(1, 13), max_size=11), st.sampled_from(["\n", "\r\n"]))
+def test_every_line_is_answered_in_order_however_the_pipe_cuts_it(lines: list[str], sizes: list[int], end: str):
+    expected = "".join(f"{len(line)} {line}\n" if line else "\n" for line in lines)
+    assert stream("".join(line + end for line in lines).encode(), sizes).data.decode() == expected
+
+
+@effort(deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=5), TEXT.filter(bool))
+def test_the_last_line_needs_no_newline(lines: list[str], last: str):
+    text = "".join(line + "\n" for line in lines) + last
+    assert stream(text.encode()).data == stream(text.encode() + b"\n").data
+
+
+def test_no_input_gives_no_output():
+    assert stream(b"").data == b""
+
+
+def test_only_a_newline_ends_a_line():
+    text = "a\u2028b\u0085c\x0bd\x1ce"
+    assert stream(f"{text}\nf\n".encode()).data.decode() == f"9 {text}\n1 f\n"
+
+
+def test_the_first_lines_do_not_wait_for_many_others():
+    flushed = stream(b"x\n" * 5000).flushed
+    assert flushed[0] == 3 and flushed[-1] == 5000 and max(b - a for a, b in zip(flushed, flushed[1:], strict=False)) <= 2048
+
+
+def test_lines_that_are_cut_are_named_by_number():
+    heard = Heard()
+    stream(b"short\n" * 7 + b"of more than eleven\n", heard=heard)
+    assert heard.lines == ["line 8: 19 tokens, cut to 11 (decoding.max_source_tokens)"]
+
+
+def test_invalid_utf8_is_refused_by_line_number_after_the_lines_before_it():
+    sink = Sink()
+    data = b"eins\nzwei\n" + "drü".encode("latin-1") + b"\nvier\n"
+    with pytest.raises(A2DError, match=r"input line 3: not UTF-8 \(byte 0xfc at column 3\) .*--errors replace to go on"):
+        translate_stream(Echo(), Pipe(data, [4, 4]), sink, Reporter(), "strict", "text")
+    assert sink.data == b"4 eins\n4 zwei\n"
+    assert stream(data, errors="replace").data.decode() == "4 eins\n4 zwei\n3 dr\ufffd\n4 vier\n"
+
+
+def test_tables_and_json_number_the_lines():
+    assert stream(b"ab\n\n", form="tsv").data == b"1\t-0.5000\t2 ab\n2\t-0.5000\t\n"
+    rows = [json.loads(line) for line in stream("ü\n\n".encode(), form="jsonl").data.splitlines()]
+    assert rows == [
+        {"line": 1, "score": -0.5, "translation": "1 ü"},
+        {"line": 2, "score": -0.5, "translation": ""},
+    ]
+
+
+# The command
+
+
+def test_lines_come_back_translated_in_order(a2d: Launcher, taught: Path):
+    sources = (taught / "data/text/test.de").read_text(encoding="utf-8").split("\n")[:-1]
+    each = translate(a2d, taught, "".join(f"{line}\n" for line in sources).encode())
+    assert len(each) == len(sources) == 37 and len(set(each)) > 30
+    # Padding and neighbours change nothing; neither do empty lines, blanks, CRLF and a missing last newline.
+    mixed = "\r\n".join(part for line in reversed(sources) for part in ("", line, " \t\u3000 "))
+    found = translate(a2d, taught, mixed.encode(), "--batch-size", "5")
+    assert found[1::3] == each[::-1]
+    assert len(found) == 3 * 37 - (0 if mixed.endswith("\n") else 0) and set(found[0::3]) | set(found[2::3]) == {""}
+
+
+def test_nbest_gives_so_many_lines_of_falling_score(a2d: Launcher, taught: Path):
+    rows = [line.split("\t") for line in translate(a2d, taught, b"dose labi\n\n", "--nbest", "7", "--format", "tsv")]
+    assert [row[0] for row in rows] == ["1"] * 7 + ["2"] * 7
+    scores = [float(row[1]) for row in rows[:7]]
+    assert scores == sorted(scores, reverse=True) and len({row[2] for row in rows[:7]}) > 1
+    assert [row[2] for row in rows[7:]] == [""] * 7
+    assert rows[0][2] == translate(a2d, taught, b"dose labi\n", "--beam", "7")[0]
+
+
+def test_a_very_long_line_is_cut_with_a_warning(a2d: Launcher, taught: Path):
+    ended = a2d.well(taught, "translate", "--beam", "1", stdin=b"labi\n" + b"dose " * 2003 + b"\nlabi\n")
+    assert len(ended.out.split("\n")) == 4
+    assert ended.err.startswith("warning: line 2: ") and ended.err.endswith(" tokens, cut to 512 (decoding.max_source_tokens)\n")
+
+
+def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
+    (tmp_path / "in").write_bytes(b"dose labi\n")
+    a2d.well(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "new" / "out"))
+    text = (tmp_path / "new" / "out").read_bytes()
+    assert text.decode().split("\n")[:-1] == translate(a2d, taught, b"dose labi\n")
+    # A file is whole or not there; what is no file is written to, and never replaced by one.
+    assert a2d(taught, "translate", "-o", str(tmp_path / "out"), stdin=b"labi\n\xff\n").code == 1
+    assert not (tmp_path / "out").exists()
+    os.mkfifo(tmp_path / "pipe")
+    with open(os.open(tmp_path / "pipe", os.O_RDWR), "rb", buffering=0) as pipe:
+        a2d.well(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "pipe"))
+        assert pipe.read(1009) == text
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_run_folder_translates_anywhere(a2d: Launcher, taught: Path, tmp_path: Path):
+    here = translate(a2d, taught, b"dose labi\n", "--format", "tsv")
+    run = Path(shutil.copytree(taught / "runs" / "teacher", tmp_path / "a run"))
+    for model in (run, run / "best", Path("a run")):
+        assert translate(a2d, tmp_path, b"dose labi\n", "--format", "tsv", "--model", str(model)) == here
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--model", "techer"], 2, "no run or folder 'techer'\nhint: did you mean 'teacher'?"),
+        (["--model", "xyz"], 2, "no run or folder 'xyz'\nhint: the project has: teacher"),
+        (["--model", "a2d.yaml"], 1, "model 'a2d.yaml' is a file, not a run or checkpoint folder"),
+        (["--model", "data"], 1, "data: no checkpoint here\nhint: expected config.json and model.safetensors"),
+        (["-i", "nofile"], 1, "input nofile: No such file or directory\nhint: name a text file with -i, or pipe lines in"),
+        (["-i", "data"], 1, "input data: Is a directory"),
+        (["--errors", "ignore"], 2, "--errors: 'ignore' is none of strict, replace"),
+        (["--format", "xml"], 2, "--format: 'xml' is none of text, tsv, jsonl"),
+        (["--device", "gpu"], 2, "'gpu' is no device\nhint: use --device auto, cpu, cuda or cuda:N"),
+        (["--device", "cuda:3"], 1, "device 'cuda:3' is asked for, but torch"),
+    ],
+)
+def test_mistakes_are_named(a2d: Launcher, taught: Path, options: list[str], code: int, message: str):
+    assert message in a2d.error(taught, "translate", *options, stdin=b"labi\n", code=code)
+
+
+def test_without_a_model_the_command_is_told(a2d: Launcher, prepared: Path, tmp_path: Path):
+    assert "no model is trained yet\nhint: run 'a2d train-teacher', then 'a2d distill'" in a2d.error(prepared, "translate", code=2)
+    assert f"{tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE' first" in a2d.error(tmp_path, "translate", code=2)
+
+
+def test_invalid_utf8_through_the_command(a2d: Launcher, taught: Path):
+    ended = a2d(taught, "translate", stdin=b"dose labi\n\xfe\n")
+    assert ended.code == 1 and ended.out.count("\n") == 1
+    assert "error: input line 2: not UTF-8 (byte 0xfe at column 1)\nhint: convert the file, or --errors replace" in ended.err
+    assert len(translate(a2d, taught, b"dose labi\n\xfe\nlabi\n", "--errors", "replace")) == 3
+
+
+def test_out_of_memory_is_told(a2d: Launcher, taught: Path):
+    before = """
+import torch
+from a2d_cli.model.transformer import Transformer
+def start_decoding(self, src, beam):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+Transformer.start_decoding = start_decoding
+"""
+    said = a2d.error(taught, "translate", stdin=b"labi\n", before=before, code=1)
+    assert "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\nhint: smaller batches: " in said
+
+
+# Streams that stay open: real pipes and a terminal
+
+
+def start(folder: Path, **streams: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*COMMAND, "translate", "--beam", "1"], cwd=folder, env={**os.environ, **ENVIRONMENT}, **streams)
+
+
+def test_answers_come_before_the_input_ends_and_a_closed_pipe_ends_it_quietly(a2d: Launcher, taught: Path):
+    process = start(taught, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"dose labi\nlabi\n")
+    process.stdin.flush()
+    answers = [process.stdout.readline() for _ in range(2)]  # the input is still open
+    assert [answer.decode().rstrip("\n") for answer in answers] == translate(a2d, taught, b"dose labi\nlabi\n", "--beam", "1")
+    process.stdout.close()
+    try:
+        for _ in range(1009):
+            process.stdin.write(b"labi\n")
+            process.stdin.flush()
+    except BrokenPipeError:
+        pass
+    finally:
+        process.stdin = None  # closed by its end; a flush would find that out again
+    assert process.wait(60) == -signal.SIGPIPE
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught: Path):
+    master, terminal = pty.openpty()
+    process = start(taught, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(terminal)
+    expected = translate(a2d, taught, b"dose labi\n\nlabi\n", "--beam", "1")
+    for line, answer in zip(("dose labi", "", "labi"), expected, strict=True):
+        os.write(master, f"{line}\n".encode())
+        assert process.stdout.readline().decode() == f"{answer}\n"
+    os.write(master, b"\x04")  # Ctrl-D
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert talk.decode() == "one sentence a line; Ctrl-D ends\n" + "> " * 4 + "\n"
+    os.close(master)
