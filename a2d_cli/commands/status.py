@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +37,13 @@ def project_status(project: Project) -> StatusReport:
     state = project.state()
     if "prepared" not in state:
         begun = StatusLine("data", "begun, not ended" if state else "nothing prepared", str(project.data_dir))
-        return StatusReport(project.folder, (begun,), "a2d prepare RECIPE   (a2d recipes list shows them)")
+        return StatusReport(project.folder, (begun,), _command(project, "prepare RECIPE"))
     lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path))]
     runs = list_runs(project)
     lines += [StatusLine(f"{run.info.get('kind', 'run')} {run.name}", _run_state(run), _short(project, run.folder)) for run in runs]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
-    return StatusReport(project.folder, tuple(lines), _next(runs, bool(scored)))
+    return StatusReport(project.folder, tuple(lines), _next(project, runs, bool(scored)))
 
 
 def _run_state(run: Run) -> str:
@@ -54,15 +56,22 @@ def _run_state(run: Run) -> str:
     return f"unfinished, at about update {last}{score}: {info.get('command', '')}"
 
 
-def _next(runs: list[Run], scored: bool) -> str:
+def _next(project: Project, runs: list[Run], scored: bool) -> str:
     unfinished = [run for run in runs if not run.is_finished]
-    if unfinished:
-        return unfinished[0].info.get("command", "a2d train-teacher")
+    if unfinished and "command" in unfinished[0].info:
+        return unfinished[0].info["command"]
     if not any(run.info.get("kind") == "teacher" for run in runs):
-        return "a2d train-teacher"
+        return _command(project, "train-teacher")
     if not any(run.info.get("kind") == "student" for run in runs):
-        return "a2d distill"
-    return "a2d translate < input.txt" if scored else "a2d score"
+        return _command(project, "distill")
+    return _command(project, "translate < input.txt" if scored else "score")
+
+
+def _command(project: Project, verb: str) -> str:
+    """What to type here."""
+    if project.folder.resolve() == Path.cwd():
+        return f"a2d {verb}"
+    return f"a2d -C {shlex.quote(os.path.relpath(project.folder))} {verb}"
 
 
 def _short(project: Project, path: Path) -> str:

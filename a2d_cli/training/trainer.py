@@ -1,4 +1,4 @@
-"""The one training loop: teacher, baseline and every distillation run through it.
+"""The one training loop: every model runs through it, whatever its objective.
 
     while no reason to stop:
         batch      <- plan(seed, epoch)                    a function of two integers
@@ -226,6 +226,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.objective.train()
         parts: dict[str, Tensor] = {}
+        tokens = self.plan.num_tgt_tokens(indices)
         num_ranks, pieces = self.world.size, self.state.pieces
         num_rounds = min(pieces, math.ceil(len(indices) / num_ranks))  # in the others there is nothing left to share
         for piece in range(num_rounds):
@@ -238,15 +239,14 @@ class Trainer:
             with hold:
                 with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
                     terms: LossTerms = self.parallel(batch, moment)
-                self.scaler.scale(terms.total * weight).backward()
+                # The one division, before the backward pass: the gradient of a sum over an update overflows fp16.
+                self.scaler.scale(terms.total * (weight / tokens)).backward()
             for name, value in terms.parts.items():
                 parts[name] = parts.get(name, 0.0) + value.float() * weight
-        tokens = self.plan.num_tgt_tokens(indices)
         self.scaler.unscale_(self.optimizer)
-        # DistributedDataParallel averages over ranks what is a sum here.
-        factor = num_ranks / tokens
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        torch._foreach_mul_(gradients, factor)
+        if num_ranks > 1:  # DistributedDataParallel averages over ranks what is a sum here
+            torch._foreach_mul_(gradients, num_ranks)
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.settings.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm)

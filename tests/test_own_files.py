@@ -1,0 +1,128 @@
+"""`a2d prepare` of files of one's own: how they are named, and what cannot be prepared."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Launcher, own_files, write_language
+from a2d_cli.cli import single_files
+from a2d_cli.commands.own_files import file_format
+
+SMALL = ["--pair", "de-en", "--set", "tokenizer.vocab_size=64"]
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    write_language(tmp_path, {"train": 101, "valid": 7, "test": 5})
+    return tmp_path
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def write(path: Path, content: list[str]) -> None:
+    path.write_text("".join(line + "\n" for line in content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("--train a.de a.en", "--train a.de a.en"),
+        ("--train a.tsv", "--train a.tsv ''"),
+        ("--train=a.tsv --pair de-en", "--train a.tsv '' --pair de-en"),
+        ("--train A.TMX.gz --valid b.tsv", "--train A.TMX.gz '' --valid b.tsv ''"),
+        ("--train=a.de a.en --test c.tsv", "--train a.de a.en --test c.tsv ''"),
+        ("score hyp.tsv --reference=ref.tsv", "score hyp.tsv --reference=ref.tsv"),
+    ],
+)
+def test_one_file_may_hold_both_sides(typed: str, read: str):
+    assert single_files(typed.split()) == [word.strip("'") for word in read.split()]
+
+
+@given(st.lists(st.text(max_size=5), max_size=7))
+def test_other_arguments_are_left_as_they_are(arguments: list[str]):
+    others = [argument for argument in arguments if not argument.startswith("--t") and not argument.startswith("--v")]
+    assert single_files(others) == others
+
+
+@pytest.mark.parametrize(("name", "form"), [("x.tsv", "tsv"), ("X.TMX.GZ", "tmx"), ("tsv", "plain"), ("x.tsv.de", "plain")])
+def test_the_name_tells_the_format(name: str, form: str):
+    assert file_format(name) == form
+
+
+def test_tsv_tmx_and_gz_hold_the_same_pairs(a2d: Launcher, text: Path):
+    sides = [lines(text / f"train.{lang}") for lang in ("de", "en")]
+    pairs = list(zip(*sides, strict=True))
+    write(text / "all.tsv", [f"{de}\t{en}" for de, en in pairs])
+    units = "".join(
+        f'<tu><tuv xml:lang="de"><seg>{de}</seg></tuv><tuv xml:lang="en"><seg>{en}</seg></tuv></tu>' for de, en in pairs
+    )
+    (text / "all.tmx.gz").write_bytes(gzip.compress(f'<tmx version="1.4"><body>{units}</body></tmx>'.encode()))
+    held_out = own_files(text)[3:]
+    for name, train in (
+        ("plain", [f"--train={text / 'train.de'}", str(text / "train.en")]),
+        ("tsv", ["--train", str(text / "all.tsv")]),
+        ("tmx", [f"--train={text / 'all.tmx.gz'}"]),
+    ):
+        a2d.well(text, "-C", name, "prepare", *train, *held_out, *SMALL)
+        assert [lines(text / name / f"data/text/train.{lang}") for lang in ("de", "en")] == sides
+
+
+def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, text: Path):
+    sides = {lang: lines(text / f"train.{lang}") for lang in ("de", "en")}
+    leak = [lines(text / f"test.{lang}")[3] for lang in ("de", "en")]
+    for lang, leaked in zip(("de", "en"), leak, strict=True):
+        write(text / f"train.{lang}", [*sides[lang], "", sides[lang][7], leaked, "lang " * 2003])
+    shown = a2d.well(text, "-C", "p", "prepare", *own_files(text), *SMALL).out
+    assert "105 training pairs" in shown and shown.endswith("next: a2d -C p train-teacher\n")
+    report = json.loads(a2d.well(text, "-C", "p", "prepare", "--json").out)  # the same once more: nothing to do
+    (tally,) = [tally for tally in report["steps"]["clean"]["sources"] if tally["set"] == "train"]
+    assert tally["read"] == 105 and sum(tally["dropped"].values()) == 3
+    assert report["steps"]["decontaminate"]["texts"]["train"]["num_pairs"] == 101
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing to prepare\nhint: name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)"),
+        (["--valid", "valid.de", "valid.en", "--pair", "de-en"], "no training text is given\nhint: --train SRC TGT"),
+        (["--train", "train.de", "train.en"], "the languages of your files are not given\nhint: for example --pair de-en"),
+        (["demo", "--train", "train.de", "train.en"], "recipe 'demo' and files of your own were both given"),
+        (["--train", "train.de", "trian.en", "--pair", "de-en"], "--train: no such file: trian.en\nhint: the current folder is"),
+        (["--train", "train.de", "train.en", "--pair", "german"], "pair"),
+        (["multi30k-endee"], "no recipe is called 'multi30k-endee'\nhint: did you mean 'multi30k-ende'?"),
+        (["nowhere.yaml"], "nowhere.yaml: no such recipe file"),
+        (["demo", "--set", "tokenizer.vocab_sise=80"], "did you mean 'vocab_size'?"),
+        (["demo", "--set", "training.lr=fast"], "training.lr: expected float, got 'fast' (str)"),
+    ],
+)
+def test_what_cannot_be_prepared(a2d: Launcher, text: Path, options: list[str], message: str):
+    assert message in a2d.error(text, "prepare", *options, code=2)
+    assert not (text / "data").exists()
+
+
+def test_sides_of_different_length_are_refused_with_both_counts(a2d: Launcher, text: Path):
+    write(text / "train.en", lines(text / "train.en")[:89])
+    said = a2d.error(text, "-C", "p", "prepare", *own_files(text), *SMALL, code=1)
+    assert "101" in said and "89" in said and "train.de" in said
+
+
+def test_an_empty_corpus_after_cleaning_is_refused(a2d: Launcher, text: Path):
+    for lang in ("de", "en"):
+        write(text / f"train.{lang}", ["same", "", "   ", "same"])
+    said = a2d.error(text, "-C", "p", "prepare", *own_files(text), *SMALL, code=1)
+    assert "no training pairs are left" in said and "identical" in said
+
+
+def test_a_vocabulary_larger_than_the_corpus_allows_is_refused_with_the_size_that_fits(a2d: Launcher, text: Path):
+    options = ["-C", "p", "prepare", *own_files(text), "--pair", "de-en", "--set"]
+    said = a2d.error(text, *options, "tokenizer.vocab_size=8000", code=2)
+    assert "error: tokenizer.vocab_size: 8000 is more than this corpus allows: at most " in said
+    a2d.well(text, *options, f"tokenizer.vocab_size={said.rpartition('=')[2].partition(',')[0]}")
