@@ -55,6 +55,8 @@ def main() -> NoReturn:
         if explained is None or os.environ.get("A2D_DEBUG"):
             raise
         print_error(explained)
+        if isinstance(error, OSError) and error.filename is None:  # stdout itself, whose rest would fail again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(explained.exit_code)
     sys.exit(0)
 
@@ -157,7 +159,7 @@ def prepare(
     if as_json:
         print_json(report.values)
     else:
-        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), "next: a2d train-teacher")
+        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), f"next: {project.command('train-teacher')}")
 
 
 @app.command("train-teacher")

@@ -106,13 +106,13 @@ def _become_a2d(arguments: list[str], folder: str, streams: str, before: str) ->
     Args:
         before: Python to execute first: what makes a machine fail.
     """
-    for descriptor, (name, mode) in enumerate((("in", "r"), ("out", "w"), ("err", "w"))):
-        stream = open(f"{streams}/{name}", mode, encoding="utf-8")  # noqa: SIM115  # lives as long as the process
-        os.dup2(stream.fileno(), descriptor)
-    sys.stdin, sys.stdout, sys.stderr = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8", buffering=1)
+    for descriptor, (name, flags) in enumerate((("in", os.O_RDONLY), ("out", os.O_WRONLY), ("err", os.O_WRONLY))):
+        os.dup2(os.open(f"{streams}/{name}", flags | os.O_CREAT), descriptor)
+    sys.stdin, sys.stdout = os.fdopen(0, encoding="utf-8"), os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1)
     os.chdir(folder)
     sys.argv = ["a2d", *arguments]
-    exec(before, {})
+    exec(before, {})  # noqa: S102  # the tests' own text
 
     from a2d_cli.cli import main
 

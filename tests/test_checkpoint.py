@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import Launcher, settings
 from safetensors.torch import load_file, save_file
 
-from conftest import Launcher, settings
 from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError

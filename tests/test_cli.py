@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from conftest import COMMAND, ENVIRONMENT, Launcher
+
 from a2d_cli import __version__
 from a2d_cli.cli import explain
 from a2d_cli.errors import A2DError, ConfigError
@@ -36,7 +36,8 @@ for command in {[[], *([name] for name in COMMANDS), *(["recipes", name] for nam
     texts[" ".join(command)] = out.getvalue()
 print(json.dumps([texts, sorted(sys.modules)]))
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ, **ENVIRONMENT})
+    environment = {**os.environ, **ENVIRONMENT}
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     texts, modules = json.loads(ended.stdout)
     assert not set(HEAVY) & set(modules)
     assert all(command in texts[""] for command in COMMANDS)
@@ -44,8 +45,9 @@ print(json.dumps([texts, sorted(sys.modules)]))
 
 
 def test_the_module_is_the_command():
-    ended = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, env={**os.environ, **ENVIRONMENT})
-    assert (ended.returncode, ended.stdout) == (0, f"a2d {__version__}\n")
+    environment = {**os.environ, **ENVIRONMENT}
+    ended = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout == f"a2d {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,8 @@ def test_the_module_is_the_command():
     [
         (["destil"], "No such command 'destil'"),
         (["train-teacher", "--sed", "1"], "No such option"),
-        (["train-teacher", "--seed", "one"], "'one' is not a valid int"),
-        (["translate", "--beam", "0"], "0 is not in the range x>=1"),
+        (["train-teacher", "--seed", "one"], "Invalid value for '--seed': "),
+        (["translate", "--beam", "0"], "Invalid value for '-b' / '--beam' / '--beam-size': "),
     ],
 )
 def test_wrong_usage_ends_with_2(a2d: Launcher, tmp_path: Path, arguments: list[str], said: str):

@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
-
 from conftest import Launcher, own_files, settings, write_language
+from safetensors.torch import load_file, save_file
 
 QUICK = settings(
     {

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ENVIRONMENT, Ended, Launcher, Running, settings
 from safetensors.torch import load_file
 
-from conftest import ENVIRONMENT, Ended, Launcher, Running, settings
-from a2d_cli.training.distributed import World, choose_device
 from a2d_cli.errors import ConfigError
+from a2d_cli.training.distributed import World, choose_device
 
 SHORT = {
     "training.max_updates": 9,
@@ -128,6 +128,7 @@ def test_torchrun_starts_the_ranks(alone: Path, taught_project: Path):
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,
+        check=False,
         timeout=180,
     )
     assert ended.returncode == 0, ended.stderr

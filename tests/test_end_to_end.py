@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import Launcher
 from sacrebleu.metrics import CHRF
 from safetensors.torch import load_file
-
-from conftest import Launcher
 
 
 @pytest.fixture(scope="module")

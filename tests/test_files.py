@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ENVIRONMENT, Launcher, settings
 
-from conftest import Launcher, settings
 from a2d_cli.errors import A2DError
-from a2d_cli.files import atomic_path, check_format, fingerprint, lock_folder, read_json, remove_leftovers, write_json
+from a2d_cli.files import (
+    atomic_path,
+    check_format,
+    fingerprint,
+    lock_folder,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 
 TRAIN = ["train-teacher", *settings({"training.max_updates": 4, "training.save_every_updates": 1, "training.decode_below_nll": 0})]
 # The n-th write of weights, state or text finds no room.
@@ -155,28 +164,33 @@ def test_a_full_disk_stops_translation_to_a_file(a2d: Launcher, taught: Path, tm
 
 # Locks
 
-HOLD = "import sys; from pathlib import Path; from a2d_cli.files import lock_folder\nwith lock_folder(Path({folder!r}), {command!r}, {shared}): print(flush=True); sys.stdin.read()"
+HOLD = """
+import sys
+from pathlib import Path
+from a2d_cli.files import lock_folder
+with lock_folder(Path({folder!r}), {command!r}, {shared}):
+    print(flush=True)
+    sys.stdin.read()
+"""
 
 
-class Holder:
-    """Another process that works in a folder."""
-
-    def __init__(self, folder: Path, command: str, shared: bool = False):
-        code = HOLD.format(folder=str(folder), command=command, shared=shared)
-        self.process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout.readline()
-
-    def __enter__(self) -> Holder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+@contextlib.contextmanager
+def held(folder: Path, command: str, shared: bool = False) -> Iterator[int]:
+    """Another process, of this number, works in a folder, and is killed at the end."""
+    code = HOLD.format(folder=str(folder), command=command, shared=shared)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **ENVIRONMENT}, **pipes)
+    assert process.stdout.readline()
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_held_folder_is_refused_and_a_killed_holder_leaves_no_lock(tmp_path: Path):
-    with Holder(tmp_path, "a2d prepare x") as holder:
-        message = rf"is in use by 'a2d prepare x' \(process {holder.process.pid}\) .*a killed process leaves no lock behind"
+    with held(tmp_path, "a2d prepare x") as number:
+        message = rf"is in use by 'a2d prepare x' \(process {number}\) .*a killed process leaves no lock behind"
         for shared in (False, True):
             with pytest.raises(A2DError, match=message), lock_folder(tmp_path, "a2d score", shared):
                 pass
@@ -185,9 +199,9 @@ def test_a_held_folder_is_refused_and_a_killed_holder_leaves_no_lock(tmp_path: P
 
 
 def test_shared_holders_stand_beside_each_other_and_are_all_named(tmp_path: Path):
-    with Holder(tmp_path, "a2d distill", shared=True) as first:
-        with Holder(tmp_path, "a2d score", shared=True) as second:
-            message = rf"'a2d distill' \(process {first.process.pid}\) and 'a2d score' \(process {second.process.pid}\)"
+    with held(tmp_path, "a2d distill", shared=True) as first:
+        with held(tmp_path, "a2d score", shared=True) as second:
+            message = rf"'a2d distill' \(process {first}\) and 'a2d score' \(process {second}\)"
             with pytest.raises(A2DError, match=message), lock_folder(tmp_path, "a2d prepare"):
                 pass
         # Who has ended is not named.
@@ -196,12 +210,12 @@ def test_shared_holders_stand_beside_each_other_and_are_all_named(tmp_path: Path
 
 
 def test_commands_say_who_holds_the_project_or_the_run(a2d: Launcher, project: Path):
-    with Holder(project, "a2d prepare"):
+    with held(project, "a2d prepare"):
         assert f"error: {project} is in use by 'a2d prepare' (process " in a2d.error(project, *TRAIN, code=1)
-    with Holder(project / "runs" / "teacher", "a2d train-teacher"):
+    with held(project / "runs" / "teacher", "a2d train-teacher"):
         assert "runs/teacher is in use by 'a2d train-teacher' (process " in a2d.error(project, *TRAIN, code=1)
         a2d.well(project, *TRAIN, "--name", "other")
-    with Holder(project, "a2d train-teacher --name x", shared=True):
+    with held(project, "a2d train-teacher --name x", shared=True):
         a2d.well(project, *TRAIN)
         said = a2d.error(project, "prepare", code=1)
         assert "is in use by 'a2d train-teacher --name x' (process " in said

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from conftest import Launcher, Running, settings
 
 # Dropout, several epochs, and saves, validations and log lines that do not fall together.

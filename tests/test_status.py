@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from conftest import Launcher, settings
+
 from a2d_cli.commands.status import project_status
 from a2d_cli.files import write_json
 from a2d_cli.project.project import Project

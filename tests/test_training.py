@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-
 from conftest import Ended, Launcher, settings
+from safetensors.torch import load_file
 
 SHORT = {
     "training.max_updates": 20,

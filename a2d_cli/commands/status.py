@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ def project_status(project: Project) -> StatusReport:
     state = project.state()
     if "prepared" not in state:
         begun = StatusLine("data", "begun, not ended" if state else "nothing prepared", str(project.data_dir))
-        return StatusReport(project.folder, (begun,), _command(project, "prepare RECIPE"))
+        return StatusReport(project.folder, (begun,), project.command("prepare RECIPE"))
     lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path))]
     runs = list_runs(project)
     lines += [StatusLine(f"{run.info.get('kind', 'run')} {run.name}", _run_state(run), _short(project, run.folder)) for run in runs]
@@ -61,17 +59,10 @@ def _next(project: Project, runs: list[Run], scored: bool) -> str:
     if unfinished and "command" in unfinished[0].info:
         return unfinished[0].info["command"]
     if not any(run.info.get("kind") == "teacher" for run in runs):
-        return _command(project, "train-teacher")
+        return project.command("train-teacher")
     if not any(run.info.get("kind") == "student" for run in runs):
-        return _command(project, "distill")
-    return _command(project, "translate < input.txt" if scored else "score")
-
-
-def _command(project: Project, verb: str) -> str:
-    """What to type here."""
-    if project.folder.resolve() == Path.cwd():
-        return f"a2d {verb}"
-    return f"a2d -C {shlex.quote(os.path.relpath(project.folder))} {verb}"
+        return project.command("distill")
+    return project.command("translate < input.txt" if scored else "score")
 
 
 def _short(project: Project, path: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,12 @@ class Project:
     def text_path(self, name: str, lang: str) -> Path:
         """Cleaned text of `train`, `valid` or a test set, one sentence a line."""
         return self.text_dir / f"{name}.{lang}"
+
+    def command(self, verb: str) -> str:
+        """What to type in the current folder, for this project."""
+        if self.folder.resolve() == Path.cwd():
+            return f"a2d {verb}"
+        return f"a2d -C {shlex.quote(os.path.relpath(self.folder))} {verb}"
 
     def state(self) -> dict[str, Any]:
         """What was done, from project.json; empty in a folder that is no project yet."""
