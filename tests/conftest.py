@@ -58,6 +58,8 @@ RECIPE = {
     "training.max_tokens": 400,
     "training.label_smoothing": 0.0,
     "training.validate_every_updates": 125,
+    "student_training.max_updates": 160,
+    "student_training.validate_every_updates": 80,
 }
 
 

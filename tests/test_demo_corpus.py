@@ -130,7 +130,7 @@ def test_words_lengths_and_punctuation(corpus):
         forms = {word.strip(".,;?!") for pair in corpus.train for word in pair[side].split()}
         assert len(forms) > least
         mean_words = sum(len(pair[side].split()) for pair in corpus.train) / len(corpus.train)
-        assert 11 < mean_words < 15
+        assert 9 < mean_words < 12
 
 
 def test_it_is_no_copying_task(corpus):

@@ -137,7 +137,7 @@ def test_torchrun_starts_the_ranks(alone: Path, taught_project: Path):
 
 def test_all_ranks_stop_when_one_is_told_to_and_go_on_together(a2d: Launcher, project: Path, tmp_path: Path):
     whole = Path(shutil.copytree(project, tmp_path / "whole"))
-    command = ["train-teacher", *settings({**SHORT, "teacher.dropout": 0.1, "training.max_updates": 60})]
+    command = ["train-teacher", *settings({**SHORT, "teacher.dropout": 0.1, "training.max_updates": 40, "training.validate_every_updates": 40})]
     assert [rank.code for rank in run_ranks(a2d, 2, whole, *command)] == [0, 0]
     ranks = start_ranks(a2d, 2, project, *command)
     metrics = project / "runs" / "teacher" / "metrics.jsonl"
