@@ -8,6 +8,9 @@ import subprocess
 import sys
 
 import pytest
+
+from a2d_cli.config.schema import Generated
+from a2d_cli.data.demo import words
 from a2d_cli.data.demo.choices import GROUPS, make_clause
 from a2d_cli.data.demo.clauses import (
     MODALS,
@@ -22,6 +25,7 @@ from a2d_cli.data.demo.clauses import (
     german_verb,
     in_english,
 )
+from a2d_cli.data.demo.corpus import DemoCorpus, finished, generate, normalised
 from a2d_cli.data.demo.phrases import (
     HE,
     IT,
@@ -39,10 +43,6 @@ from a2d_cli.data.demo.phrases import (
 )
 from a2d_cli.data.demo.sentences import CONSTRUCTIONS, opened, pick_front, weather
 from a2d_cli.data.demo.times import Dice, number_de, number_en
-
-from a2d_cli.config.schema import Generated
-from a2d_cli.data.demo import words
-from a2d_cli.data.demo.corpus import DemoCorpus, finished, generate, normalised
 
 SMALL = Generated(train_pairs=700, valid_pairs=31, test_pairs=37, seed=3)
 PRESENT, PAST = Tense("present", "present"), Tense("past", "past")
