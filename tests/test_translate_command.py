@@ -21,6 +21,7 @@ from a2d_cli.commands.translate import translate_stream
 from a2d_cli.config.schema import Decoding
 from a2d_cli.decoding.translator import Translation
 from a2d_cli.errors import A2DError
+from a2d_cli.files import write_json
 from a2d_cli.reporting import Reporter
 
 
@@ -213,8 +214,14 @@ def test_mistakes_are_named(a2d: Launcher, taught: Path, options: list[str], cod
     assert message in a2d.error(taught, "translate", *options, stdin=b"labi\n", code=code)
 
 
-def test_without_a_model_the_command_is_told(a2d: Launcher, prepared: Path, tmp_path: Path):
-    assert "no model is trained yet\nhint: run 'a2d train-teacher', then 'a2d distill'" in a2d.error(prepared, "translate", code=2)
+def test_without_a_model_the_command_is_told(a2d: Launcher, project: Path, tmp_path: Path):
+    no_model = "no model is trained yet\nhint: run 'a2d train-teacher', then 'a2d distill'"
+    assert no_model in a2d.error(project, "translate", code=2)
+    # A run that has only begun is known by name, and no model yet.
+    write_json(project / "runs/teacher/run.json", {"format": 1, "kind": "teacher", "command": "a2d train-teacher --seed 3"})
+    assert no_model in a2d.error(project, "translate", code=2)
+    said = a2d.error(project, "translate", "--model", "teacher", code=2)
+    assert "run 'teacher' has no weights yet: it is before its first validation\nhint: a2d train-teacher --seed 3" in said
     assert f"{tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE' first" in a2d.error(tmp_path, "translate", code=2)
 
 
