@@ -97,6 +97,24 @@ def test_out_of_memory_at_the_smallest_piece_stops_and_the_same_command_goes_on(
     assert losses(project) == pytest.approx(losses(plain), rel=1e-4)
 
 
+def test_out_of_memory_in_a_validation_stops_and_smaller_batches_go_on(a2d: Launcher, project: Path):
+    command = ["train-teacher", *settings({**SHORT, "training.decode_below_nll": 99, "training.valid_sentences": 7})]
+    before = """
+import torch
+from a2d_cli.model.transformer import Transformer
+start = Transformer.start_decoding
+def limited(self, src, beam):
+    if len(src) > 2:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return start(self, src, beam)
+Transformer.start_decoding = limited
+"""
+    said = a2d.error(project, *command, before=before, code=1)
+    assert "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\nhint: smaller batches: --set decoding.batch_sentences=N" in said
+    ended = a2d.well(project, *command, "--set", "decoding.batch_sentences=2", before=before)
+    assert "resuming teacher at update 10" in ended.err and info(project)["updates"] == 20
+
+
 def test_divergence_rewinds_to_the_last_save_at_half_the_rate(a2d: Launcher, plain: Path, project: Path):
     ended = train(a2d, project, before=DIVERGE_AT.format(update=15, factor=0.6))
     assert ended.code == 0, ended.err

@@ -30,19 +30,19 @@ from a2d_cli.training.validation import ValidationSettings, Validator
 
 # Keys that a run may be resumed with at other values: they move its end or its machine, not its path.
 SOFT_KEYS = frozenset(
-    f"training.{key}"
-    for key in (
-        "max_updates",
-        "max_epochs",
-        "max_hours",
-        "patience",
-        "max_rewinds",
-        "save_every_updates",
-        "log_every_updates",
-        "samples",
-        "accumulate",
-        "device",
-        "compile",
+    (
+        "training.max_updates",
+        "training.max_epochs",
+        "training.max_hours",
+        "training.patience",
+        "training.max_rewinds",
+        "training.save_every_updates",
+        "training.log_every_updates",
+        "training.samples",
+        "training.accumulate",
+        "training.device",
+        "training.compile",
+        "decoding.batch_sentences",
     )
 )
 
