@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from a2d_cli.console import is_terminal, make_reporter, print_error, print_json, print_table
+from a2d_cli.console import make_reporter, print_error, print_json, print_table
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import explain_disk_error
 from a2d_cli.project.project import Project
@@ -367,14 +367,14 @@ def demo(
     """The whole way in a few minutes: an embedded corpus, a teacher, a plain student, a distilled student, a table."""
     from a2d_cli.commands import demo as command
 
-    result = command.demo(Project(context.obj.folder / folder), _overrides(settings), make_reporter())
+    result = command.demo(Project(context.obj.folder / folder), _overrides(settings), _typed(), make_reporter())
     if as_json:
         print_json(result.to_json())
         return
     _print(result.scores)
+    print()
     _print(result.samples)
-    if is_terminal(sys.stdout):
-        print()
+    print()
     print(f"The project is {folder}. Try: echo 'Der Hund schläft.' | a2d -C {folder} translate")
 
 

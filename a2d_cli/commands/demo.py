@@ -33,8 +33,11 @@ class DemoResult:
         return {"scores": self.score_table.to_json(), "samples": self.samples.rows}
 
 
-def demo(project: Project, overrides: list[str], reporter: Reporter) -> DemoResult:
+def demo(project: Project, overrides: list[str], command: str, reporter: Reporter) -> DemoResult:
     """Prepare, train a teacher, a plain student and a distilled student, score them; goes on where it was stopped.
+
+    Args:
+        command: as typed: what goes on with the demo after an interruption.
 
     Raises:
         ConfigError: the folder holds another project.
@@ -47,11 +50,11 @@ def demo(project: Project, overrides: list[str], reporter: Reporter) -> DemoResu
     prepare(project, load_recipe("demo", overrides), mirror=None, reporter=reporter)
     recipe = read_project_recipe(project.recipe_path, overrides)
     reporter.info(f"2/5 {where} train-teacher")
-    train_teacher(project, recipe, "teacher", "a2d demo", reporter)
+    train_teacher(project, recipe, "teacher", command, reporter)
     for step, method in ((3, "ce"), (4, "a2d")):
         reporter.info(f"{step}/5 {where} distill --method {method}")
         student = read_project_recipe(project.recipe_path, [*overrides, f"distillation.method={method}"])
-        distill(project, student, None, "a2d demo", reporter)
+        distill(project, student, None, command, reporter)
     reporter.info(f"5/5 {where} score")
     scores = score_project(project, models=None, test_sets=None, decoding={}, device="auto", reporter=reporter)
     return DemoResult(scores, _samples(project, reporter))
