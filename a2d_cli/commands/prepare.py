@@ -28,7 +28,7 @@ from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources
 from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import fingerprint, write_text
+from a2d_cli.files import fingerprint, remove_leftovers, write_text
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
@@ -188,7 +188,7 @@ def _run(job: _Job) -> PrepareReport:
         _protect_runs(job, keys)
     if todo:
         job.project.record(prepared=None)
-        _remove_debris(job)
+        remove_leftovers(job.project.data_dir)
     actions = {
         "clean": _clean,
         "decontaminate": _decontaminate,
@@ -202,12 +202,6 @@ def _run(job: _Job) -> PrepareReport:
         job.report.finish(step, keys[step], result.files, time.monotonic() - started, result.section)
     _conclude(job)
     return PrepareReport(tuple(todo), job.report.as_dict())
-
-
-def _remove_debris(job: _Job) -> None:
-    """Temporary files of a `prepare` that was killed; nobody else writes here while we hold the lock."""
-    for path in job.project.data_dir.glob("**/.*.tmp"):
-        path.unlink()
 
 
 # --- What must be done
