@@ -71,7 +71,7 @@ def test_the_student_is_a_plain_transformer_of_its_own(a2d: Launcher, done: Path
 
 def test_everything_is_done(a2d: Launcher, done: Path, table):
     report = json.loads(a2d.well(done, "status", "--json").out)
-    assert [line["what"] for line in report["lines"]] == ["data", "teacher teacher", "student ce", "student a2d-simplex", "scores"]
+    assert [line["what"] for line in report["lines"]] == ["data", "teacher", "student ce", "student a2d-simplex", "scores"]
     assert report["next"] == "a2d translate < input.txt"
     for command in (["prepare"], ["train-teacher"], ["distill"]):  # nothing is repeated
         before = {path: path.stat().st_mtime_ns for path in done.rglob("*.safetensors")}

@@ -36,7 +36,7 @@ def test_each_step_leads_to_the_next(here: Path):
     done = {"finished": True, "updates": 250, "elapsed_s": 72.4}
     add_run(here, "teacher", kind="teacher", **done, best={"bleu": 31.44})
     states, following = status(here)
-    assert states["teacher teacher"] == "finished: 250 updates in 1.2 min, valid BLEU 31.4"
+    assert states["teacher"] == "finished: 250 updates in 1.2 min, valid BLEU 31.4"
     assert following == "a2d distill"
     add_run(here, "a2d-simplex", kind="student", **done)
     assert status(here)[1] == "a2d score"
@@ -50,7 +50,7 @@ def test_an_unfinished_run_comes_first_with_its_own_command(here: Path):
     add_run(here, "teacher", kind="teacher", finished=False, command="a2d train-teacher --seed 3", best={"bleu": None})
     (here / "runs/teacher/metrics.jsonl").write_text('{"event": "train", "update": 75}\n{"event": "tra')
     states, following = status(here)
-    assert states["teacher teacher"] == "unfinished, at about update 75: a2d train-teacher --seed 3"
+    assert states["teacher"] == "unfinished, at about update 75: a2d train-teacher --seed 3"
     assert following == "a2d train-teacher --seed 3"
 
 

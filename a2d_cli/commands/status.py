@@ -38,10 +38,15 @@ def project_status(project: Project) -> StatusReport:
         return StatusReport(project.folder, (begun,), project.command("prepare RECIPE"))
     lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path))]
     runs = list_runs(project)
-    lines += [StatusLine(f"{run.info.get('kind', 'run')} {run.name}", _run_state(run), _short(project, run.folder)) for run in runs]
+    lines += [StatusLine(_title(run), _run_state(run), _short(project, run.folder)) for run in runs]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
     return StatusReport(project.folder, tuple(lines), _next(project, runs, bool(scored)))
+
+
+def _title(run: Run) -> str:
+    kind = run.info.get("kind", "run")
+    return run.name if run.name == kind else f"{kind} {run.name}"
 
 
 def _run_state(run: Run) -> str:
