@@ -17,7 +17,7 @@ relaxed = settings(deadline=None)  # a busy machine is no failure
 LINES = st.text(
     st.one_of(
         st.sampled_from("abcä \t\u0308\u0301\ufeff\u200b\u202e\x00\x1c\x85\u2028\u3000\u00ad"),
-        st.characters(),
+        st.characters(exclude_categories=["Cs"]),  # no UTF-8 file holds a lone surrogate
     ),
     max_size=40,
 )
