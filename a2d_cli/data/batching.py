@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from a2d_cli.data.corpus import ParallelCorpus
+from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError
 
 
@@ -42,6 +43,10 @@ class SpecialIds:
     src_pad: int
     tgt_pad: int
     eos: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> SpecialIds:
+        return cls(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
 
 
 def pad_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ids: SpecialIds) -> Batch:

@@ -32,6 +32,7 @@ from a2d_cli.project.checkpoint import load_weights, read_weights, save_checkpoi
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Progress, Reporter
 from a2d_cli.training.distributed import World
+from a2d_cli.training.memory import keep_freed_memory
 from a2d_cli.training.objective import LossTerms, Moment, Objective
 from a2d_cli.training.optimizer import learning_rate, make_adam
 from a2d_cli.training.validation import ValidationResult, Validator
@@ -129,7 +130,7 @@ class Trainer:
         self.model = objective.model
         if settings.compile:
             self.model.compile(dynamic=True)
-        self.ids = SpecialIds(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
+        self.ids = SpecialIds.of(tokenizer)
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.optimizer = make_adam(self.parameters, settings)
         self.precision = choose_precision(settings.precision, device)
@@ -153,6 +154,7 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM came; the state is saved.
             A2DError: out of memory at the smallest piece, or diverged too often.
         """
+        keep_freed_memory()
         try:
             with self._signals():
                 self._resume()

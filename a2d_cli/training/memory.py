@@ -1,0 +1,22 @@
+"""What the process does with memory that a training step frees: it keeps it for the next one."""
+
+from __future__ import annotations
+
+import ctypes
+
+# Parameters of mallopt(3), from glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc's malloc to hold on to freed blocks of up to 32 MiB; elsewhere, do nothing.
+
+    By default each big tensor is a mapping of its own: the system clears its pages when it is made and takes them back
+    when it is freed, thousands of times a second. That was a tenth to a fifth of a small model's training time.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # macOS, musl
+        return
+    mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the highest that glibc takes
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)
