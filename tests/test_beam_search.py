@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from a2d_cli.decoding.beam_search import Hypothesis, SearchSettings, beam_search
+from a2d_cli.decoding.beam_search import SearchSettings, beam_search
+from a2d_cli.decoding.engine import Hypothesis
 
 V, EOS, START = 3, 0, 99
 Prefix = tuple[int, ...]
@@ -140,6 +141,54 @@ def test_n_best_are_sorted_distinct_and_scored_as_they_say(seed, limits, beam, l
             length = len(hypothesis.tokens) + 1  # the end mark counts
             assert hypothesis.score == pytest.approx(log_prob / length**length_penalty, abs=1e-5)
             assert EOS not in hypothesis.tokens and length <= limits[sentence]
+
+
+def repeats(tokens: Prefix, size: int) -> bool:
+    n_grams = [tokens[i : i + size] for i in range(len(tokens) - size + 1)]
+    return len(set(n_grams)) < len(n_grams)
+
+
+@given(seeds, limit_lists, st.integers(1, 3))
+@few
+def test_without_repetition_a_wide_beam_finds_the_best_of_what_repeats_nothing(seed, limits, size):
+    table, beam = Table(seed), 17
+    found = search(table, limits, beam=beam, nbest=beam, no_repeat_ngram=size)
+    for sentence, limit in enumerate(limits):
+        allowed = [h for h in every_sequence(table, sentence, limit, 1.0) if not repeats(h.tokens, size)]
+        assert_same(found[sentence], allowed)
+
+
+@given(seeds, st.lists(st.integers(1, 19), min_size=1, max_size=3), st.integers(1, 5), st.integers(1, 4))
+@few
+def test_no_output_holds_an_n_gram_twice_where_that_is_forbidden(seed, limits, beam, size):
+    found = search(Table(seed, vocabulary=5), limits, beam=beam, nbest=beam, no_repeat_ngram=size)
+    assert all(found) and not any(repeats(h.tokens, size) for hypotheses in found for h in hypotheses)
+
+
+@given(seeds, limit_lists, st.integers(1, 5))
+@few
+def test_a_forbidden_n_gram_longer_than_the_limit_changes_nothing(seed, limits, beam):
+    table = Table(seed, vocabulary=5)
+    free, guarded = (search(table, limits, beam=beam, nbest=beam, no_repeat_ngram=n) for n in (0, max(limits)))
+    assert free == guarded
+
+
+@given(seeds, limit_lists)
+@few
+def test_of_exact_length_a_wide_beam_finds_the_best_of_that_length(seed, limits):
+    table, beam = Table(seed), 17
+    found = search(table, limits, beam=beam, nbest=beam, exact_length=True)
+    for sentence, limit in enumerate(limits):
+        of_length = [h for h in every_sequence(table, sentence, limit, 1.0) if len(h.tokens) == limit - 1]
+        assert_same(found[sentence], of_length)
+
+
+@given(seeds, st.lists(st.integers(1, 13), min_size=1, max_size=3), st.integers(1, 5))
+@few
+def test_outputs_of_exact_length_fill_their_limits(seed, limits, beam):
+    found = search(Table(seed, vocabulary=7), limits, beam=beam, nbest=beam, exact_length=True)
+    for hypotheses, limit in zip(found, limits, strict=True):
+        assert hypotheses and all(len(h.tokens) == limit - 1 for h in hypotheses)
 
 
 def fixed(*rows: list[float]):

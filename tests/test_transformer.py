@@ -74,7 +74,7 @@ def test_asking_for_maps_changes_no_states():
 @torch.no_grad()
 def test_decoding_step_by_step_is_the_full_pass(norm, vocabularies, activation):
     """Also while hypotheses change places, sentences leave, and those left share one set of source keys."""
-    model = tiny_model(replace(SHAPE, norm=norm, activation=activation), vocabularies)
+    model = tiny_model(replace(SHAPE, norm=norm, activation=activation, output_bias=norm == "post"), vocabularies)
     batch, beam, steps = random_batch(((5, 1), (2, 1), (7, 1)), vocabularies), 2, 6
     generator = torch.Generator().manual_seed(11)
     src, cache = batch.src, model.start_decoding(batch.src, beam)
@@ -130,6 +130,22 @@ def test_separate_vocabularies_tie_target_and_output():
     assert model.src_embedding.weight.shape == (SEPARATE.src_size, SHAPE.d_model)
     states = torch.randn(3, SHAPE.d_model)
     torch.testing.assert_close(model.logits(states), states @ model.tgt_embedding.weight[:-1].T)
+
+
+@pytest.mark.parametrize("vocabularies", [JOINT, SEPARATE])
+def test_an_output_bias_begins_at_zero_and_is_added_to_the_scores(vocabularies):
+    shape, batch = replace(SHAPE, output_bias=True), random_batch(vocabularies=vocabularies)
+    models = []
+    for each in (SHAPE, shape):
+        torch.manual_seed(3)
+        models.append(Transformer(each, vocabularies).eval())
+    plain, biased = models
+    assert weights_of(biased).keys() - weights_of(plain).keys() == {"output_bias"}
+    assert torch.equal(scores(plain, batch), scores(biased, batch))
+    bias = torch.randn(vocabularies.tgt_size - 1)
+    with torch.no_grad():
+        biased.output_bias.copy_(bias)
+    torch.testing.assert_close(scores(biased, batch), scores(plain, batch) + bias)
 
 
 @pytest.mark.parametrize("vocabularies", [JOINT, SEPARATE])

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tiny import EOS, SHAPE, SIZE, quick, tiny_model
 
 from a2d_cli.config.schema import Decoding
+from a2d_cli.data.batching import SpecialIds
+from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import EMPTY, Translation, Translator
 
 MODEL = tiny_model()
@@ -30,7 +32,7 @@ class NumberTokenizer:
 
 
 def translator(**settings) -> Translator:
-    return Translator(MODEL, NumberTokenizer(), replace(SETTINGS, **settings))
+    return Translator(TorchEngine(MODEL, SpecialIds.of(NumberTokenizer())), NumberTokenizer(), replace(SETTINGS, **settings))
 
 
 words = st.lists(st.integers(1, SIZE - 2), max_size=9).map(lambda ids: " ".join(map(str, ids)))

@@ -10,33 +10,114 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-import torch
-
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding
+from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.translator import Translation, Translator
-from a2d_cli.errors import A2DError
-from a2d_cli.files import atomic_path, disk_errors
-from a2d_cli.project.checkpoint import load_checkpoint
+from a2d_cli.decoding.word_alignment import pharaoh
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import atomic_path, disk_errors, sha256_file
+from a2d_cli.project.exported import Exported, exports_of, is_export, list_exports, read_export
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import find_model
+from a2d_cli.project.run import WEIGHTS, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
-from a2d_cli.training.distributed import choose_device
 
 MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks are smaller, so that a pipe flows early
 READ_BYTES = 1 << 16
 
 
-def open_translator(project: Project, model: str | None, overrides: dict[str, float], device: str) -> Translator:
-    """The translator of a run, with its own recipe's decoding settings under the given ones."""
+def open_translator(
+    project: Project,
+    model: str | None,
+    overrides: dict[str, float],
+    device: str,
+    reporter: Reporter,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    align: bool = False,
+) -> Translator:
+    """The translator of a run or an export, with its own recipe's decoding settings under the given ones.
+
+    Args:
+        engine: torch, ct2, or auto: ct2 where an export of exactly these weights exists.
+        threads: CPU threads; 0 = all.
+        align: able to align words.
+
+    Raises:
+        ConfigError: no such model, or the engine does not go with it.
+        A2DError: a folder that cannot be read, or a package that is missing.
+    """
     folder = find_model(project, model)
-    checkpoint = load_checkpoint(folder, choose_device(device))
+    exported = find_export(project, folder, engine, reporter)
+    if exported:
+        translator, decoding = open_export(exported, device, threads), exported.decoding
+        return Translator(translator.engine, translator.tokenizer, _settings(decoding, overrides), align)
+    from a2d_cli.commands.alignment import alignment_head
+
+    if threads:
+        limit_threads(threads)
+    translator = open_checkpoint(folder, device, alignment_head(project, folder, reporter) if align else None)
     recipe_path = next((p for p in (folder / "recipe.yaml", folder.parent / "recipe.yaml") if p.exists()), None)
     decoding = read_project_recipe(recipe_path).decoding if recipe_path else Decoding()
+    return Translator(translator.engine, translator.tokenizer, _settings(decoding, overrides), align)
+
+
+def _settings(decoding: Decoding, overrides: dict[str, float]) -> Decoding:
     decoding = replace(decoding, **{"nbest": 1, **overrides})
-    if decoding.nbest > decoding.beam:
-        decoding = replace(decoding, beam=decoding.nbest)
-    return Translator(checkpoint.model, checkpoint.tokenizer, decoding)
+    return replace(decoding, beam=max(decoding.beam, decoding.nbest))
+
+
+def find_export(project: Project, folder: Path, engine: str, reporter: Reporter) -> Exported | None:
+    """What the ct2 engine is to load for a model folder; None: the torch engine is to load the folder itself.
+
+    Raises:
+        ConfigError: the engine does not go with the folder.
+    """
+    if is_export(folder):
+        exported = read_export(folder)
+        if exported.manifest.to != "ct2":
+            raise ConfigError(f"{folder} is a Hugging Face export", "translate with the run it was made from, or with transformers")
+        if engine == "torch":
+            raise ConfigError(f"{folder} is a CTranslate2 export, which --engine torch cannot load", "name the run it was made from")
+        return exported
+    if engine == "torch":
+        return None
+    if not any(project.exports_dir.glob("*")) and engine == "auto":
+        return None  # without reading the weights
+    checkpoint = find_checkpoint(folder)
+    found = exports_of(project, sha256_file(checkpoint / WEIGHTS))
+    if found:
+        return found[0]
+    name = folder.name
+    if engine == "ct2":
+        raise ConfigError(f"there is no CTranslate2 export of '{name}' as it is now", project.command(f"export {name}"))
+    if any(each.manifest.to == "ct2" and each.manifest.name == name for each in list_exports(project)):
+        reporter.warn(f"the export of '{name}' is of other weights than it has now; translating with torch (renew: {project.command(f'export {name} --overwrite')})")
+    return None
+
+
+def open_export(exported: Exported, device: str, threads: int = 0) -> Translator:
+    """An export folder of CTranslate2; loads no torch."""
+    from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine
+
+    tokenizer = Tokenizer.load(exported.folder)
+    engine = CTranslate2Engine(
+        exported.folder, tokenizer, exported.manifest.shape["max_positions"], threads=threads, device=device
+    )
+    return Translator(engine, tokenizer, exported.decoding)
+
+
+def open_checkpoint(folder: Path, device: str, alignment_head: tuple[int, int] | None = None) -> Translator:
+    """A run or checkpoint folder, searched by torch."""
+    from a2d_cli.data.batching import SpecialIds
+    from a2d_cli.decoding.torch_engine import TorchEngine
+    from a2d_cli.project.checkpoint import load_checkpoint
+    from a2d_cli.training.distributed import choose_device
+
+    checkpoint = load_checkpoint(folder, choose_device(device))
+    engine = TorchEngine(checkpoint.model, SpecialIds.of(checkpoint.tokenizer), alignment_head)
+    return Translator(engine, checkpoint.tokenizer, Decoding())
 
 
 def translate_stream(
@@ -46,7 +127,8 @@ def translate_stream(
 
     Args:
         errors: `strict` refuses invalid UTF-8 by its line number, `replace` goes on with U+FFFD.
-        form: text (the translation), tsv (line, score, translation) or jsonl.
+        form: text (the translation), tsv (line, score, translation) or jsonl. Word alignments, if the translator gives
+            them, stand behind `|||` in text, in a column or under a key of their own elsewhere.
 
     Raises:
         A2DError: invalid UTF-8; everything before that line is already written to the sink.
@@ -101,12 +183,15 @@ def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DE
 
 
 def _form(number: int, translation: Translation, form: str) -> str:
+    alignment = None if translation.alignment is None else pharaoh(translation.alignment)
     if form == "jsonl":
         value = {"line": number, "score": round(translation.score, 4), "translation": translation.text}
+        if alignment is not None:
+            value["alignment"] = alignment
         return json.dumps(value, ensure_ascii=False) + "\n"
     if form == "tsv":
-        return f"{number}\t{translation.score:.4f}\t{translation.text}\n"
-    return translation.text + "\n"
+        return "\t".join([str(number), f"{translation.score:.4f}", translation.text, *[alignment] * (alignment is not None)]) + "\n"
+    return translation.text + (f" ||| {alignment}" if alignment is not None else "") + "\n"
 
 
 class Prompt:
@@ -154,5 +239,6 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
 
 
 def limit_threads(threads: int) -> None:
-    if threads:
-        torch.set_num_threads(threads)
+    import torch
+
+    torch.set_num_threads(threads)

@@ -7,7 +7,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from a2d_cli.config import schema
 from a2d_cli.config.keys import unlike
@@ -39,7 +39,7 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         Training.max_hours Training.max_sentences Training.patience Training.average_last
         Training.decode_below_nll Training.valid_sentences Training.samples Training.seed Training.max_rewinds
         Distillation.beta Distillation.half_life Distillation.gradient_share
-        Decoding.length_penalty Decoding.max_length_extra""",
+        Decoding.length_penalty Decoding.max_length_extra Decoding.no_repeat_ngram""",
     ),
     (
         "above 0",
@@ -85,7 +85,7 @@ def check_recipe(recipe: Recipe, where: str) -> None:
         place.complain("name", f"{_NAMES}, not '{recipe.name}'")
     _check_pair(recipe.pair, place)
     _check_data(recipe.data, place)
-    _check_vocab_size(recipe.tokenizer.vocab_size, place)
+    _check_tokenizer(recipe.tokenizer, place)
     _check_dimensions(recipe.teacher, "teacher", place)
     _check_dimensions(recipe.student, "student", place)
     _check_training(recipe, place)
@@ -101,6 +101,13 @@ def check_shape(shape: ModelShape, where: str) -> None:
     place = Place(where, Problems())
     _check_values(shape, "", place)
     _check_dimensions(shape, "", place)
+    place.problems.raise_any()
+
+
+def check_pair(pair: str, where: str) -> None:
+    """`check_recipe` of a language pair."""
+    place = Place(where, Problems())
+    _check_pair(pair, place)
     place.problems.raise_any()
 
 
@@ -200,11 +207,18 @@ def is_path(reference: str, downloads: Collection[str]) -> bool:
     return head not in downloads and ("/" in head or not colon)
 
 
-def _check_vocab_size(size: int | Literal["auto"], place: Place) -> None:
-    if size != "auto" and (size < 8 or size % 8):
+def _check_tokenizer(tokenizer: schema.Tokenizer, place: Place) -> None:
+    size, source = tokenizer.vocab_size, tokenizer.taken_from
+    if source is not None and size != "auto":
+        message = f"{size}, but the vocabulary is taken from {source} as it is"
+        place.complain("tokenizer.vocab_size", message, "leave it out or write auto; tokenizer.trim makes it smaller")
+    elif size != "auto" and (size < 8 or size % 8):
         below = size // 8 * 8
         hint = f"{below} or {below + 8}" if below >= 8 else "the smallest is 8"
         place.complain("tokenizer.vocab_size", f"expected a multiple of 8, got {size}", hint)
+    if tokenizer.trim and source is None:
+        hint = "name the tokenizer to trim (--tokenizer-from), or choose a vocab_size"
+        place.complain("tokenizer.trim", "a tokenizer that is trained here has nothing to trim", hint)
 
 
 def _check_dimensions(shape: ModelShape, key: str, place: Place) -> None:

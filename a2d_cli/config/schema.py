@@ -88,6 +88,8 @@ class Tokenizer:
     model_type: Literal["unigram", "bpe"] = "unigram"
     character_coverage: float = 1.0
     max_training_sentences: int = 1_000_000  # sampled for the SentencePiece trainer
+    taken_from: str | None = None  # a run's name or a folder (with a /): its tokenizer, instead of training one
+    trim: bool = False  # with taken_from: only the pieces that occur in the training text
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class ModelShape:
     activation: Literal["relu", "gelu", "silu"] = "relu"
     norm: Literal["post", "pre"] = "post"
     max_positions: int = 1024  # tokens per side, end mark included
+    output_bias: bool = False  # a trained bias of the scores, as Marian has
 
 
 PRESETS: dict[str, ModelShape] = {
@@ -181,6 +184,7 @@ class Decoding:
     max_length_extra: int = 10
     max_source_tokens: int = 512  # longer lines are cut, with a warning
     batch_sentences: int = 32
+    no_repeat_ngram: int = 0  # no n tokens occur twice in an output; 0 = allowed
 
 
 @dataclass(frozen=True)

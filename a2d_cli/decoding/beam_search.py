@@ -12,13 +12,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """One finished translation."""
-
-    tokens: tuple[int, ...]  # without the end mark
-    score: float  # Σ log p / length ** length_penalty; the length counts the end mark
+from a2d_cli.decoding.engine import Hypothesis
 
 
 class Cache(Protocol):
@@ -34,6 +28,8 @@ class SearchSettings:
     beam: int = 5
     nbest: int = 1
     length_penalty: float = 1.0
+    no_repeat_ngram: int = 0  # no n tokens occur twice in an output; 0 = allowed
+    exact_length: bool = False  # no output ends before its limit
 
 
 def beam_search(
@@ -61,11 +57,16 @@ def beam_search(
     scores[:, 0] = 0.0  # all hypotheses start alike: let one of them live
     for length in range(1, int(max_lengths.max()) + 1):
         log_probs, cache = step(tokens, cache)  # (N·W, V)
+        if settings.no_repeat_ngram:
+            banned = _completes_repetition(history, settings.no_repeat_ngram, log_probs.shape[-1])
+            log_probs = log_probs.masked_fill(banned, float("-inf"))
         log_probs = log_probs.view(len(open_sentences), beam, -1)
         at_limit = max_lengths[open_sentences] <= length
+        is_end = torch.arange(log_probs.shape[-1], device=device) == eos
         if bool(at_limit.any()):
-            goes_on = torch.arange(log_probs.shape[-1], device=device) != eos
-            log_probs = log_probs.masked_fill(at_limit[:, None, None] & goes_on, float("-inf"))
+            log_probs = log_probs.masked_fill(at_limit[:, None, None] & ~is_end, float("-inf"))
+        if settings.exact_length:
+            log_probs = log_probs.masked_fill(~at_limit[:, None, None] & is_end, float("-inf"))
         total = scores[:, :, None] + log_probs  # (N, W, V)
         vocabulary = total.shape[-1]
         # Twice the beam: even if `beam` candidates end now, `beam` go on.
@@ -108,3 +109,14 @@ def beam_search(
         tokens = token.flatten()
         history = torch.cat([history[rows], tokens[:, None]], 1)
     return [sorted(hypotheses, key=lambda h: -h.score)[: settings.nbest] for hypotheses in finished]
+
+
+def _completes_repetition(history: Tensor, size: int, vocabulary: int) -> Tensor:
+    """(R, V), True at tokens that would make the last `size` tokens of a history (R, t) occur in it twice."""
+    banned = torch.zeros(history.shape[0], vocabulary, dtype=torch.bool, device=history.device)
+    if history.shape[1] >= size:
+        n_grams = history.unfold(1, size, 1)  # (R, t - size + 1, size)
+        begun = history[:, history.shape[1] - size + 1 :]  # (R, size - 1)
+        rows, columns = (n_grams[..., :-1] == begun[:, None]).all(-1).nonzero(as_tuple=True)
+        banned[rows, n_grams[rows, columns, -1]] = True
+    return banned

@@ -5,34 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from a2d_cli.config.schema import Decoding
-from a2d_cli.data.batching import SpecialIds, pad_sources
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.decoding.beam_search import SearchSettings, beam_search
-from a2d_cli.model.transformer import Transformer
+from a2d_cli.decoding.engine import Engine, Hypothesis, SearchBatch
+from a2d_cli.decoding.word_alignment import word_links
 
 
 @dataclass(frozen=True)
 class Translation:
     text: str
     score: float  # Σ log p / length ** length_penalty
+    alignment: tuple[tuple[int, int], ...] | None = None  # (source word, target word), from 0, white-space words
 
 
 EMPTY = Translation("", 0.0)
 
 
 class Translator:
-    """Translates with one model."""
+    """Translates with one model.
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, settings: Decoding):
-        self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        self.search = SearchSettings(settings.beam, settings.nbest, settings.length_penalty)
-        self.ids = SpecialIds(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
-        self.max_source_tokens = min(settings.max_source_tokens, model.shape.max_positions - 1)
+    Args:
+        align: with word alignments, from the engine's alignment head.
+    """
 
-    @torch.inference_mode()
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, settings: Decoding, align: bool = False):
+        self.engine, self.tokenizer, self.settings, self.align = engine, tokenizer, settings, align
+        self.max_source_tokens = min(settings.max_source_tokens, engine.max_tokens - 1)
+
+    def with_settings(self, settings: Decoding) -> Translator:
+        return Translator(self.engine, self.tokenizer, settings, self.align)
+
     def translate(
         self,
         lines: Sequence[str],
@@ -51,29 +53,36 @@ class Translator:
                 if on_cut:
                     on_cut(i, len(source))
                 sources[i] = source[: self.max_source_tokens]
-        results: list[list[Translation]] = [[EMPTY] * self.settings.nbest for _ in lines]
+        empty = Translation("", 0.0, ()) if self.align else EMPTY
+        results = [[empty] * self.settings.nbest for _ in lines]
         order = sorted((i for i, source in enumerate(sources) if source), key=lambda i: -len(sources[i]))
-        for first in range(0, len(order), self.settings.batch_sentences):
-            chunk = order[first : first + self.settings.batch_sentences]
-            for i, translations in zip(chunk, self._translate_batch([sources[i] for i in chunk]), strict=True):
-                results[i] = translations
+        size = self.settings.batch_sentences
+        chunks = [order[first : first + size] for first in range(0, len(order), size)]
+        batches = (self._batch([sources[i] for i in chunk]) for chunk in chunks)
+        found = self.engine.search(batches, self.settings, align=self.align)
+        for chunk, hypotheses in zip(chunks, found, strict=True):
+            for i, translations in zip(chunk, self._texts([sources[i] for i in chunk], hypotheses), strict=True):
+                # A tiny vocabulary or length limit may hold fewer than nbest: the line count must not tell.
+                results[i] = translations + [empty] * (self.settings.nbest - len(translations))
             if on_done:
                 on_done(len(chunk))
         return results
 
-    def _translate_batch(self, sources: list[list[int]]) -> list[list[Translation]]:
-        device = self.model.positions.device
-        src = pad_sources(sources, self.ids).to(device)
-        lengths = torch.tensor([len(source) for source in sources], device=device)
-        limits = (lengths * self.settings.max_length_ratio + self.settings.max_length_extra).long()
-        limits = limits.clamp(1, self.model.shape.max_positions)
-        cache = self.model.start_decoding(src, self.search.beam)
-        found = beam_search(self.model.decode_step, cache, limits, self.ids.tgt_pad, self.ids.eos, self.search)
-        texts = self.tokenizer.decode_tgt([list(h.tokens) for hypotheses in found for h in hypotheses])
-        remaining = iter(texts)
-        results = []
-        for hypotheses in found:
-            translations = [Translation(next(remaining), h.score) for h in hypotheses]
-            # A tiny vocabulary or length limit may hold fewer than nbest: the line count must not tell.
-            results.append(translations + [EMPTY] * (self.settings.nbest - len(translations)))
-        return results
+    def _batch(self, sources: list[list[int]]) -> SearchBatch:
+        ratio, extra = self.settings.max_length_ratio, self.settings.max_length_extra
+        limits = [int(len(source) * ratio + extra) for source in sources]
+        return SearchBatch(sources, [max(1, min(limit, self.engine.max_tokens)) for limit in limits])
+
+    def _texts(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Translation]]:
+        texts = iter(self.tokenizer.decode_tgt([list(h.tokens) for hypotheses in found for h in hypotheses]))
+        return [
+            [Translation(next(texts), h.score, self._links(source, h)) for h in hypotheses]
+            for source, hypotheses in zip(sources, found, strict=True)
+        ]
+
+    def _links(self, source: list[int], hypothesis: Hypothesis) -> tuple[tuple[int, int], ...] | None:
+        if hypothesis.attended is None:
+            return None
+        src = [self.tokenizer.src_pieces[i] for i in source]
+        tgt = [self.tokenizer.tgt_pieces[i] for i in hypothesis.tokens]
+        return word_links(src, tgt, hypothesis.attended)

@@ -192,6 +192,8 @@ class Transformer(nn.Module):
         pre = shape.norm == "pre"
         self.encoder_norm = nn.LayerNorm(shape.d_model, eps=LAYER_NORM_EPS) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(shape.d_model, eps=LAYER_NORM_EPS) if pre else nn.Identity()
+        # Last, and zero: the other weights of a seed are those of a model without it.
+        self.output_bias = nn.Parameter(torch.zeros(vocabularies.tgt_pad)) if shape.output_bias else None
         self.register_buffer("positions", sinusoids(shape.max_positions, shape.d_model), persistent=False)
         self._initialize()
 
@@ -254,7 +256,8 @@ class Transformer(nn.Module):
     def logits(self, states: Tensor) -> Tensor:
         """Decoder states (..., d) -> scores of every id but pad (..., V-1)."""
         # The product runs over all V rows, a multiple of 8, and pad's column is cut from the view.
-        return F.linear(states, self.tgt_embedding.weight)[..., : self.vocabularies.tgt_pad]
+        logits = F.linear(states, self.tgt_embedding.weight)[..., : self.vocabularies.tgt_pad]
+        return logits if self.output_bias is None else logits + self.output_bias
 
     def start_decoding(self, src: Tensor, beam: int) -> DecoderCache:
         """Encode (B, S) and make the empty cache of B·beam hypotheses."""

@@ -53,6 +53,10 @@ class Project:
     def scores_dir(self) -> Path:
         return self.folder / "scores"
 
+    @property
+    def exports_dir(self) -> Path:
+        return self.folder / "exports"
+
     def text_path(self, name: str, lang: str) -> Path:
         """Cleaned text of `train`, `valid` or a test set, one sentence a line."""
         return self.text_dir / f"{name}.{lang}"

@@ -12,6 +12,7 @@ from a2d_cli.config.schema import Decoding
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.scoring import score
@@ -80,7 +81,7 @@ class Validator:
         self.sources, self.references = [sources[i] for i in chosen], [references[i] for i in chosen]
         self.tokenizer, self.settings = tokenizer, settings
         self.decoding = decoding
-        self.ids = SpecialIds(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
+        self.ids = SpecialIds.of(tokenizer)
         batches = BatchSettings(max(settings.max_tokens, settings.max_length), max_length=settings.max_length)
         self.plan = BatchPlan(corpus, batches, seed=0)
 
@@ -92,7 +93,8 @@ class Validator:
             loss = self._loss(model, device)
             if loss > self.settings.decode_below_nll:
                 return ValidationResult(loss, None, None)
-            translations = [best[0].text for best in Translator(model, self.tokenizer, self.decoding).translate(self.sources)]
+            translator = Translator(TorchEngine(model, self.ids), self.tokenizer, self.decoding)
+            translations = [best[0].text for best in translator.translate(self.sources)]
         finally:
             model.train(was_training)
         bleu, chrf = score(translations, [self.references], ("bleu", "chrf"))

@@ -1,0 +1,164 @@
+"""Search with CTranslate2 (Klein et al. 2020): the engine of exported models, which needs no torch."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from a2d_cli.config.schema import Decoding
+from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.decoding.engine import Hypothesis, SearchBatch
+from a2d_cli.errors import A2DError
+
+if TYPE_CHECKING:
+    import ctranslate2
+
+
+def load_ctranslate2() -> Any:
+    """The package.
+
+    Raises:
+        A2DError: it is not installed, or not for this machine.
+    """
+    try:
+        import ctranslate2
+    except ImportError as error:
+        raise A2DError(
+            f"the ct2 engine needs the package ctranslate2: {error}",
+            "pip install 'ctranslate2>=4.6,<5', or translate with --engine torch",
+        ) from None
+    return ctranslate2
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class CTranslate2Engine:
+    """A model folder of CTranslate2.
+
+    Args:
+        threads: batches that are searched at the same time, each on one core; 0 = all cores.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        A2DError: the package is missing, or the folder cannot be loaded.
+    """
+
+    name = "ct2"
+
+    def __init__(
+        self,
+        folder: Path,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        *,
+        threads: int = 0,
+        device: str = "auto",
+        compute_type: str = "default",
+    ):
+        self.max_tokens = max_tokens
+        self._workers = threads or num_cores()
+        self._src_pieces, self._tgt_pieces = tokenizer.src_pieces, tokenizer.tgt_pieces
+        self._tgt_ids = {piece: i for i, piece in enumerate(self._tgt_pieces)}
+        ctranslate2 = load_ctranslate2()
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        kind, _, index = device.partition(":")
+        try:
+            # One core a batch: small models have no work for two, and neighbours do not wait for each other.
+            self._translator: ctranslate2.Translator = ctranslate2.Translator(
+                str(folder),
+                device=kind,
+                device_index=int(index or 0),
+                compute_type=compute_type,
+                inter_threads=self._workers if kind == "cpu" else 1,
+                intra_threads=1,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise A2DError(f"{folder}: CTranslate2 cannot load it: {error}", "run 'a2d export' again") from None
+
+    @property
+    def machine(self) -> str:
+        device = self._translator.device
+        return device if device != "cpu" else f"cpu, {self._workers} threads"
+
+    def search(
+        self, batches: Iterable[SearchBatch], settings: Decoding, *, align: bool = False, exact_length: bool = False
+    ) -> Iterator[list[list[Hypothesis]]]:
+        # Two a worker are on their way, so that none waits for the next and memory stays bounded.
+        waiting: deque[tuple[SearchBatch, Any]] = deque()
+        remaining = iter(batches)
+        while True:
+            for batch in islice(remaining, 2 * self._workers - len(waiting)):
+                waiting.append((batch, self._start(batch, settings, exact_length)))
+            if not waiting:
+                return
+            batch, results = waiting.popleft()
+            found = [
+                self._hypotheses(result.result(), limit) for limit, result in zip(batch.limits, results, strict=True)
+            ]
+            yield self._with_attended(batch.sources, found) if align else found
+
+    def _start(self, batch: SearchBatch, settings: Decoding, exact_length: bool) -> Any:
+        longest = max(batch.limits) - 1  # there the end mark counts
+        return self._translator.translate_batch(
+            [self._spell(source) for source in batch.sources],
+            asynchronous=True,
+            beam_size=settings.beam,
+            num_hypotheses=settings.nbest,
+            length_penalty=settings.length_penalty,
+            no_repeat_ngram_size=settings.no_repeat_ngram,
+            max_input_length=0,
+            max_decoding_length=max(1, longest),
+            min_decoding_length=longest if exact_length else 0,
+            return_scores=True,
+        )
+
+    def score_tokens(self, sources: list[list[int]], targets: list[list[int]]) -> list[list[float]]:
+        spelled = [[self._tgt_pieces[i] for i in target] for target in targets]
+        results = self._translator.score_batch(
+            [self._spell(source) for source in sources], spelled, max_input_length=0
+        )
+        return [result.log_probs for result in results]
+
+    def _spell(self, source: list[int]) -> list[str]:
+        return [self._src_pieces[i] for i in source]
+
+    def _hypotheses(self, result: Any, limit: int) -> list[Hypothesis]:
+        """Cut to the sentence's own limit: CTranslate2 knows one for the whole batch."""
+        return [
+            Hypothesis(tuple(self._tgt_ids[piece] for piece in pieces[: limit - 1]), score)
+            for pieces, score in zip(result.hypotheses, result.scores, strict=True)
+        ]
+
+    def _with_attended(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
+        """A forced pass over what was found: the attention that a beam search of several sentences returns is not
+        always that of its hypotheses (CTranslate2 4.8.5)."""
+        flat = [(source, h) for source, hypotheses in zip(sources, found, strict=True) for h in hypotheses]
+        prefixes = [[self._tgt_pieces[i] for i in h.tokens] for _, h in flat]
+        results = self._translator.translate_batch(
+            [self._spell(source) for source, _ in flat],
+            target_prefix=prefixes,
+            beam_size=1,
+            max_input_length=0,
+            max_decoding_length=max(1, *map(len, prefixes)),
+            min_decoding_length=0,
+            return_attention=True,
+        )
+        aligned = []
+        for (source, hypothesis), result in zip(flat, results, strict=True):
+            # Among words only: where a head rests on the end mark it says nothing.
+            rows = result.attention[0][: len(hypothesis.tokens)]
+            attended = tuple(max(range(len(source)), key=row.__getitem__) for row in rows)
+            aligned.append(replace(hypothesis, attended=attended))
+        remaining = iter(aligned)
+        return [[next(remaining) for _ in hypotheses] for hypotheses in found]

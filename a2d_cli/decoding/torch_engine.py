@@ -1,0 +1,82 @@
+"""Search with our own Transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from a2d_cli.config.schema import Decoding
+from a2d_cli.data.batching import SpecialIds, pad_batch, pad_sources
+from a2d_cli.decoding.beam_search import SearchSettings, beam_search
+from a2d_cli.decoding.engine import Hypothesis, SearchBatch
+from a2d_cli.model.transformer import Transformer
+
+
+class TorchEngine:
+    """A Transformer in evaluation mode.
+
+    Args:
+        alignment_head: (layer, head) of the cross-attention that `align` reads, both from 0.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: Transformer, ids: SpecialIds, alignment_head: tuple[int, int] | None = None):
+        self.model, self.ids, self.alignment_head = model, ids, alignment_head
+        self.max_tokens = model.shape.max_positions
+
+    @property
+    def machine(self) -> str:
+        device = self.model.positions.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+
+    def search(
+        self, batches: Iterable[SearchBatch], settings: Decoding, *, align: bool = False, exact_length: bool = False
+    ) -> Iterator[list[list[Hypothesis]]]:
+        for batch in batches:
+            with torch.inference_mode():
+                found = self._search(batch, settings, exact_length)
+                yield self._with_attended(batch.sources, found) if align else found
+
+    def _search(self, batch: SearchBatch, settings: Decoding, exact_length: bool) -> list[list[Hypothesis]]:
+        device = self.model.positions.device
+        src = pad_sources(batch.sources, self.ids).to(device)
+        cache = self.model.start_decoding(src, settings.beam)
+        search = SearchSettings(
+            settings.beam, settings.nbest, settings.length_penalty, settings.no_repeat_ngram, exact_length
+        )
+        limits = torch.tensor(batch.limits, device=device)
+        return beam_search(self.model.decode_step, cache, limits, self.ids.tgt_pad, self.ids.eos, search)
+
+    @torch.inference_mode()
+    def score_tokens(self, sources: list[list[int]], targets: list[list[int]]) -> list[list[float]]:
+        batch = pad_batch(sources, targets, self.ids).to(self.model.positions.device)
+        states = self.model(batch.src, batch.tgt_in).states[batch.tgt_mask]
+        log_probs = self.model.logits(states).log_softmax(-1, dtype=torch.float32)
+        chosen = log_probs.gather(-1, batch.tgt_out[batch.tgt_mask][:, None])[:, 0]
+        return [each.tolist() for each in chosen.split(batch.tgt_mask.sum(1).tolist())]
+
+    def _with_attended(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
+        """A forced pass over what was found, for its cross-attention."""
+        if self.alignment_head is None:
+            raise ValueError("an engine without an alignment head cannot align")
+        flat = [(source, h) for source, hypotheses in zip(sources, found, strict=True) for h in hypotheses]
+        batch = pad_batch([source for source, _ in flat], [h.tokens for _, h in flat], self.ids)
+        batch = batch.to(self.model.positions.device)
+        attention = self._head_map(batch.src, batch.tgt_in)
+        aligned = []
+        for i, (source, hypothesis) in enumerate(flat):
+            # Among words only: where a head rests on the end mark it says nothing.
+            rows = attention[i, : len(hypothesis.tokens), : len(source)]
+            aligned.append(replace(hypothesis, attended=tuple(rows.argmax(-1).tolist())))
+        remaining = iter(aligned)
+        return [[next(remaining) for _ in hypotheses] for hypotheses in found]
+
+    def _head_map(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Cross-attention (B, T, S) of the alignment head."""
+        layer, head = self.alignment_head
+        maps = self.model(src, tgt_in, need_attention=True).maps
+        return maps.cross[:, layer * self.model.shape.num_heads + head]

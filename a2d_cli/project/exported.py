@@ -1,0 +1,95 @@
+"""An export folder: a model in another program's format, with `a2d.json` that says what it is and how it was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from a2d_cli.config.schema import Decoding
+from a2d_cli.errors import A2DError
+from a2d_cli.files import check_format, read_json, write_json
+from a2d_cli.project.project import Project
+
+FORMAT = 1  # of a2d.json
+MANIFEST = "a2d.json"
+MODEL_FILE = "model.bin"  # of a CTranslate2 export
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What stands in a2d.json."""
+
+    to: Literal["ct2", "hf"]
+    quantization: str  # of the stored weights: float32, int8, …
+    created: str  # UTC
+    a2d: str  # version
+    pair: str
+    name: str  # of the run
+    kind: str  # teacher or student; empty for a checkpoint without its run
+    method: str
+    seed: int | None
+    parameters: int
+    weights_sha256: str  # of the exported model.safetensors
+    tokenizer: str  # fingerprint
+    shape: dict[str, Any]
+    decoding: dict[str, Any]
+    data: dict[str, Any]  # recipe, licence, training pairs, data fingerprint
+    teacher: dict[str, Any] | None  # of a distilled student: name, weights_sha256
+    checks: dict[str, Any]  # how the folder was proved: differences, agreement, the gate's scores
+    files: dict[str, str]  # SHA-256 by name
+    alignment_head: dict[str, Any] | None = None  # layer, head (both from 1) and how well it agrees with the teacher
+    versions: dict[str, str] = field(default_factory=dict)  # of the packages that took part
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export folder and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(**self.manifest.decoding)
+
+    @property
+    def file_bytes(self) -> int:
+        """Of everything that is needed to translate."""
+        return sum((self.folder / name).stat().st_size for name in self.manifest.files)
+
+
+def is_export(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def read_export(folder: Path) -> Exported:
+    """Raises A2DError: no export, of a newer format, or a file of it is missing."""
+    path = folder / MANIFEST
+    values = read_json(path, "export manifest")
+    check_format(path, values.pop("format", None), FORMAT)
+    try:
+        exported = Exported(folder, Manifest(**values))
+    except TypeError as error:
+        raise A2DError(f"{path}: not an export manifest of a2d: {error}", "run 'a2d export' again") from None
+    for name in exported.manifest.files:
+        if not (folder / name).is_file():
+            raise A2DError(f"{folder}: '{name}' is missing", "copy the whole folder, or run 'a2d export' again")
+    return exported
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_json(folder / MANIFEST, {"format": FORMAT, **asdict(manifest)})
+
+
+def list_exports(project: Project) -> Iterator[Exported]:
+    """Whole exports of the project, by name."""
+    for path in sorted(project.exports_dir.glob(f"*/{MANIFEST}")):
+        yield read_export(path.parent)
+
+
+def exports_of(project: Project, weights_sha256: str, to: str = "ct2") -> list[Exported]:
+    """Exports of exactly these weights: int8 first, then by name."""
+    found = [each for each in list_exports(project) if (each.manifest.weights_sha256, each.manifest.to) == (weights_sha256, to)]
+    return sorted(found, key=lambda each: not each.manifest.quantization.startswith("int8"))
