@@ -162,6 +162,15 @@ def test_paths_start_at_the_file_that_says_them(tmp_path: Path, monkeypatch: pyt
     assert data.valid == (CorpusFiles(str(tmp_path / "sub" / "v.de"), str(tmp_path / "sub" / "v.en")),)
 
 
+def test_a_tokenizer_is_taken_from_a_run_by_its_name_or_from_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "mine.yaml"
+    for text, found in (("opus", "opus"), ("runs/opus", str(tmp_path / "runs/opus")), ("/runs/opus", "/runs/opus"), ("", None)):
+        path.write_text(HEAD + f"tokenizer: {{taken_from: {text}}}\n")
+        assert load_recipe(path).tokenizer.taken_from == found
+    monkeypatch.chdir(tmp_path.parent)
+    assert load_recipe(path, ["tokenizer.taken_from=./opus"]).tokenizer.taken_from == str(tmp_path.parent / "opus")
+
+
 def test_a_mistake_is_named_with_the_file_it_stands_in(tmp_path: Path):
     (tmp_path / "base.yaml").write_text(HEAD + "training: {lr: fast}\n")
     (tmp_path / "child.yaml").write_text("extends: ./base.yaml\ndecoding: {beam: wide}\n")

@@ -47,6 +47,20 @@ REFUSED = [
         "mine.yaml: tokenizer.vocab_size: expected a multiple of 8, got -3 | hint: the smallest is 8",
     ),
     (
+        "tokenizer: {vocab_size: 4000, taken_from: opus}",
+        (
+            "mine.yaml: tokenizer.vocab_size: 4000, but the vocabulary is taken from opus as it is"
+            " | hint: leave it out or write auto; tokenizer.trim makes it smaller"
+        ),
+    ),
+    (
+        "tokenizer: {trim: true}",
+        (
+            "mine.yaml: tokenizer.trim: a tokenizer that is trained here has nothing to trim"
+            " | hint: name the tokenizer to trim (--tokenizer-from), or choose a vocab_size"
+        ),
+    ),
+    (
         "teacher: {d_model: 250}",
         (
             "mine.yaml: teacher.d_model: expected an even number divisible by num_heads 4, got 250"

@@ -76,8 +76,12 @@ recipes = st.builds(
     ),
     cleaning=some(schema.Cleaning, max_ratio=st.floats(1, 1e9)),
     tokenizer=some(
-        schema.Tokenizer, vocab_size=st.just("auto") | st.integers(1, 9999).map(lambda size: 8 * size)
-    ),
+        schema.Tokenizer,
+        vocab_size=st.just("auto") | st.integers(1, 9999).map(lambda size: 8 * size),
+        taken_from=st.none(),
+        trim=st.just(False),
+    )
+    | some(schema.Tokenizer, vocab_size=st.just("auto"), taken_from=texts),
     teacher=shapes,
     student=shapes,
     training=trainings,

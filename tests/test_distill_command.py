@@ -98,6 +98,17 @@ def test_a_run_that_fades_attention_cannot_be_stretched(a2d: Launcher, methods: 
     assert read(methods / "runs/ce/run.json")["updates"] == 4
 
 
+def test_a_run_of_an_older_a2d_knows_fewer_keys_and_goes_on(a2d: Launcher, methods: Path, tmp_path: Path):
+    project = Path(shutil.copytree(methods, tmp_path / "project"))
+    edit(project / "runs/ce/run.json", lambda info: info["settings"]["shape"].pop("output_bias"))
+    edit(project / "runs/ce/best/config.json", lambda config: config["shape"].pop("output_bias"))
+    a2d.well(project, "distill", "--method", "ce", *QUICK, "--set", "training.max_updates=7")
+    assert read(project / "runs/ce/run.json")["updates"] == 7
+    shape = ["--student", "output_bias=true"]
+    said = a2d.error(project, "distill", "--method", "ce", *QUICK, *shape, "--set", "training.max_updates=7", code=2)
+    assert "shape.output_bias: False -> True" in said
+
+
 def test_a_student_does_not_change_its_teacher(a2d: Launcher, methods: Path, tmp_path: Path):
     other = Path(shutil.copytree(methods / "runs" / "teacher", tmp_path / "other"))
     weights = load_file(other / "best/model.safetensors")

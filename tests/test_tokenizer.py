@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import unicodedata
 
 import pytest
@@ -148,6 +149,104 @@ def test_automatic_size_grows_with_the_corpus(few, many):
     few, many = sorted((few, many))
     assert automatic_vocab_size(few) <= automatic_vocab_size(many)
     assert automatic_vocab_size(few) % 8 == 0
+
+
+# --- numbered by a list
+
+
+def renumbered(tokenizer, seed=3):
+    """The same vocabulary in another order, given by a list."""
+    ordinary = tokenizer.src_pieces[2:]
+    random.Random(seed).shuffle(ordinary)
+    return Tokenizer(*tokenizer._models, pieces=[["</s>", "<unk>", *ordinary]])
+
+
+def pieces_of(tokenizer, lines):
+    return [[tokenizer.src_pieces[i] for i in ids] for ids in tokenizer.encode_src(lines)]
+
+
+@relaxed
+@given(st.lists(st.text(ALPHABET + list("的</s>"), max_size=30), max_size=5))
+def test_a_list_changes_numbers_and_nothing_else(tokenizer, lines):
+    other = renumbered(tokenizer)
+    assert other.joint and (other.src_pad, other.tgt_pad) == (tokenizer.src_pad, tokenizer.tgt_pad)
+    assert pieces_of(other, lines) == pieces_of(tokenizer, lines)
+    if lines:
+        assert EOS not in other.encode_tgt(lines)[0]
+    texts = [text.strip() for text in tokenizer.decode_tgt(tokenizer.encode_tgt(lines))]
+    assert other.decode_tgt(other.encode_tgt(lines)) == texts
+
+
+def test_pieces_stand_in_the_order_of_their_ids(tokenizer, two_models):
+    line = "der Hund hat 7."
+    for model in (tokenizer, two_models, renumbered(tokenizer)):
+        assert model.src_pieces[:2] == model.tgt_pieces[:2] == ["</s>", "<unk>"]
+        assert (len(model.src_pieces), len(model.tgt_pieces)) == (model.src_pad, model.tgt_pad)
+        assert "".join(pieces_of(model, [line])[0]).replace("▁", " ").strip() == line
+
+
+@relaxed
+@given(st.lists(st.sampled_from(PAIRS), min_size=1, max_size=5), st.sampled_from(PAIRS), st.booleans())
+def test_a_trimmed_vocabulary_keeps_what_the_text_uses(tokenizer, two_models, pairs, other, joint):
+    whole = tokenizer if joint else two_models
+    trimmed = whole.trimmed(pairs)
+    assert trimmed.joint == joint and trimmed.src_vocab_size % 8 == trimmed.tgt_vocab_size % 8 == 0
+    assert pieces_of(trimmed, [src for src, _ in pairs]) == pieces_of(whole, [src for src, _ in pairs])
+    targets = [tgt for _, tgt in pairs]
+    assert trimmed.decode_tgt(trimmed.encode_tgt(targets)) == whole.decode_tgt(whole.encode_tgt(targets))
+    kept = set(trimmed.src_pieces)
+    assert {piece for piece in whole.src_pieces if len(piece.strip("▁")) <= 1} <= kept <= set(whole.src_pieces)
+    (cut,), (uncut,) = pieces_of(trimmed, [other[0]]), pieces_of(whole, [other[0]])
+    assert cut == [piece if piece in kept else "<unk>" for piece in uncut]
+
+
+def test_the_rows_of_a_cut_vocabulary_lead_back(tokenizer, two_models):
+    for whole in (tokenizer, two_models, renumbered(tokenizer)):
+        trimmed = whole.trimmed(PAIRS[:2])
+        src_rows, tgt_rows = trimmed.rows_in(whole)
+        assert [whole.src_pieces[row] for row in src_rows[:-1]] == trimmed.src_pieces
+        assert [whole.tgt_pieces[row] for row in tgt_rows[:-1]] == trimmed.tgt_pieces
+        assert (src_rows[-1], tgt_rows[-1]) == (whole.src_pad, whole.tgt_pad)
+        assert whole.rows_in(trimmed) is None
+        assert trimmed.rows_in(train(model_type="bpe")) is None
+
+
+def test_a_list_is_saved_with_the_models(tokenizer, two_models, tmp_path):
+    for model, names in [
+        (two_models.trimmed(PAIRS[:3]), ["pieces.json", "spm.src.model", "spm.tgt.model"]),
+        (tokenizer.trimmed(PAIRS[:3]), ["pieces.json", "spm.model"]),
+        (tokenizer, ["spm.model"]),
+    ]:
+        assert sorted(path.name for path in model.save(tmp_path)) == names
+        assert sorted(path.name for path in tmp_path.iterdir()) == names
+        loaded = Tokenizer.load(tmp_path)
+        assert (loaded.fingerprint, loaded.joint) == (model.fingerprint, model.joint)
+        assert (loaded.src_pieces, loaded.tgt_pieces) == (model.src_pieces, model.tgt_pieces)
+
+
+def test_the_fingerprint_tells_lists_apart(tokenizer):
+    others = [renumbered(tokenizer), renumbered(tokenizer, 4), tokenizer.trimmed(PAIRS[:2])]
+    assert len({tokenizer.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"format": 1, "pieces": [["</s>", "<unk>", "a"', "not a list of pieces of a2d"),
+        ('{"format": 2, "pieces": []}', "format 2 is newer than this a2d reads"),
+        ('{"format": 1, "pieces": []}', "not one or two lists of different pieces"),
+        ('{"format": 1, "pieces": [["</s>", "<unk>", "a", "a"]]}', "not one or two lists of different pieces"),
+        ('{"format": 1, "pieces": [["</s>", 1]]}', "not one or two lists of different pieces"),
+    ],
+)
+def test_a_list_that_cannot_be_read(tokenizer, tmp_path, content, message):
+    tokenizer.trimmed(PAIRS[:2]).save(tmp_path)
+    (tmp_path / "pieces.json").write_text(content, encoding="utf-8")
+    with pytest.raises(A2DError, match=rf"pieces\.json: {message}"):
+        Tokenizer.load(tmp_path)
+
+
+# --- files that cannot be read
 
 
 def test_missing_file(tmp_path):

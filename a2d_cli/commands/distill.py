@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,8 @@ from a2d_cli.commands.training_run import RunRequest, train_run
 from a2d_cli.config.schema import Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.objective import DistillationObjective, Method, ReleaseObjective, parse_method
-from a2d_cli.distillation.teachers import Teacher
+from a2d_cli.distillation.pseudo_text import PseudoText
+from a2d_cli.distillation.teachers import Teacher, keep_rows
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
@@ -23,13 +24,20 @@ from a2d_cli.training.objective import Objective, TranslationObjective
 
 
 def distill(
-    project: Project, recipe: Recipe, name: str | None, command: str, reporter: Reporter, overwrite: bool = False
+    project: Project,
+    recipe: Recipe,
+    name: str | None,
+    command: str,
+    reporter: Reporter,
+    overwrite: bool = False,
+    pseudo: tuple[Path, Path] | None = None,
 ) -> Run:
     """Train `recipe.student` by `recipe.student_training` and `recipe.distillation`.
 
     Args:
         name: of the run; None: the method's, with the seed where it is not 1.
         command: as typed, without the leading `a2d`: what resumes the run.
+        pseudo: sources and their translations, one a line, to learn from instead of the training text.
 
     Raises:
         ConfigError: no teacher, or a teacher of another vocabulary or language pair.
@@ -38,17 +46,21 @@ def distill(
     if not environment_world().is_main:
         reporter = Reporter()  # one voice
     method, seed = parse_method(recipe.distillation), recipe.student_training.seed
-    name = name or (method.name if seed == 1 else f"{method.name}-seed{seed}")
-    facts: dict[str, object] = {}
+    method_name = f"{method.name}-pseudo" if pseudo else method.name
+    name = name or (method_name if seed == 1 else f"{method_name}-seed{seed}")
+    pseudo_text = PseudoText(*pseudo) if pseudo else None
+    facts: dict[str, object] = {"pseudo": pseudo_text.fingerprint} if pseudo_text else {}
     teacher = None
     if method.needs_teacher:
         teacher = _load_teacher(project, recipe)
-        facts = {"distillation": _settings_that_count(recipe, method), "teacher": teacher.weights_sha256[:16]}
+        facts |= {"distillation": _settings_that_count(recipe, method), "teacher": teacher.weights_sha256[:16]}
         reporter.info(f"teacher: {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
         if Run(teacher.folder.parent).info.get("finished") is False:
             reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will teach")
     fades = recipe.distillation.half_life > 0 and bool({"masked", "simplex"} & set(method.profiles))
-    request = RunRequest(name, "student", method.name, recipe.student, recipe.student_training, facts, command, fades)
+    request = RunRequest(
+        name, "student", method_name, recipe.student, recipe.student_training, facts, command, fades, pseudo_text
+    )
 
     def make_objective(model: Transformer, device: torch.device) -> Objective:
         settings = recipe.student_training
@@ -87,13 +99,18 @@ def _load_teacher(project: Project, recipe: Recipe) -> Checkpoint:
             f"teacher {folder} translates {teacher.pair}, this project {recipe.pair}",
             "choose a teacher of the same direction with --teacher",
         )
-    own = Tokenizer.load(project.data_dir).fingerprint
-    if teacher.tokenizer.fingerprint != own:
-        raise ConfigError(
-            f"teacher {folder} has another vocabulary (fingerprint {teacher.tokenizer.fingerprint}, the project's {own})",
-            "words and attention can only be matched on the same pieces: train a teacher in this project, "
-            "or distil in the project where the teacher was trained",
-        )
+    own = Tokenizer.load(project.data_dir)
+    if teacher.tokenizer.fingerprint != own.fingerprint:
+        rows = own.rows_in(teacher.tokenizer)
+        if rows is None:
+            raise ConfigError(
+                f"teacher {folder} has another vocabulary (fingerprint {teacher.tokenizer.fingerprint}, "
+                f"the project's {own.fingerprint})",
+                "words and attention can only be matched on the same pieces: train a teacher in this project, "
+                "distil in the project where the teacher was trained, prepare a project with --tokenizer-from "
+                f"{recipe.distillation.teacher}, or let it teach by its translations (--pseudo SRC HYP)",
+            )
+        teacher = replace(teacher, model=keep_rows(teacher.model, *rows), tokenizer=own)
     positions = min(recipe.student.max_positions, recipe.student_training.max_length)
     if teacher.model.shape.max_positions < positions:
         raise ConfigError(

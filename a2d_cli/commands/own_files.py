@@ -20,15 +20,20 @@ def choose_recipe(
     files: Mapping[str, tuple[str, str]],
     pair: str | None,
     overrides: list[str],
+    tokenizer_from: str | None = None,
+    trim: bool = False,
 ) -> Recipe:
     """What `a2d prepare` was asked to prepare: a recipe by name, one's own files, or this project once more.
 
     Args:
         files: (source, target) paths by set (`train`, `valid`, `test`); target '' where one TSV or TMX holds both.
+        tokenizer_from: a run's name or a folder: its tokenizer, whatever vocabulary size the recipe wants.
+        trim: that tokenizer cut to the training text.
 
     Raises:
         ConfigError: both or neither given, no pair, a file that is not there.
     """
+    overrides = [*_tokenizer_overrides(project, tokenizer_from, trim), *overrides]
     if name and files:
         raise ConfigError(
             f"recipe '{name}' and files of your own were both given", "a2d prepare RECIPE, or a2d prepare --train SRC TGT --pair de-en"
@@ -40,6 +45,15 @@ def choose_recipe(
     if project.recipe_path.exists():
         return read_project_recipe(project.recipe_path, overrides)
     raise ConfigError("nothing to prepare", "name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)")
+
+
+def _tokenizer_overrides(project: Project, source: str | None, trim: bool) -> list[str]:
+    overrides = ["tokenizer.trim=true"] if trim else []
+    if source is None:
+        return overrides
+    if "/" not in source and not (project.runs_dir / source).is_dir() and Path(source).is_dir():
+        source = f"./{source}"  # a recipe tells folders from runs by the slash
+    return ["tokenizer.vocab_size=auto", f"tokenizer.taken_from={source}", *overrides]
 
 
 def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, overrides: list[str]) -> Recipe:

@@ -28,8 +28,9 @@ from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources
 from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import fingerprint, remove_leftovers, write_text
+from a2d_cli.files import fingerprint, read_json, remove_leftovers, write_text
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import CONFIG, Run, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
 
 Pair = tuple[str, str]
@@ -59,8 +60,11 @@ class PrepareReport:
         rows += [(name, f"{text['num_pairs']:,} pairs") for name, text in texts.items()]
         for lang, lengths in steps["ids"]["lengths"]["train"].items():
             rows.append((f"tokens a sentence, {lang}", _listed(lengths, "{:g}")))
-        sizes = " + ".join(f"{size:,}" for size in steps["tokenizer"]["vocab_size"])
-        rows.append(("vocabulary", sizes + (" joint" if steps["tokenizer"]["joint"] else "")))
+        vocabulary = " + ".join(f"{size:,}" for size in steps["tokenizer"]["vocab_size"])
+        vocabulary += " joint" if steps["tokenizer"]["joint"] else ""
+        if source := steps["tokenizer"].get("taken_from"):
+            vocabulary += f", taken from {source}"
+        rows.append(("vocabulary", vocabulary))
         rows.append(("unknown pieces", _listed(steps["ids"]["unknown"]["train"], "{:.4%}")))
         if left_out := steps["clean"]["left_out"]:
             names = ", ".join(left["src"] for left in left_out)
@@ -112,10 +116,12 @@ def prepare(
         A2DError: what keeps a step from ending: which source, and what to do.
     """
     _check_recipe(recipe)
+    given_tokenizer = _find_tokenizer(project, recipe)
     with project.lock("a2d prepare"):
         job = _Job(
             project,
             recipe,
+            given_tokenizer,
             mirror,
             reporter,
             overwrite,
@@ -136,12 +142,34 @@ def _check_recipe(recipe: Recipe) -> None:
         )
 
 
+def _find_tokenizer(project: Project, recipe: Recipe) -> Tokenizer | None:
+    """The one that the recipe takes from a model; None: it has one trained."""
+    source = recipe.tokenizer.taken_from
+    if source is None:
+        return None
+    try:
+        folder = find_checkpoint(find_model(project, source))
+    except A2DError as error:
+        hint = "a tokenizer is taken from a model: a run's name, a run folder or a checkpoint folder"
+        raise ConfigError(f"tokenizer.taken_from: {error.message}", hint) from None
+    pair = read_json(folder / CONFIG, "checkpoint config").get("pair")
+    if pair is None:
+        raise ConfigError(f"tokenizer.taken_from: {folder} is no model of a2d", f"import it first: a2d import {source}")
+    if pair != recipe.pair:
+        raise ConfigError(
+            f"tokenizer.taken_from: {source} translates {pair}, the recipe's text is {recipe.pair}",
+            "take the tokenizer of a model of the same direction",
+        )
+    return Tokenizer.load(folder if any(folder.glob("spm.*model")) else folder.parent)
+
+
 @dataclass(frozen=True)
 class _Job:
     """What every step needs. A step returns a `_Result`."""
 
     project: Project
     recipe: Recipe
+    given_tokenizer: Tokenizer | None
     mirror: str | None
     reporter: Reporter
     overwrite: bool
@@ -182,7 +210,7 @@ class _Result:
 
 
 def _run(job: _Job) -> PrepareReport:
-    keys = _keys(job.recipe)
+    keys = _keys(job.recipe, job.given_tokenizer)
     todo = _outdated(job, keys)
     if not job.overwrite:
         _protect_runs(job, keys)
@@ -192,7 +220,7 @@ def _run(job: _Job) -> PrepareReport:
     actions = {
         "clean": _clean,
         "decontaminate": _decontaminate,
-        "tokenizer": _train_tokenizer,
+        "tokenizer": _make_tokenizer,
         "ids": _encode,
     }
     for step in todo:
@@ -207,9 +235,14 @@ def _run(job: _Job) -> PrepareReport:
 # --- What must be done
 
 
-def _keys(recipe: Recipe) -> dict[str, str]:
-    """A fingerprint for each step of all that decides its result; each contains the one before."""
+def _keys(recipe: Recipe, given: Tokenizer | None) -> dict[str, str]:
+    """A fingerprint for each step of all that decides its result; each contains the one before.
+
+    Args:
+        given: the tokenizer that is taken from a model.
+    """
     data = recipe.data
+    trained = {key: value for key, value in asdict(recipe.tokenizer).items() if key not in ("taken_from", "trim")}
     settings = {
         "clean": {
             "pair": recipe.pair,
@@ -220,7 +253,7 @@ def _keys(recipe: Recipe) -> dict[str, str]:
             "split": asdict(data.split) if data.split else None,
             "reduce_tests": sorted(data.reduce_tests),
         },
-        "tokenizer": asdict(recipe.tokenizer),
+        "tokenizer": {"taken": given.fingerprint, "trim": recipe.tokenizer.trim} if given else trained,
         "ids": {},
     }
     keys: dict[str, str] = {}
@@ -241,7 +274,9 @@ def _outdated(job: _Job, keys: dict[str, str]) -> list[str]:
 
 
 def _runs(project: Project) -> list[str]:
-    return sorted(path.name for path in project.runs_dir.glob("*") if path.is_dir())
+    """Runs that were trained here; an imported one does not depend on what is prepared."""
+    runs = (Run(path) for path in project.runs_dir.glob("*") if path.is_dir())
+    return sorted(run.name for run in runs if "imported_from" not in run.info)
 
 
 def _protect_runs(job: _Job, keys: dict[str, str]) -> None:
@@ -400,12 +435,15 @@ def _empty_set(name: str, tally: Tally) -> A2DError:
 # --- tokenizer and ids
 
 
-def _train_tokenizer(job: _Job) -> _Result:
+def _make_tokenizer(job: _Job) -> _Result:
     stamp = job.stamps("decontaminate")["train"]
-    settings = job.recipe.tokenizer
+    settings, tokenizer = job.recipe.tokenizer, job.given_tokenizer
     pairs = job.watched(job.text("train").read(stamp), "read for the tokenizer", stamp.num_pairs)
-    with job.reporter.progress("train the tokenizer"):
-        tokenizer = train_tokenizer(pairs, stamp.num_pairs, settings)
+    if tokenizer is None:
+        with job.reporter.progress("train the tokenizer"):
+            tokenizer = train_tokenizer(pairs, stamp.num_pairs, settings)
+    elif settings.trim:
+        tokenizer = tokenizer.trimmed(pairs)
     if not job.overwrite:
         _protect_vocabulary(job, tokenizer)
     sizes = (
@@ -413,15 +451,14 @@ def _train_tokenizer(job: _Job) -> _Result:
         if tokenizer.joint
         else [tokenizer.src_vocab_size, tokenizer.tgt_vocab_size]
     )
+    if settings.taken_from is None:
+        origin = {"model_type": settings.model_type}
+    else:
+        origin = {"taken_from": settings.taken_from, "trimmed": settings.trim}
     files = tokenizer.save(job.project.data_dir)
     return _Result(
         files,
-        {
-            "vocab_size": sizes,
-            "joint": tokenizer.joint,
-            "model_type": settings.model_type,
-            "fingerprint": tokenizer.fingerprint,
-        },
+        {"vocab_size": sizes, "joint": tokenizer.joint, **origin, "fingerprint": tokenizer.fingerprint},
     )
 
 

@@ -6,18 +6,20 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from a2d_cli import __version__
-from a2d_cli.config.schema import ModelShape, Recipe, Training
+from a2d_cli.config.schema import Decoding, ModelShape, Recipe, Training
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.distillation.pseudo_text import PseudoText
 from a2d_cli.errors import ConfigError, Interrupted
-from a2d_cli.files import lock_folder, remove_leftovers, write_text
+from a2d_cli.files import lock_folder, remove_leftovers, write_json, write_text
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.project.project import Project
@@ -59,6 +61,7 @@ class RunRequest:
     facts: dict[str, Any]  # what else makes this run this run: the teacher's hash, the distillation settings
     resume_command: str
     length_matters: bool = False  # the objective, too, depends on `max_updates`
+    pseudo: PseudoText | None = None  # what to learn from instead of the training text
 
 
 MakeObjective = Callable[[Transformer, torch.device], Objective]
@@ -85,7 +88,7 @@ def train_run(
         def open_run() -> None:
             locks.enter_context(project.lock(request.resume_command, shared=True))
             locks.enter_context(lock_folder(run.folder, request.resume_command))
-            _open_run(project, recipe, request, run, overwrite)
+            _open_run(project, recipe, request, run, reporter, overwrite)
 
         world.on_main(open_run)
         reporter = LoggedReporter(reporter, run.log_path) if world.is_main else Reporter()  # one voice
@@ -98,7 +101,9 @@ def train_run(
     return run
 
 
-def _open_run(project: Project, recipe: Recipe, request: RunRequest, run: Run, overwrite: bool) -> None:
+def _open_run(
+    project: Project, recipe: Recipe, request: RunRequest, run: Run, reporter: Reporter, overwrite: bool
+) -> None:
     """Make the folder, or check that what stands in it is this very run."""
     remove_leftovers(run.folder)
     settings = _settings(project, recipe, request)
@@ -106,7 +111,7 @@ def _open_run(project: Project, recipe: Recipe, request: RunRequest, run: Run, o
         run.clear()
     if info := run.info:
         asked = {"kind": request.kind, "method": request.method, **settings}
-        found = {"kind": info.get("kind"), "method": info.get("method"), **info.get("settings", {})}
+        found = {"kind": info.get("kind"), "method": info.get("method"), **_completed(info.get("settings", {}))}
         changes = _differences(found, asked)
         cools_down = request.training.schedule == "inverse_sqrt_cooldown"
         soft = SOFT_KEYS - ({"training.max_updates"} if cools_down or request.length_matters else set())
@@ -118,7 +123,10 @@ def _open_run(project: Project, recipe: Recipe, request: RunRequest, run: Run, o
             )
         if changes:
             run.record(settings=settings, command=request.resume_command, finished=False)
-    else:
+    # Before there is a run: files that cannot be used must not decide which ones it can be resumed with.
+    if request.pseudo and not (info and any(_pseudo_dir(run).glob("*.ids.json"))):
+        _encode_pseudo(project, recipe, request.pseudo, run, reporter)
+    if not info:
         run.record(
             name=run.name,
             kind=request.kind,
@@ -136,6 +144,25 @@ def _open_run(project: Project, recipe: Recipe, request: RunRequest, run: Run, o
     Tokenizer.load(project.data_dir).save(run.folder)
 
 
+def _pseudo_dir(run: Run) -> Path:
+    return run.folder / "pseudo"
+
+
+def _encode_pseudo(project: Project, recipe: Recipe, pseudo: PseudoText, run: Run, reporter: Reporter) -> None:
+    held_out = {
+        name: list(zip(*(_read_lines(project, name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)), strict=True))
+        for name in ("valid", *project.state()["prepared"]["tests"])
+    }
+    tokenizer = Tokenizer.load(project.data_dir)
+    folder = _pseudo_dir(run)
+    counts = pseudo.encode(folder, (recipe.src_lang, recipe.tgt_lang), held_out, tokenizer, reporter)
+    write_json(folder / "report.json", counts)
+
+
+def _read_lines(project: Project, name: str, lang: str) -> list[str]:
+    return project.text_path(name, lang).read_text(encoding="utf-8").split("\n")[:-1]
+
+
 def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str, Any]:
     prepared = project.state()["prepared"]
     return {
@@ -146,6 +173,12 @@ def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str
         "decoding": asdict(recipe.decoding),
         **request.facts,
     }
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run that an older a2d began: keys it did not know stand at their defaults."""
+    defaults = {"shape": asdict(ModelShape()), "training": asdict(Training()), "decoding": asdict(Decoding())}
+    return settings | {key: default | settings[key] for key, default in defaults.items() if key in settings}
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -179,7 +212,8 @@ def _train(
         return
     settings = request.training
     tokenizer = Tokenizer.load(project.data_dir)
-    train = ParallelCorpus.open(project.data_dir, "train", recipe.src_lang, recipe.tgt_lang)
+    train_dir = _pseudo_dir(run) if request.pseudo else project.data_dir
+    train = ParallelCorpus.open(train_dir, "train", recipe.src_lang, recipe.tgt_lang)
     valid = ParallelCorpus.open(project.data_dir, "valid", recipe.src_lang, recipe.tgt_lang)
     # The initial weights are a function of the seed and the shape alone, whatever the method.
     torch.manual_seed(settings.seed)
@@ -195,10 +229,7 @@ def _train(
             f"{run.name}: {request.kind}, {request.method}, {model.num_parameters / 1e6:.1f} M parameters, "
             f"{len(train) - plan.num_left_out} pairs ({plan.num_left_out} over {longest} tokens left out), {device}"
         )
-    sources, references = (
-        project.text_path("valid", lang).read_text(encoding="utf-8").split("\n")[:-1]
-        for lang in (recipe.src_lang, recipe.tgt_lang)
-    )
+    sources, references = (_read_lines(project, "valid", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
     validator = Validator(
         valid,
         sources,

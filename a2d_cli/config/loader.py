@@ -201,7 +201,7 @@ def _resolve(layers: list[_Layer], overrides: Sequence[str], where: str) -> Reci
     downloads = {name for values in read for name in values.get("data", {}).get("downloads", {})}
     for layer, values in zip(layers, read, strict=True):
         if layer.folder:
-            _root_paths(values.get("data", {}), downloads, layer.folder)
+            _root_paths(values, downloads, layer.folder)
     # --set training.X is the user's word and reaches the student too, whatever the recipe says of it.
     if "training" in read[-1]:
         read[-1]["student_training"] = read[-1]["training"] | read[-1].get("student_training", {})
@@ -223,8 +223,11 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _root_paths(data: dict[str, Any], downloads: set[str], folder: Path) -> None:
-    """Make the paths among `src` and `tgt` absolute: they start at the folder of the file that says them."""
+def _root_paths(values: dict[str, Any], downloads: set[str], folder: Path) -> None:
+    """Make paths absolute: among `src` and `tgt`, and in `taken_from`. They start at the folder of the file that says them."""
+    tokenizer, data = values.get("tokenizer", {}), values.get("data", {})
+    if "/" in (tokenizer.get("taken_from") or ""):
+        tokenizer["taken_from"] = str(folder / Path(tokenizer["taken_from"]).expanduser())
     corpora = [*data.get("train", ()), *data.get("valid", ())]
     corpora += [files for test in data.get("tests", {}).values() for files in test]
     for files in corpora:

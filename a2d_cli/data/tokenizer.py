@@ -2,14 +2,19 @@
 
 Row 0 is the end mark, row 1 the unknown piece, the last row padding. Padding is no SentencePiece piece: it is
 added behind them, so that the pieces, and the logits over them, are all ids below it. Marian's are alike.
+
+The models trained here have that numbering in themselves. For others a list of pieces gives it: that of a model
+trained elsewhere, whose two SentencePiece models may share one list, or of a vocabulary that was cut.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import sentencepiece
@@ -17,18 +22,23 @@ import sentencepiece
 from a2d_cli.config import schema
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import atomic_path
+from a2d_cli.files import atomic_path, check_format, read_json, write_json
 
 EOS = 0
 UNK = 1
+FORMAT = 1  # of pieces.json
 _JOINT_FILE = "spm.model"
 _SRC_FILE, _TGT_FILE = "spm.src.model", "spm.tgt.model"
+_PIECES_FILE = "pieces.json"
+_WORD_START = "\u2581"  # SentencePiece's mark of a space
+_BYTE = re.compile("<0x[0-9A-F]{2}>")  # what a model with byte fallback spells unknown characters in
 
 # SentencePiece's sums depend on how many threads share the work: a constant makes them the same everywhere.
 _TRAINER_THREADS = 16
 _MAX_SENTENCE_BYTES = (
     1 << 16
 )  # SentencePiece would leave out longer ones without a word; cleaning has bounded them
+_CHUNK_PAIRS = 20_000  # tokenised at a time, on all cores
 
 
 class Tokenizer:
@@ -36,29 +46,42 @@ class Tokenizer:
 
     Args:
         src_model: a serialised SentencePiece model.
-        tgt_model: that of the target side; None = one joint model.
+        tgt_model: that of the target side; None = the same.
+        pieces: pieces in id order, the end mark and the unknown piece first, without padding: one list for both
+            sides, or the source's and the target's. None = the models number them themselves.
     """
 
     eos = EOS
     unk = UNK
 
-    def __init__(self, src_model: bytes, tgt_model: bytes | None = None):
+    def __init__(
+        self, src_model: bytes, tgt_model: bytes | None = None, pieces: Sequence[Sequence[str]] | None = None
+    ):
         self._models = [src_model] if tgt_model is None else [src_model, tgt_model]
-        processors = [sentencepiece.SentencePieceProcessor(model_proto=model) for model in self._models]
-        self._src, self._tgt = processors[0], processors[-1]
+        self._lists = [list(each) for each in pieces or ()]
+        self.joint = len(self._lists or self._models) == 1  # one vocabulary for both languages
+        lists = self._lists or [None]
+        self._src = _Vocabulary(self._models[0], lists[0])
+        one = len(self._models) == len(lists) == 1
+        self._tgt = self._src if one else _Vocabulary(self._models[-1], lists[-1])
 
     @property
-    def joint(self) -> bool:
-        return len(self._models) == 1
+    def src_pieces(self) -> list[str]:
+        """Every piece in id order; padding, which is none, stands behind them."""
+        return self._src.pieces
+
+    @property
+    def tgt_pieces(self) -> list[str]:
+        return self._tgt.pieces
 
     @property
     def src_vocab_size(self) -> int:
         """Embedding rows, padding included."""
-        return self._src.get_piece_size() + 1
+        return len(self.src_pieces) + 1
 
     @property
     def tgt_vocab_size(self) -> int:
-        return self._tgt.get_piece_size() + 1
+        return len(self.tgt_pieces) + 1
 
     @property
     def src_pad(self) -> int:
@@ -70,31 +93,71 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits of the model files: equal if and only if every text gets the same ids."""
-        digests = [hashlib.sha256(model).digest() for model in self._models]
+        """Sixteen hex digits of models and lists: equal if and only if every text gets the same ids."""
+        lists = [json.dumps(pieces).encode() for pieces in self._lists]
+        digests = [hashlib.sha256(content).digest() for content in (*self._models, *lists)]
         return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
     def encode_src(self, lines: list[str]) -> list[list[int]]:
-        return _encode(self._src, lines)
+        return self._src.encode(lines)
 
     def encode_tgt(self, lines: list[str]) -> list[list[int]]:
-        return _encode(self._tgt, lines)
+        return self._tgt.encode(lines)
 
     def decode_tgt(self, ids: list[list[int]]) -> list[str]:
         """Plain text; an unknown piece becomes ' ⁇ '."""
-        return self._tgt.decode(ids) if ids else []
+        return self._tgt.decode(ids)
+
+    def trimmed(self, pairs: Iterable[tuple[str, str]]) -> Tokenizer:
+        """The vocabulary cut to the pieces that occur in `pairs`, and all that are one character or one byte.
+
+        Text is cut into pieces as before; those left out are unknown. The first of them in the list, the most
+        frequent ones where it is sorted, fill the vocabulary up to a multiple of 8 rows.
+        """
+        src_seen: set[int] = set()
+        tgt_seen: set[int] = set()
+        iterator = iter(pairs)
+        while chunk := list(islice(iterator, _CHUNK_PAIRS)):
+            src_seen.update(i for ids in self.encode_src([src for src, _ in chunk]) for i in ids)
+            tgt_seen.update(i for ids in self.encode_tgt([tgt for _, tgt in chunk]) for i in ids)
+        if self.joint:
+            lists = [_cut(self.src_pieces, src_seen | tgt_seen)]
+        else:
+            lists = [_cut(self.src_pieces, src_seen), _cut(self.tgt_pieces, tgt_seen)]
+        return Tokenizer(*self._models, pieces=lists)
+
+    def rows_in(self, whole: Tokenizer) -> tuple[list[int], list[int]] | None:
+        """The rows of `whole` that are this vocabulary's, source and target, padding included.
+
+        None: this one was not cut from `whole`; the two cut text differently or know other pieces.
+        """
+        if (self._models, self.joint) != (whole._models, whole.joint):
+            return None
+        rows = []
+        for own, other in ((self.src_pieces, whole.src_pieces), (self.tgt_pieces, whole.tgt_pieces)):
+            row_of = {piece: row for row, piece in enumerate(other)}
+            if not row_of.keys() >= set(own):
+                return None
+            rows.append([*(row_of[piece] for piece in own), len(other)])
+        return rows[0], rows[1]
 
     def save(self, folder: Path) -> list[Path]:
-        """Write spm.model, or spm.src.model and spm.tgt.model; returns their paths."""
-        names, others = [_JOINT_FILE], [_SRC_FILE, _TGT_FILE]
-        if not self.joint:
-            names, others = others, names
-        for name in others:  # else `load` could not tell which are meant
-            (Path(folder) / name).unlink(missing_ok=True)
-        for name, model in zip(names, self._models, strict=True):
-            with atomic_path(Path(folder) / name) as temporary:
+        """Write spm.model, or spm.src.model and spm.tgt.model, and pieces.json if lists number the pieces.
+
+        Returns:
+            The paths written.
+        """
+        folder = Path(folder)
+        models = dict(zip((_SRC_FILE, _TGT_FILE) if len(self._models) == 2 else (_JOINT_FILE,), self._models, strict=True))
+        names = [*models, _PIECES_FILE] if self._lists else [*models]
+        for name in {_JOINT_FILE, _SRC_FILE, _TGT_FILE, _PIECES_FILE} - {*names}:  # else `load` would mix the two
+            (folder / name).unlink(missing_ok=True)
+        for name, model in models.items():
+            with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(model)
-        return [Path(folder) / name for name in names]
+        if self._lists:
+            write_json(folder / _PIECES_FILE, {"format": FORMAT, "pieces": self._lists})
+        return [folder / name for name in names]
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -105,33 +168,104 @@ class Tokenizer:
         """
         folder = Path(folder)
         names = [_SRC_FILE, _TGT_FILE] if (folder / _SRC_FILE).exists() else [_JOINT_FILE]
-        return cls(*(_read_model(folder / name) for name in names))
+        pieces = _read_pieces(folder / _PIECES_FILE) if (folder / _PIECES_FILE).exists() else None
+        return cls(*(_read_model(folder / name, numbered=pieces is None) for name in names), pieces=pieces)
 
 
-def _encode(processor: sentencepiece.SentencePieceProcessor, lines: list[str]) -> list[list[int]]:
-    # SentencePiece shares a list among all cores; for a few lines starting threads costs more than it gives.
-    threads = -1 if len(lines) > 256 else 1
-    return processor.encode([normalise(line) for line in lines], num_threads=threads) if lines else []
+class _Vocabulary:
+    """One side: a SentencePiece model, which cuts text into pieces, and the numbering of the pieces."""
+
+    def __init__(self, model: bytes, pieces: list[str] | None):
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self._id_of: dict[str, int] | None = None  # None: the model's own numbering
+        if pieces is None:
+            self.pieces: list[str] = self._processor.id_to_piece(list(range(self._processor.get_piece_size())))
+        else:
+            self.pieces = pieces
+            # A text can spell the end mark, and must not end by it.
+            self._id_of = {piece: i for i, piece in enumerate(pieces) if i != EOS}
+
+    def encode(self, lines: list[str]) -> list[list[int]]:
+        if not lines:
+            return []
+        lines = [normalise(line) for line in lines]
+        # SentencePiece shares a list among all cores; for a few lines starting threads costs more than it gives.
+        threads = -1 if len(lines) > 256 else 1
+        if self._id_of is None:
+            return self._processor.encode(lines, num_threads=threads)
+        codes = [self._language_code(line) for line in lines]
+        texts = [line[len(code) :] for line, code in zip(lines, codes, strict=True)]
+        # As pieces and not as the model's ids: of what the model does not know, the list may know some.
+        cut = self._processor.encode(texts, out_type=str, num_threads=threads)
+        return [
+            [self._id_of.get(piece, UNK) for piece in ([code, *pieces] if code else pieces)]
+            for code, pieces in zip(codes, cut, strict=True)
+        ]
+
+    def _language_code(self, line: str) -> str:
+        """The >>xx<< that a sentence for a multilingual model begins with: one piece, which its spm does not know."""
+        code = re.match(">>[^<>]+<<", line)
+        return code[0] if code and code[0] in self._id_of else ""
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        if self._id_of is None:
+            return self._processor.decode(ids) if ids else []
+        texts = (self._processor.decode([self.pieces[i] for i in sentence]) if sentence else "" for sentence in ids)
+        # Pieces of the list that this side's model does not know keep their mark.
+        return [text.replace(_WORD_START, " ").strip() for text in texts]
 
 
-def _read_model(path: Path) -> bytes:
+def _cut(pieces: list[str], seen: set[int]) -> list[str]:
+    def stays(i: int) -> bool:
+        return i <= UNK or i in seen or len(pieces[i].lstrip(_WORD_START)) <= 1 or bool(_BYTE.fullmatch(pieces[i]))
+
+    kept = [i for i in range(len(pieces)) if stays(i)]
+    others = (i for i in range(len(pieces)) if not stays(i))
+    missing = -(len(kept) + 1) % 8
+    return [pieces[i] for i in sorted([*kept, *islice(others, missing)])]
+
+
+def is_whole_model(model: bytes) -> bool:
+    """Whether this is a serialised SentencePiece model to its last byte."""
+    try:
+        sentencepiece.SentencePieceProcessor(model_proto=model)
+        return {_TRAINER_SPEC, _NORMALIZER_SPEC} <= _fields(model)
+    except (RuntimeError, ValueError):
+        return False
+
+
+def _read_model(path: Path, numbered: bool) -> bytes:
+    """`numbered`: with our numbering in itself."""
     try:
         model = path.read_bytes()
     except FileNotFoundError:
         raise A2DError(
             f"{path}: no such tokenizer file", "run 'a2d prepare' again, or copy the whole folder"
         ) from None
-    try:
-        whole = {_TRAINER_SPEC, _NORMALIZER_SPEC} <= _fields(model)
-        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        whole = whole and processor.piece_to_id("</s>") == EOS and processor.unk_id() == UNK
-    except (RuntimeError, ValueError):
-        whole = False
-    if not whole:
+    if not is_whole_model(model) or (numbered and not _is_numbered(model)):
         raise A2DError(
             f"{path}: cut short, or not a tokenizer of a2d", "run 'a2d prepare' again, or copy it anew"
         )
     return model
+
+
+def _is_numbered(model: bytes) -> bool:
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return processor.piece_to_id("</s>") == EOS and processor.unk_id() == UNK
+
+
+def _read_pieces(path: Path) -> list[list[str]]:
+    values = read_json(path, "list of pieces")
+    check_format(path, values.get("format"), FORMAT)
+    lists = values.get("pieces")
+    whole = isinstance(lists, list) and len(lists) in (1, 2)
+    whole = whole and all(
+        isinstance(pieces, list) and all(isinstance(piece, str) for piece in pieces) and len(set(pieces)) == len(pieces) > UNK
+        for pieces in lists
+    )
+    if not whole:
+        raise A2DError(f"{path}: not one or two lists of different pieces", "copy the file anew, with its folder")
+    return lists
 
 
 _TRAINER_SPEC, _NORMALIZER_SPEC = (

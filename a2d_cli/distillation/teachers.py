@@ -9,13 +9,30 @@ from torch import Tensor
 
 from a2d_cli.data.batching import Batch
 from a2d_cli.model.attention import AttentionMaps
-from a2d_cli.model.transformer import Transformer
+from a2d_cli.model.transformer import Transformer, Vocabularies
+from a2d_cli.project.checkpoint import load_weights, weights_of
 
 
 @dataclass(frozen=True)
 class TeacherOutput:
     logits: Tensor  # (tokens, V) at the positions asked for
     maps: AttentionMaps | None
+
+
+def keep_rows(model: Transformer, src_rows: list[int], tgt_rows: list[int]) -> Transformer:
+    """The model over some pieces of its vocabulary, in the order of `rows`; padding stands last in them.
+
+    What it says of these words is what the whole model says, renormalised over them.
+    """
+    weights = weights_of(model)
+    weights["tgt_embedding.weight"] = weights["tgt_embedding.weight"][tgt_rows]
+    if not model.vocabularies.joint:
+        weights["src_embedding.weight"] = weights["src_embedding.weight"][src_rows]
+    if model.output_bias is not None:
+        weights["output_bias"] = weights["output_bias"][tgt_rows[:-1]]
+    cut = Transformer(model.shape, Vocabularies(len(src_rows), len(tgt_rows), model.vocabularies.joint))
+    load_weights(cut, weights, "a teacher's rows")
+    return cut.eval()
 
 
 class Teacher:
