@@ -12,7 +12,7 @@ from sacrebleu.metrics import BLEU
 from scored_texts import damaged, sentences, write_lines
 
 from a2d_cli.commands import score as command
-from a2d_cli.commands.score import Engine, score_project
+from a2d_cli.commands.score import score_project
 from a2d_cli.config.schema import Recipe
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.errors import A2DError, ConfigError
@@ -36,6 +36,8 @@ class Recorder(Reporter):
 
 class FakeTranslator:
     """Its 'weights' are the share of words that it drops."""
+
+    engine = SimpleNamespace(machine="cpu, 2 threads")
 
     def __init__(self, folder, references, calls):
         self.calls = calls  # names of the models that translated
@@ -74,10 +76,10 @@ def project(tmp_path, monkeypatch, calls):
     add_run(project, "ce", "student", "ce", drop=0.3)
     add_run(project, "a2d-simplex", "student", "a2d-simplex", drop=0.15)
 
-    def load_engine(folder, decoding, device_name):
-        return Engine(FakeTranslator(folder, references, calls), "cpu", 2)
+    def load_model(model, decoding, device):
+        return FakeTranslator(model.folder, references, calls)
 
-    monkeypatch.setattr(command, "load_engine", load_engine)
+    monkeypatch.setattr(command, "load_model", load_model)
     return project
 
 

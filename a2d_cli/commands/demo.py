@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from a2d_cli.commands.distill import distill
+from a2d_cli.commands.export import export
 from a2d_cli.commands.prepare import prepare
 from a2d_cli.commands.score import ScoreTable, score_project
 from a2d_cli.commands.score_files import Table
 from a2d_cli.commands.train_teacher import train_teacher
 from a2d_cli.commands.translate import open_translator
 from a2d_cli.config.loader import load_recipe, read_project_recipe
-from a2d_cli.errors import ConfigError
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.project.exported import list_exports
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import list_runs
 from a2d_cli.reporting import Reporter
@@ -46,18 +48,29 @@ def demo(project: Project, overrides: list[str], command: str, reporter: Reporte
     if state.get("recipe", "demo") != "demo" or (not state and project.folder.exists() and any(project.folder.iterdir())):
         raise ConfigError(f"{project.folder} is not the demo's folder", "name a new folder: a2d demo FOLDER")
     where = f"a2d -C {project.folder.name}"
-    reporter.info("1/5 prepare: German-English sentences from a grammar")
+    reporter.info("1/6 prepare: German-English sentences from a grammar")
     prepare(project, load_recipe("demo", overrides), mirror=None, reporter=reporter)
     recipe = read_project_recipe(project.recipe_path, overrides)
-    reporter.info(f"2/5 {where} train-teacher")
+    reporter.info(f"2/6 {where} train-teacher")
     train_teacher(project, recipe, "teacher", command, reporter)
     for step, method in ((3, "ce"), (4, "a2d")):
-        reporter.info(f"{step}/5 {where} distill --method {method}")
+        reporter.info(f"{step}/6 {where} distill --method {method}")
         student = read_project_recipe(project.recipe_path, [*overrides, f"distillation.method={method}"])
-        distill(project, student, None, command, reporter)
-    reporter.info(f"5/5 {where} score")
+        distilled = distill(project, student, None, command, reporter)
+    reporter.info(f"5/6 {where} export")
+    _export(project, distilled.name, reporter)
+    reporter.info(f"6/6 {where} score")
     scores = score_project(project, models=None, test_sets=None, decoding={}, device="auto", reporter=reporter)
     return DemoResult(scores, _samples(project, reporter))
+
+
+def _export(project: Project, name: str, reporter: Reporter) -> None:
+    if any(each.manifest.name == name for each in list_exports(project)):
+        return
+    try:
+        export(project, name, reporter=reporter)
+    except A2DError as refusal:  # by the gate: what the table has to show does not depend on it
+        reporter.warn(f"{refusal.message}; the table goes without it")
 
 
 def _samples(project: Project, reporter: Reporter) -> Table:
@@ -70,7 +83,9 @@ def _samples(project: Project, reporter: Reporter) -> Table:
     sources, references = texts[recipe.src_lang], texts[recipe.tgt_lang]
     chosen = [(2 * i + 1) * len(sources) // (2 * SAMPLES) for i in range(SAMPLES)]
     translations = {
-        run.name: open_translator(project, run.name, {}, "auto").translate([sources[i] for i in chosen])
+        run.name: open_translator(project, run.name, {}, "auto", reporter, engine="torch").translate(
+            [sources[i] for i in chosen]
+        )
         for run in list_runs(project)
     }
     rows: list[list[str]] = []

@@ -17,9 +17,10 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import fingerprint, sha256_file
+from a2d_cli.project.exported import exports_of, is_export, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
-from a2d_cli.project.score_cache import Result, ScoreCache, ScoredModel, describe_model
+from a2d_cli.project.score_cache import Result, ScoreCache, ScoredModel, describe_export, describe_model
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import PairedResult, ResampledScore, Score, check_lines
 
@@ -68,8 +69,8 @@ class ScoreRow:
             "file_bytes": model.file_bytes,
             "sentences_per_s": result.sentences_per_s,
             "translated_at": result.translated_at,
-            "device": result.device,
-            "threads": result.threads,
+            "machine": result.machine,
+            "engine": result.engine,
             "cached": self.cached,
             "hypotheses": result.hypotheses,
             "weights_sha256": model.weights_sha256,
@@ -160,23 +161,36 @@ def _find_models(
     project: Project, names: Sequence[str] | None, pair: str, reporter: Reporter
 ) -> list[ScoredModel]:
     if names is None:
-        folders = []
+        models = []
         for run in list_runs(project):
             if run.is_finished:
-                folders.append(run.folder)
+                models += _with_exports(project, describe_model(run.folder.absolute()))
             else:
                 reporter.info(f"{run.name}: still in training, left out (name it to score its best so far)")
     else:
-        folders = [find_model(project, name) for name in dict.fromkeys(names)]
-    if not folders:
+        models = [_describe(find_model(project, name).absolute()) for name in dict.fromkeys(names)]
+    if not models:
         hint = "run 'a2d train-teacher', then 'a2d distill'; 'a2d status' tells what is done"
         raise ConfigError(f"{project.folder}: no finished run to score", hint)
-    models = [describe_model(folder.absolute()) for folder in folders]
     for model in models:
         if model.pair != pair:
             message = f"model '{model.name}' translates {model.pair}, the project's test sets are {pair}"
             raise A2DError(message, "name a model of this language pair")
     return models
+
+
+def _with_exports(project: Project, model: ScoredModel) -> list[ScoredModel]:
+    """A run's model, and what was exported of exactly its weights."""
+    return [model, *map(describe_export, exports_of(project, model.weights_sha256))]
+
+
+def _describe(folder: Path) -> ScoredModel:
+    if not is_export(folder):
+        return describe_model(folder)
+    exported = read_export(folder)
+    if exported.manifest.to != "ct2":
+        raise ConfigError(f"{folder}: a Hugging Face export, which a2d does not run", "name the run it was made from")
+    return describe_export(exported)
 
 
 def _find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) -> list[ScoredText]:
@@ -201,31 +215,21 @@ def _read_text(project: Project, recipe: Recipe, name: str) -> ScoredText:
     return ScoredText(name, src, tgt, sha256_file(paths[0]), sha256_file(paths[1]))
 
 
-@dataclass(frozen=True)
-class Engine:
-    """A loaded model on a device."""
-
-    translator: Translator
-    device: str  # cpu, or the name of the GPU
-    threads: int
-
-
-def load_engine(folder: Path, decoding: Decoding, device_name: str) -> Engine:
-    """Load a checkpoint to translate with.
+def load_model(model: ScoredModel, decoding: Decoding, device: str) -> Translator:
+    """A checkpoint or an export, to translate with.
 
     Raises:
         A2DError: it cannot be read, or the device is absent.
     """
-    import torch
+    from a2d_cli.commands.translate import open_checkpoint, open_export
 
-    from a2d_cli.decoding.translator import Translator
-    from a2d_cli.project.checkpoint import load_checkpoint
-    from a2d_cli.training.distributed import choose_device
+    opened = open_export(read_export(model.folder), device) if model.is_export else open_checkpoint(model.folder, device)
+    return opened.with_settings(decoding)
 
-    device = choose_device(device_name)
-    checkpoint = load_checkpoint(folder, device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return Engine(Translator(checkpoint.model, checkpoint.tokenizer, decoding), name, torch.get_num_threads())
+
+def engine_version(model: ScoredModel) -> str:
+    package = "ctranslate2" if model.is_export else "torch"
+    return f"{package} {version(package)}"
 
 
 class _ModelOnTexts:
@@ -242,10 +246,10 @@ class _ModelOnTexts:
     ):
         self._model, self._decoding, self._device = model, decoding, device
         self._tgt_lang, self._cache, self._reporter = tgt_lang, cache, reporter
-        self._engine: Engine | None = None
+        self._translator: Translator | None = None
 
     def score(self, text: ScoredText, refresh: bool) -> ScoreRow:
-        engine = [__version__, version("torch"), self._device]
+        engine = [__version__, engine_version(self._model), self._device]
         key = fingerprint([self._model.identity, text.src_sha256, asdict(self._decoding), engine])
         known = None if refresh else self._cache.find(key)
         result = known or self._translate(text, key)
@@ -267,15 +271,15 @@ class _ModelOnTexts:
 
     def _translate(self, text: ScoredText, key: str) -> Result:
         model = self._model
-        if self._engine is None:
-            self._engine = load_engine(model.folder, self._decoding, self._device)
-            self._engine.translator.translate(text.src[: self._decoding.batch_sentences])  # to warm up
+        if self._translator is None:
+            self._translator = load_model(model, self._decoding, self._device)
+            self._translator.translate(text.src[: self._decoding.batch_sentences])  # to warm up
         cut: list[int] = []
         with self._reporter.progress(
             f"{model.name} translates {text.name}", len(text.src), "sentences"
         ) as progress:
             began = time.perf_counter()
-            found = self._engine.translator.translate(
+            found = self._translator.translate(
                 text.src, on_done=progress.advance, on_cut=lambda line, _: cut.append(line)
             )
             translation_s = time.perf_counter() - began
@@ -286,7 +290,7 @@ class _ModelOnTexts:
                 f"(decoding.max_source_tokens: {limit})"
             )
         lines = [translations[0].text for translations in found]
-        file_name = f"{model.name.replace('/', '-')}.{text.name}.{key[:8]}.{self._tgt_lang}"
+        file_name = f"{model.name.replace('/', '-').replace(' ', '-')}.{text.name}.{key[:8]}.{self._tgt_lang}"
         return Result(
             key=key,
             model=model.name,
@@ -302,10 +306,9 @@ class _ModelOnTexts:
             decoding=asdict(self._decoding),
             sentences=len(lines),
             translation_s=translation_s,
-            device=self._engine.device,
-            threads=self._engine.threads,
+            machine=self._translator.engine.machine,
             a2d=__version__,
-            torch=version("torch"),
+            engine=engine_version(model),
             scores=[],
         )
 
@@ -337,7 +340,7 @@ def _teacher_of(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | None:
     """The teacher that the student was distilled from, else the project's first."""
     if row.model.kind == "teacher":
         return None
-    teachers = [other for other in rows if other.model.kind == "teacher"]
+    teachers = [other for other in rows if other.model.kind == "teacher" and not other.model.is_export]
     digits = row.model.teacher
     own = [other for other in teachers if digits and other.model.weights_sha256.startswith(digits)]
     return next(iter(own or teachers), None)
@@ -347,6 +350,7 @@ def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | No
     """The `ce` student of the same size: that of the same seed, else the only one."""
     if row.model.kind != "student" or row.model.method == "ce":
         return None
+    rows = [other for other in rows if not other.model.is_export]
     same_size = [other for other in rows if other.model.parameters == row.model.parameters]
     plain = [other for other in same_size if other.model.kind == "student" and other.model.method == "ce"]
     same_seed = [other for other in plain if other.model.seed == row.model.seed]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from a2d_cli.project.exported import list_exports
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, list_runs
 
@@ -39,6 +40,10 @@ def project_status(project: Project) -> StatusReport:
     lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path))]
     runs = list_runs(project)
     lines += [StatusLine(_title(run), _run_state(run), _short(project, run.folder)) for run in runs]
+    lines += [
+        StatusLine(f"export of {each.manifest.name}", f"{each.manifest.to} {each.manifest.quantization}", _short(project, each.folder))
+        for each in list_exports(project)
+    ]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
     return StatusReport(project.folder, tuple(lines), _next(project, runs, bool(scored)))
@@ -53,6 +58,8 @@ def _run_state(run: Run) -> str:
     info = run.info
     best = info.get("best") or {}
     score = "" if best.get("bleu") is None else f", valid BLEU {best['bleu']:.1f}"
+    if "imported_from" in info:
+        return f"imported from {info['imported_from']}"
     if info.get("finished"):
         return f"finished: {info['updates']} updates in {info['elapsed_s'] / 60:.1f} min{score}"
     last = max((row["update"] for row in run.metrics()), default=0)

@@ -11,6 +11,7 @@ from typing import Any
 
 from a2d_cli.errors import A2DError
 from a2d_cli.files import disk_errors, fingerprint, read_json, sha256_file, write_text
+from a2d_cli.project.exported import MODEL_FILE, Exported
 from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint
 
 
@@ -26,9 +27,32 @@ class ScoredModel:
     teacher: str  # first digits of the weights' SHA-256 of a distilled student's teacher, else empty
     pair: str
     parameters: int
-    file_bytes: int  # of model.safetensors
+    file_bytes: int  # of model.safetensors, or of an export's model.bin
     weights_sha256: str
     identity: str  # fingerprint of all that its translations depend on
+    quantization: str = ""  # of an export
+
+    @property
+    def is_export(self) -> bool:
+        return bool(self.quantization)
+
+
+def describe_export(exported: Exported) -> ScoredModel:
+    manifest = exported.manifest
+    return ScoredModel(
+        name=f"{manifest.name} {manifest.quantization}",
+        folder=exported.folder,
+        kind=manifest.kind,
+        method=manifest.method if manifest.kind == "student" else "",
+        seed=manifest.seed,
+        teacher=(manifest.teacher or {}).get("weights_sha256", "")[:16],
+        pair=manifest.pair,
+        parameters=manifest.parameters,
+        file_bytes=(exported.folder / MODEL_FILE).stat().st_size,
+        weights_sha256=manifest.weights_sha256,
+        identity=fingerprint(manifest.files),
+        quantization=manifest.quantization,
+    )
 
 
 def describe_model(folder: Path) -> ScoredModel:
@@ -77,20 +101,15 @@ class Result:
     decoding: dict[str, Any]
     sentences: int
     translation_s: float  # without loading the model and the batch that warms it up
-    device: str
-    threads: int
-    a2d: str  # versions
-    torch: str
+    machine: str  # `cpu, 2 threads`, or the GPU's name
+    a2d: str  # version
+    engine: str  # that searched, with its version
     scores: list[dict[str, Any]]
-    format: int = 1
+    format: int = 2
 
     @property
     def sentences_per_s(self) -> float:
         return self.sentences / self.translation_s
-
-    @property
-    def machine(self) -> str:
-        return f"cpu, {self.threads} threads" if self.device == "cpu" else self.device
 
 
 class ScoreCache:
@@ -114,6 +133,10 @@ class ScoreCache:
             return None
         path = self._folder / result.hypotheses
         return result if path.is_file() and sha256_file(path) == result.hypotheses_sha256 else None
+
+    def of_weights(self, weights_sha256: str) -> list[Result]:
+        """The results of a model and its exports."""
+        return [result for result in self._results.values() if result.weights_sha256 == weights_sha256]
 
     def hypotheses(self, result: Result) -> list[str]:
         return (self._folder / result.hypotheses).read_bytes().decode().split("\n")[:-1]

@@ -1,0 +1,94 @@
+"""Which cross-attention head of a run aligns words: chosen once on validation text and kept in run.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.data.batching import SpecialIds
+from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.errors import ConfigError
+from a2d_cli.export.alignment_head import AlignmentHead, choose_alignment_head
+from a2d_cli.files import sha256_file
+from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, list_runs
+from a2d_cli.reporting import Reporter
+
+SENTENCES = 200  # of the validation text
+
+
+def alignment_head(project: Project, folder: Path, reporter: Reporter) -> tuple[int, int]:
+    """(layer, head) from 0 of a run or checkpoint folder.
+
+    Raises:
+        ConfigError: it was not chosen before, and there is no validation text to choose by.
+    """
+    checkpoint = find_checkpoint(folder)
+    known = Run(checkpoint.parent).info.get("alignment_head", {})
+    if known.get("weights_sha256") != sha256_file(checkpoint / WEIGHTS):
+        known = find_alignment_head(project, load_checkpoint(checkpoint), reporter)
+    return known["layer"] - 1, known["head"] - 1
+
+
+def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Reporter) -> dict[str, Any]:
+    """Choose a head, say so, and note it in the run's run.json. Layer and head count from 1."""
+    run = Run(checkpoint.folder.parent)
+    known = run.info.get("alignment_head", {})
+    if known.get("weights_sha256") == checkpoint.weights_sha256:
+        return known
+    if not project.state().get("prepared"):
+        raise ConfigError(
+            f"{project.folder}: no validation text to choose an alignment head by", "name the project with -C DIR"
+        )
+    teacher = _teacher_of(project, run)
+    chosen = _choose(project, checkpoint, teacher)
+    reference = "its teacher" if teacher else "its own mean"
+    reporter.info(
+        f"alignment: head {chosen.head + 1} of layer {chosen.layer + 1} serves best: "
+        f"{chosen.agreement:.0%} of its links are those of {reference}"
+    )
+    known = {
+        "layer": chosen.layer + 1,
+        "head": chosen.head + 1,
+        "agreement": round(chosen.agreement, 4),
+        "reference": teacher.folder.parent.name if teacher else "itself",
+        "weights_sha256": checkpoint.weights_sha256,
+    }
+    if run.info and checkpoint.folder == run.best_dir:
+        run.record(alignment_head=known)
+    return known
+
+
+def _teacher_of(project: Project, run: Run) -> Checkpoint | None:
+    """Of a distilled student: the project's run that has the weights it learned from."""
+    digits = run.info.get("settings", {}).get("teacher")
+    for other in list_runs(project) if digits else ():
+        if other.best_dir.exists() and sha256_file(other.best_dir / WEIGHTS).startswith(digits):
+            return load_checkpoint(other.best_dir)
+    return None
+
+
+def _choose(project: Project, checkpoint: Checkpoint, teacher: Checkpoint | None) -> AlignmentHead:
+    recipe = read_project_recipe(project.recipe_path)
+    texts = [
+        project.text_path("valid", lang).read_text(encoding="utf-8").split("\n")[:SENTENCES]
+        for lang in (recipe.src_lang, recipe.tgt_lang)
+    ]
+
+    def encode(tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
+        pairs = zip(tokenizer.encode_src(texts[0]), tokenizer.encode_tgt(texts[1]), strict=True)
+        return [(src, tgt) for src, tgt in pairs if src and tgt]
+
+    own = checkpoint.tokenizer
+    if teacher is None:
+        return choose_alignment_head(checkpoint.model, None, encode(own), SpecialIds.of(own))
+    return choose_alignment_head(
+        checkpoint.model,
+        teacher.model,
+        encode(own),
+        SpecialIds.of(own),
+        teacher_pairs=encode(teacher.tokenizer),
+        teacher_ids=SpecialIds.of(teacher.tokenizer),
+    )

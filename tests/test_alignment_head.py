@@ -1,0 +1,146 @@
+"""The alignment head: the one that links as the teacher does, whatever the batches and vocabularies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import EOS, JOINT, SHAPE, SIZE, quick, sentences, special_ids, tiny_model
+from torch import Tensor
+
+from a2d_cli.data.batching import pad_batch
+from a2d_cli.distillation.teachers import keep_rows
+from a2d_cli.errors import A2DError
+from a2d_cli.export.alignment_head import AlignmentHead, choose_alignment_head
+
+STUDENT, TEACHER = tiny_model(), tiny_model(replace(SHAPE, d_model=14, num_heads=2, decoder_layers=3), seed=5)
+IDS = special_ids()
+LENGTHS = [(5, 3), (2, 7), (11, 1), (3, 5), (7, 2)]
+
+
+def text(lengths=LENGTHS, seed: int = 3) -> list[tuple[list[int], list[int]]]:
+    sources = sentences([src for src, _ in lengths], SIZE, seed)
+    targets = sentences([tgt for _, tgt in lengths], SIZE, seed + 1)
+    return [(src.tolist(), tgt.tolist()) for src, tgt in zip(sources, targets, strict=True)]
+
+
+class Looking:
+    """A model whose head looks at the source position that `where` says; `strength` of its mass, the rest evenly."""
+
+    def __init__(self, layers: int, heads: int, where, strength=lambda layer, head: 0.9):
+        self.shape = SimpleNamespace(decoder_layers=layers, num_heads=heads, max_positions=41)
+        self.num_decoder_maps, self.positions = layers * heads, torch.empty(0)
+        self.where, self.strength = where, strength
+
+    def __call__(self, src: Tensor, tgt_in: Tensor, need_attention: bool) -> SimpleNamespace:
+        assert need_attention
+        rows, length, width = src.shape[0], tgt_in.shape[1], src.shape[1]
+        cross = torch.zeros(rows, self.num_decoder_maps, length, width)
+        for row in range(rows):
+            words = int(((src[row] != IDS.src_pad) & (src[row] != EOS)).sum())
+            for index in range(self.num_decoder_maps):
+                layer, head = divmod(index, self.shape.num_heads)
+                for t in range(length):
+                    cross[row, index, t] = (1 - self.strength(layer, head)) / width
+                    cross[row, index, t, self.where(layer, head, t, words)] += self.strength(layer, head)
+        return SimpleNamespace(maps=SimpleNamespace(cross=cross))
+
+
+def turning(layer: int, head: int, t: int, words: int) -> int:
+    """Every head turned by another number of words."""
+    return (t + 3 * layer + head) % words
+
+
+@given(st.integers(0, 2), st.integers(0, 2), st.integers(1, 4))
+@quick
+def test_the_head_that_links_as_the_teacher_is_found(layer, head, teacher_layers):
+    """In the middle layer of the teacher, or what stands for it."""
+    turns = 3 * layer + head
+    read = max(0, teacher_layers - 2)
+    teacher = Looking(teacher_layers, 2, lambda at, h, t, words: (t + turns * (at == read)) % words)
+    student = Looking(3, 3, turning)
+    pairs = text([(11, 7), (13, 5)])
+    assert choose_alignment_head(student, teacher, pairs, IDS) == AlignmentHead(layer, head, 1.0)
+
+
+def test_the_teachers_heads_vote_with_their_mass():
+    teacher = Looking(1, 3, lambda _, head, t, words: (t + head) % words, lambda _, head: (0.2, 0.3, 0.7)[head])
+    assert choose_alignment_head(Looking(1, 5, turning), teacher, text([(11, 7)]), IDS).head == 2
+
+
+def test_without_a_teacher_the_models_own_mean_is_the_reference():
+    model = Looking(2, 3, lambda layer, head, t, words: (t + (head == 1)) % words if layer == 0 else 0)
+    assert choose_alignment_head(model, None, text([(11, 7), (5, 3)]), IDS) == AlignmentHead(0, 0, 1.0)
+
+
+def test_the_end_mark_and_padding_are_no_words_to_look_at():
+    """Heads that rest on them are read by what they look at else."""
+    teacher = Looking(1, 1, lambda _, head, t, words: t % words)
+
+    class Resting(Looking):
+        def __call__(self, src, tgt_in, need_attention):
+            output = super().__call__(src, tgt_in, need_attention)
+            silent = (src == IDS.src_pad) | (src == EOS)
+            output.maps.cross.add_(silent[:, None, None] * 7.0)
+            return output
+
+    found = choose_alignment_head(Resting(1, 2, turning), teacher, text(), IDS)
+    assert found == AlignmentHead(0, 0, 1.0)
+
+
+def test_agreement_is_the_share_of_target_words():
+    """Of 3 + 7 target words the second head links the last three of the longer sentence otherwise; the first, four."""
+    teacher = Looking(1, 1, lambda _, head, t, words: 0)
+    student = Looking(1, 2, lambda _, head, t, words: int(t >= (3, 4)[head]))
+    found = choose_alignment_head(student, teacher, text([(5, 3), (2, 7)]), IDS)
+    assert found == AlignmentHead(0, 1, pytest.approx(0.7))
+
+
+def by_hand(student, teacher, pairs) -> AlignmentHead:
+    """Sentence by sentence, in plain loops."""
+    equal, tokens = [0] * student.num_decoder_maps, 0
+    for src, tgt in pairs:
+        batch = pad_batch([src], [tgt], IDS)
+        own, maps = (model(batch.src, batch.tgt_in, True).maps.cross[0] for model in (student, teacher))
+        layer = teacher.shape.decoder_layers - 2
+        mean = maps.unflatten(0, (-1, teacher.shape.num_heads))[layer].mean(0)
+        for t in range(len(tgt)):
+            expected = int(mean[t, : len(src)].argmax())
+            for index in range(len(equal)):
+                equal[index] += int(own[index, t, : len(src)].argmax()) == expected
+        tokens += len(tgt)
+    best = max(range(len(equal)), key=equal.__getitem__)
+    return AlignmentHead(*divmod(best, student.shape.num_heads), equal[best] / tokens)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 7))
+@quick
+def test_batches_and_their_padding_change_nothing(seed, batch_sentences):
+    pairs = text(seed=seed)
+    found = choose_alignment_head(STUDENT, TEACHER, pairs, IDS, batch_sentences=batch_sentences)
+    assert found == by_hand(STUDENT, TEACHER, pairs)
+
+
+def test_a_teacher_of_another_vocabulary_reads_its_own_ids():
+    """Its rows in another order: the same teacher of the same words."""
+    order = [EOS, *reversed(range(1, SIZE - 1)), SIZE - 1]
+    mixed = keep_rows(TEACHER, order, order)
+    pairs = text()
+    theirs = [tuple([order.index(i) for i in side] for side in pair) for pair in pairs]
+    found = choose_alignment_head(STUDENT, mixed, pairs, IDS, teacher_pairs=theirs, teacher_ids=special_ids(JOINT))
+    assert found == choose_alignment_head(STUDENT, TEACHER, pairs, IDS)
+
+
+def test_pairs_without_words_or_too_long_for_a_model_are_left_out():
+    whole = choose_alignment_head(STUDENT, TEACHER, text(), IDS)
+    more = [([], [3]), *text(), ([5], []), ([5] * SHAPE.max_positions, [7])]
+    assert choose_alignment_head(STUDENT, TEACHER, more, IDS) == whole
+
+
+def test_no_pair_at_all_is_told():
+    with pytest.raises(A2DError, match="no validation pair has words on both sides"):
+        choose_alignment_head(STUDENT, TEACHER, [([], [3])], IDS)
