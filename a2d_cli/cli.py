@@ -139,6 +139,10 @@ def prepare(
     mirror: Annotated[
         str | None, typer.Option(envvar="A2D_MIRROR", help="Folder or URL that holds HOST/PATH of each download.")
     ] = None,
+    tokenizer_from: Annotated[
+        str | None, typer.Option(metavar="RUN|FOLDER", help="Take the tokenizer of a run (a2d import) instead of training one.")
+    ] = None,
+    trim: Annotated[bool, typer.Option("--trim", help="Cut that tokenizer to the pieces of the training text.")] = False,
     settings: Set = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -147,6 +151,7 @@ def prepare(
 
     Examples: a2d prepare multi30k-ende
               a2d prepare --train my.de my.en --pair de-en
+              a2d prepare multi30k-deen --tokenizer-from teacher --trim
     """
     from a2d_cli.commands import own_files
     from a2d_cli.commands import prepare as command
@@ -154,12 +159,35 @@ def prepare(
     project: Project = context.obj
     own = {"train": train, "valid": valid, "test": test}
     given = {name: files for name, files in own.items() if files}
-    parsed = own_files.choose_recipe(project, recipe, given, pair, _overrides(settings))
+    parsed = own_files.choose_recipe(project, recipe, given, pair, _overrides(settings), tokenizer_from, trim)
     report = command.prepare(project, parsed, mirror=mirror, reporter=make_reporter(), overwrite=overwrite)
     if as_json:
         print_json(report.values)
     else:
-        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), f"next: {project.command('train-teacher')}")
+        source = parsed.tokenizer.taken_from
+        step = f"distill --teacher {shlex.quote(source)}" if source else "train-teacher"
+        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), f"next: {project.command(step)}")
+
+
+@app.command("import")
+def import_model(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A Marian model in Hugging Face form (OPUS-MT, MarianMT).")],
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "teacher",
+    pair: Annotated[str | None, typer.Option(help="Its languages, where the folder does not say them, e.g. de-en.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Take a model that others have trained as the teacher.
+
+    Then its tokenizer must be the project's: a2d prepare RECIPE --tokenizer-from teacher --trim
+    """
+    from a2d_cli.commands import import_model as command
+
+    project: Project = context.obj
+    run = command.import_model(project, folder, name, pair, _typed(), make_reporter(), overwrite)
+    info = run.info
+    typer.echo(f"{run.name}: {info['pair']}, {info['parameters'] / 1e6:.1f} M parameters, from {info['imported_from']}")
+    typer.echo(f"next: {project.command(f'prepare RECIPE --tokenizer-from {run.name}')}")
 
 
 @app.command("train-teacher")
@@ -201,6 +229,10 @@ def distill(
     student: Annotated[
         str | None, typer.Option(help="tiny, small, base, paper, or KEY=VALUE,… (e.g. d_model=192,num_heads=4).")
     ] = None,
+    pseudo: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="SRC HYP", help="Learn from these lines and their translations instead of the training text."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run (default: the method's).")] = None,
     seed: Seed = None,
     precision: Precision = None,
@@ -233,7 +265,7 @@ def distill(
         from a2d_cli.config.loader import parse_student
 
         recipe = replace(recipe, student=parse_student(student, recipe))
-    command.distill(project, recipe, name, _typed(), make_reporter(), overwrite)
+    command.distill(project, recipe, name, _typed(), make_reporter(), overwrite, pseudo)
 
 
 def _project_recipe(project: Project, overrides: list[str]) -> Any:
@@ -259,6 +291,11 @@ def translate(
     form: Annotated[str, typer.Option("--format", help="text, tsv (line, score, translation) or jsonl.")] = "text",
     device: Device = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+    engine: Annotated[str, typer.Option(help="torch, ct2, or auto: ct2 if the model was exported.")] = "auto",
+    alignment: Annotated[bool, typer.Option("--alignment", help="Add word links: TRANSLATION ||| 0-0 1-2 …")] = False,
+    no_repeat_ngram: Annotated[
+        int | None, typer.Option(min=0, help="No so many tokens in a row occur twice: stops loops. 0 = off.")
+    ] = None,
 ) -> None:
     """Translate lines: N lines in, N × nbest lines out, in order; on a terminal, a prompt.
 
@@ -270,18 +307,21 @@ def translate(
 
     _check_choice("--errors", errors, ("strict", "replace"))
     _check_choice("--format", form, ("text", "tsv", "jsonl"))
+    _check_choice("--engine", engine, ("auto", "torch", "ct2"))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough ends us quietly
     reporter = make_reporter()
     source = command.open_input(input_path)
-    command.limit_threads(threads)
     given = {
         "beam": beam,
         "nbest": nbest,
         "length_penalty": length_penalty,
         "batch_sentences": batch_size,
+        "no_repeat_ngram": no_repeat_ngram,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
-    translator = command.open_translator(context.obj, model, overrides, device or "auto")
+    translator = command.open_translator(
+        context.obj, model, overrides, device or "auto", reporter, engine=engine, threads=threads, align=alignment
+    )
     lines = command.Prompt(source) if source.isatty() else source
     with command.open_output(output_path) as sink:
         command.translate_stream(translator, lines, sink, reporter, errors, form)
@@ -303,6 +343,8 @@ def score(
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for confidence intervals of files; 0 = none.")] = 0,
     beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Translate again what is cached.")] = False,
+    gap: Annotated[bool, typer.Option("--gap", help="From the teacher to a student in int8, step by step.")] = False,
+    stress: Annotated[bool, typer.Option("--stress", help="Count loops, lost numbers, odd lengths on odd input.")] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -310,39 +352,133 @@ def score(
 
     Examples: a2d score
               a2d score hyp.txt --reference ref.txt -m bleu -m chrf -m ter --json
+              a2d score --gap
     """
+    if (gap and stress) or ((gap or stress) and (hypotheses or reference)):
+        raise ConfigError("--gap and --stress stand alone, for the project's models", "run them one by one, without files")
     if hypotheses or reference:
         from a2d_cli.commands import score_files as files
 
         results = files.score_files(hypotheses or [], reference or [], metrics or files.METRICS, bootstrap=bootstrap)
-        if as_json:
-            print_json([result.to_json() for result in results])
-        else:
-            _print(files.file_table(results))
+        _print_all([files.file_table(results)], [result.to_json() for result in results], as_json)
         return
 
-    from a2d_cli.commands import score as command
+    common: dict[str, Any] = {
+        "test_sets": tests,
+        "decoding": {"beam": beam} if beam else {},
+        "device": device or "auto",
+        "reporter": make_reporter(),
+    }
+    if gap:
+        from a2d_cli.commands.score_gap import score_gap
 
-    table = command.score_project(
-        context.obj,
-        models=models,
-        test_sets=tests,
-        decoding={"beam": beam} if beam else {},
-        device=device or "auto",
-        reporter=make_reporter(),
-        refresh=refresh,
-    )
-    if as_json:
-        print_json(table.to_json())
+        if models and len(models) > 1:
+            raise ConfigError(f"--gap: one student at a time, not {len(models)}", "name one with --model")
+        gaps = score_gap(context.obj, model=models[0] if models else None, refresh=refresh, **common)
+        _print_all([each.table() for each in gaps], [each.to_json() for each in gaps], as_json)
+    elif stress:
+        from a2d_cli.commands.score_stress import score_stress
+
+        report = score_stress(context.obj, models=models, **common)
+        _print_all(report.tables(), report.to_json(), as_json)
     else:
-        for number, each in enumerate(table.tables()):
-            if number:
-                print()
-            _print(each)
+        from a2d_cli.commands.score import score_project
+
+        table = score_project(context.obj, models=models, refresh=refresh, **common)
+        _print_all(table.tables(), table.to_json(), as_json)
+
+
+def _print_all(tables: list[Any], value: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+        return
+    for number, table in enumerate(tables):
+        if number:
+            print()
+        _print(table)
 
 
 def _print(table: Any) -> None:
     print_table(table.title, table.columns, table.rows, table.note)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="Run name, run folder or checkpoint folder (default: newest student).")] = None,
+    to: Annotated[str, typer.Option(help="ct2 (CTranslate2) or hf (Hugging Face).")] = "ct2",
+    quantization: Annotated[
+        str | None, typer.Option("-q", "--quantization", help="int8 (default of ct2), int16, float16 or float32.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder (default: exports/NAME-… of the project).")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model as a folder that runs elsewhere, proved on validation text; translate uses it by itself.
+
+    Examples: a2d export
+              a2d export teacher --to hf
+    """
+    from a2d_cli.commands import export as command
+
+    exported = command.export(
+        context.obj,
+        model,
+        to=to,
+        quantization=quantization or ("int8" if to == "ct2" else "float32"),
+        output=output.absolute() if output else None,
+        overwrite=overwrite,
+        reporter=make_reporter(),
+    )
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({"folder": str(exported.folder), **asdict(exported.manifest)})
+    else:
+        print(exported.folder)
+
+
+@app.command()
+def bench(
+    context: typer.Context,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Runs, run, checkpoint or export folders (default: all finished runs)."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Untrained models: tiny,small,base,paper, 6-6 (layers), KEY=VALUE changes the one before it."),
+    ] = None,
+    sentences: Annotated[int, typer.Option(min=1, help="Of the test set, evenly chosen.")] = 200,
+    beam: Annotated[str, typer.Option("-b", "--beam", help="Hypotheses kept; several with commas.")] = "1,5",
+    batch_size: Annotated[str, typer.Option(help="Sentences translated at once; several with commas.")] = "1,32",
+    engine: Annotated[str, typer.Option(help="torch, ct2 or both.")] = "torch,ct2",
+    precision: Annotated[str, typer.Option(help="Of ct2: float32, int8 or both; an export keeps its own.")] = "float32,int8",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Each measures everything once; medians are told.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Size, memory and speed per core of models on this machine's CPU, by engine and precision.
+
+    Examples: a2d bench
+              a2d bench --preset tiny,small,base,paper,6-6
+    """
+    from a2d_cli.commands import bench as command
+
+    settings = command.BenchSettings(
+        engines=command.read_names("--engine", engine, tuple(command.ENGINES)),
+        precisions=command.read_names("--precision", precision, command.PRECISIONS),
+        beams=command.read_numbers("--beam", beam),
+        batch_sizes=command.read_numbers("--batch-size", batch_size),
+        sentences=sentences,
+        rounds=rounds,
+        threads=threads,
+    )
+    report = command.bench(context.obj, models or [], preset, settings, make_reporter())
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print(report.table())
 
 
 @app.command()

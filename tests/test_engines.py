@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -190,8 +191,8 @@ def test_both_link_as_the_chosen_head_of_each_sentence_alone(both: Both, beam: i
     sources = both.sources
     limits = [23, 5, 13, 17, 11]
     links = 0
-    for engine in (both.ct2, both.torch):
-        found = search(engine, sources, limits, beam=beam, nbest=min(beam, 3), align=True, exact_length=True)
+    for engine, exact in product((both.ct2, both.torch), (False, True)):
+        found = search(engine, sources, limits, beam=beam, nbest=min(beam, 3), align=True, exact_length=exact)
         for source, hypotheses in zip(sources, found, strict=True):
             for hypothesis in hypotheses:
                 assert len(hypothesis.attended) == len(hypothesis.tokens)

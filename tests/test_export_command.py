@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import Launcher
 
+from a2d_cli.commands.translate import open_export
 from a2d_cli.errors import A2DError
 from a2d_cli.export.verification import Gate, require_passed
 from a2d_cli.files import read_json, sha256_file, write_json
+from a2d_cli.project.exported import read_export
 
 FOLDER = "exports/teacher-ct2-int8"
 
@@ -118,6 +120,19 @@ def test_status_names_the_export(a2d, exported):
 def test_no_torch_is_loaded_to_translate_with_an_export(a2d, exported):
     ended = a2d(exported, "translate", stdin=b"x\n", before="import sys; sys.modules['torch'] = None")
     assert ended.code == 0, ended.err
+
+
+def test_torch_keeps_its_threads_beside_ctranslate2(exported):
+    """They share one OpenMP, whose number of threads CTranslate2 sets."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        open_export(read_export(exported / FOLDER), "cpu", threads=1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 # What is refused

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_tokenizers import KINDS, PAIRS, small_tokenizer
 from tiny import quick
 
 from a2d_cli.config import schema
@@ -50,12 +51,15 @@ def test_a_source_piece_belongs_to_a_white_space_word_of_the_line(line):
     assert set(found) == set(range(num_words(line)))
 
 
-@given(st.lists(st.integers(1, SIZE - 2), max_size=13))
+@given(st.sampled_from(KINDS), st.data())
 @quick
-def test_a_target_piece_belongs_to_a_white_space_word_of_the_text(ids):
-    """Whatever the model writes: unknown pieces, spaces alone, words never ended."""
-    (text,) = tokenizer().decode_tgt([ids])
-    found = [word for word in words_of([tokenizer().tgt_pieces[i] for i in ids], unknown_is_word=True) if word is not None]
+def test_a_target_piece_belongs_to_a_white_space_word_of_the_text(kind, data):
+    """Whatever the model writes: unknown pieces, spaces alone, pieces of the other language."""
+    of_kind = small_tokenizer(kind)
+    ids = data.draw(st.lists(st.integers(1, of_kind.tgt_vocab_size - 2), max_size=13))
+    (text,) = of_kind.decode_tgt([ids])
+    words = words_of([of_kind.tgt_pieces[i] for i in ids], unknown_is_word=True)
+    found = [word for word in words if word is not None]
     assert found == sorted(found)
     assert set(found) == set(range(len(text.split())))
 
@@ -119,3 +123,11 @@ def test_two_words_are_linked_by_any_of_their_pieces():
 def test_spaces_alone_link_nothing():
     assert word_links(["▁", "▁ja"], ["▁yes", "▁"], [0, 1]) == ()
     assert pharaoh(()) == ""
+
+
+def test_a_cut_vocabulary_still_knows_where_source_words_begin():
+    cut = small_tokenizer("joint").trimmed(PAIRS[:5])
+    for line, _ in PAIRS:
+        pieces = cut.cut_src(line)
+        assert len(pieces) == len(cut.encode_src([line])[0])
+        assert {*words_of(pieces)} - {None} == set(range(len(line.split())))

@@ -99,7 +99,8 @@ def export(
         files = {path.name: sha256_file(path) for path in sorted(new.iterdir())}
         manifest = _manifest(job, to, quantization, checks, head, packages, files)
         write_manifest(new, manifest)
-        scores = ScoreCache(project.scores_dir).of_weights(job.checkpoint.weights_sha256)
+        known = ScoreCache(project.scores_dir).of_weights(job.checkpoint.weights_sha256)
+        scores = [result for result in known if result.decoding == manifest.decoding]
         write_text(new / "README.md", model_card(manifest, scores))
     return read_export(folder)
 

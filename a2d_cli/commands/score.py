@@ -146,18 +146,18 @@ def score_project(
     project.require_prepared()
     recipe = read_project_recipe(project.recipe_path)
     settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
-    texts = _find_texts(project, recipe, test_sets)
+    texts = find_texts(project, recipe, test_sets)
     cache = ScoreCache(project.scores_dir)
     rows: dict[str, list[ScoreRow]] = {text.name: [] for text in texts}
-    for model in _find_models(project, models, recipe.pair, reporter):
-        translated = _ModelOnTexts(model, settings, device, recipe.tgt_lang, cache, reporter)
+    for model in find_models(project, models, recipe.pair, reporter):
+        translated = ModelOnTexts(model, settings, device, recipe.tgt_lang, cache, reporter)
         for text in texts:
             rows[text.name].append(translated.score(text, refresh))
     compared = [row for text in texts for row in _compare(rows[text.name], text, cache, recipe.tgt_lang)]
     return ScoreTable(recipe.pair, settings, tuple(compared))
 
 
-def _find_models(
+def find_models(
     project: Project, names: Sequence[str] | None, pair: str, reporter: Reporter
 ) -> list[ScoredModel]:
     if names is None:
@@ -193,7 +193,7 @@ def _describe(folder: Path) -> ScoredModel:
     return describe_export(exported)
 
 
-def _find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) -> list[ScoredText]:
+def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) -> list[ScoredText]:
     suffix = f".{recipe.src_lang}"
     present = {path.name.removesuffix(suffix) for path in project.text_dir.glob(f"*{suffix}")}
     known = sorted(present - {"train", "valid"}, key=lambda name: (name not in recipe.data.tests, name))
@@ -232,7 +232,7 @@ def engine_version(model: ScoredModel) -> str:
     return f"{package} {version(package)}"
 
 
-class _ModelOnTexts:
+class ModelOnTexts:
     """Scores one model; its weights are loaded when the first text has to be translated."""
 
     def __init__(

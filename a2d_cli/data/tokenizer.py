@@ -101,6 +101,10 @@ class Tokenizer:
     def encode_src(self, lines: list[str]) -> list[list[int]]:
         return self._src.encode(lines)
 
+    def cut_src(self, line: str) -> list[str]:
+        """The pieces behind the ids of `encode_src`, as they stand in the text: also those that no list holds."""
+        return self._src.cut(line)
+
     def encode_tgt(self, lines: list[str]) -> list[list[int]]:
         return self._tgt.encode(lines)
 
@@ -201,6 +205,11 @@ class _Vocabulary:
             [self._id_of.get(piece, UNK) for piece in ([code, *pieces] if code else pieces)]
             for code, pieces in zip(codes, cut, strict=True)
         ]
+
+    def cut(self, line: str) -> list[str]:
+        line = normalise(line)
+        code = self._language_code(line) if self._id_of else ""
+        return [*[code] * bool(code), *self._processor.encode(line[len(code) :], out_type=str)]
 
     def _language_code(self, line: str) -> str:
         """The >>xx<< that a sentence for a multilingual model begins with: one piece, which its spm does not know."""

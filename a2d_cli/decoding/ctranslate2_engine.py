@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -73,6 +74,8 @@ class CTranslate2Engine:
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         kind, _, index = device.partition(":")
+        torch = sys.modules.get("torch")
+        torch_threads = torch.get_num_threads() if torch else 0
         try:
             # One core a batch: small models have no work for two, and neighbours do not wait for each other.
             self._translator: ctranslate2.Translator = ctranslate2.Translator(
@@ -85,6 +88,9 @@ class CTranslate2Engine:
             )
         except (RuntimeError, ValueError) as error:
             raise A2DError(f"{folder}: CTranslate2 cannot load it: {error}", "run 'a2d export' again") from None
+        finally:
+            if torch:  # whose threads CTranslate2 sets to its own number: they share one OpenMP
+                torch.set_num_threads(torch_threads)
 
     @property
     def machine(self) -> str:

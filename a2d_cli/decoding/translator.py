@@ -61,7 +61,7 @@ class Translator:
         batches = (self._batch([sources[i] for i in chunk]) for chunk in chunks)
         found = self.engine.search(batches, self.settings, align=self.align)
         for chunk, hypotheses in zip(chunks, found, strict=True):
-            for i, translations in zip(chunk, self._texts([sources[i] for i in chunk], hypotheses), strict=True):
+            for i, translations in zip(chunk, self._texts([lines[i] for i in chunk], hypotheses), strict=True):
                 # A tiny vocabulary or length limit may hold fewer than nbest: the line count must not tell.
                 results[i] = translations + [empty] * (self.settings.nbest - len(translations))
             if on_done:
@@ -73,16 +73,16 @@ class Translator:
         limits = [int(len(source) * ratio + extra) for source in sources]
         return SearchBatch(sources, [max(1, min(limit, self.engine.max_tokens)) for limit in limits])
 
-    def _texts(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Translation]]:
+    def _texts(self, lines: list[str], found: list[list[Hypothesis]]) -> list[list[Translation]]:
         texts = iter(self.tokenizer.decode_tgt([list(h.tokens) for hypotheses in found for h in hypotheses]))
         return [
-            [Translation(next(texts), h.score, self._links(source, h)) for h in hypotheses]
-            for source, hypotheses in zip(sources, found, strict=True)
+            [Translation(next(texts), h.score, self._links(line, h)) for h in hypotheses]
+            for line, hypotheses in zip(lines, found, strict=True)
         ]
 
-    def _links(self, source: list[int], hypothesis: Hypothesis) -> tuple[tuple[int, int], ...] | None:
+    def _links(self, line: str, hypothesis: Hypothesis) -> tuple[tuple[int, int], ...] | None:
         if hypothesis.attended is None:
             return None
-        src = [self.tokenizer.src_pieces[i] for i in source]
+        src = self.tokenizer.cut_src(line)  # not by id: what a cut vocabulary does not know may begin a word
         tgt = [self.tokenizer.tgt_pieces[i] for i in hypothesis.tokens]
         return word_links(src, tgt, hypothesis.attended)

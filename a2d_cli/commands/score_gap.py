@@ -1,0 +1,210 @@
+"""`a2d score --gap`: where the difference between a teacher and its deployed student comes from, step by step."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from a2d_cli import __version__, scoring
+from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
+from a2d_cli.commands.score_files import Table, difference_text, score_json
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.schema import Decoding, Recipe
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import sha256_file
+from a2d_cli.project.exported import Manifest, exports_of, is_export, read_export, write_manifest
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import find_model, list_runs
+from a2d_cli.project.score_cache import ScoreCache, ScoredModel, describe_export, describe_model
+from a2d_cli.reporting import Reporter
+from a2d_cli.scoring import PairedResult, ResampledScore
+
+METRICS = ("bleu", "chrf")
+
+
+@dataclass(frozen=True)
+class GapStep:
+    """One way to translate the test set, and what it changes; differences are by metric, in the order of METRICS."""
+
+    name: str
+    row: ScoreRow
+    to_previous: tuple[PairedResult, ...]  # none for the first
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "step": self.name,
+            "model": self.row.model.name,
+            "engine": self.row.result.engine,
+            "beam": self.row.result.decoding["beam"],
+            "scores": [score_json(score) for score in self.row.scores],
+            "to_previous": [asdict(each) for each in self.to_previous],
+            "hypotheses": self.row.result.hypotheses,
+        }
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The steps from the teacher to the deployed student on one test set."""
+
+    pair: str
+    test_set: str
+    steps: tuple[GapStep, ...]
+    in_all: tuple[PairedResult, ...]  # the last step to the first
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "pair": self.pair,
+            "test_set": self.test_set,
+            "steps": [step.to_json() for step in self.steps],
+            "in_all": [asdict(each) for each in self.in_all],
+        }
+
+    def table(self) -> Table:
+        names = [each.name for each in self.in_all]
+        columns = ["step", *(column for name in names for column in (name, f"Δ {name}"))]
+        rows = []
+        for step in self.steps:
+            differences = [difference_text(each) for each in step.to_previous] or ["–"] * len(names)
+            cells = zip((f"{score.value:.2f}" for score in step.row.scores), differences, strict=True)
+            rows.append([step.name, *(text for pair in cells for text in pair)])
+        rows.append(["in all", *(text for each in self.in_all for text in ("", difference_text(each)))])
+        signatures = [f"{each.name}|{each.signature}" for each in self.in_all]
+        note = "\n".join(["Δ to the step above, with p and 95 % interval: paired bootstrap", *signatures])
+        title = f"{self.test_set}: {self.pair}, {self.steps[0].row.result.sentences} sentences"
+        return Table(title, columns, rows, note)
+
+
+def score_gap(
+    project: Project,
+    *,
+    model: str | None = None,
+    test_sets: Sequence[str] | None = None,
+    decoding: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    reporter: Reporter,
+    refresh: bool = False,
+) -> list[Gap]:
+    """One a test set: teacher and student by beam and greedily, then the student in int8 greedily and by beam.
+
+    What scores/ holds is not translated again. A student without an int8 export is quantised for this alone.
+
+    Args:
+        model: a student's run name or folder; None = the newest.
+        test_sets: names; None = all.
+        decoding: values over those of the recipe's `decoding`.
+        refresh: translate anew, whatever scores/ holds.
+
+    Raises:
+        ConfigError: no teacher or student, or an unknown model or test set.
+        A2DError: a checkpoint that cannot be read, or CTranslate2 is missing.
+    """
+    project.require_prepared()
+    recipe = read_project_recipe(project.recipe_path)
+    beam = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
+    greedy = replace(beam, beam=1)
+    texts = find_texts(project, recipe, test_sets)
+    student = _find_student(project, model, recipe.pair)
+    teacher = _find_teacher(project, student)
+    cache = ScoreCache(project.scores_dir)
+    rows: dict[str, list[tuple[str, ScoreRow]]] = {text.name: [] for text in texts}
+    with ExitStack() as stack:
+        plan = [
+            ("teacher", teacher, (beam, greedy)),
+            ("student", student, (beam, greedy)),
+            ("int8 student", _find_int8(project, student, beam, stack), (greedy, beam)),
+        ]
+        for who, scored, ways in plan:
+            for way in dict.fromkeys(ways):  # one, if the recipe itself is greedy
+                translated = ModelOnTexts(scored, way, device, recipe.tgt_lang, cache, reporter)
+                name = f"{who}, {'greedy' if way.beam == 1 else f'beam {way.beam}'}"
+                for text in texts:
+                    rows[text.name].append((name, translated.score(text, refresh)))
+    return [_gap(text, rows[text.name], cache, recipe) for text in texts]
+
+
+def _find_student(project: Project, name: str | None, pair: str) -> ScoredModel:
+    folder = find_model(project, name).absolute()
+    if is_export(folder):
+        raise ConfigError(f"{folder} is an export", "name the run that it was made from")
+    student = describe_model(folder)
+    if student.kind == "teacher":
+        if name is None:
+            raise ConfigError(f"{project.folder}: no student is trained yet", project.command("distill"))
+        raise ConfigError(f"'{name}' is a teacher; the gap is a student's", "name a student with --model")
+    if student.pair != pair:
+        message = f"model '{student.name}' translates {student.pair}, the project's test sets are {pair}"
+        raise A2DError(message, "name a model of this language pair")
+    return student
+
+
+def _find_teacher(project: Project, student: ScoredModel) -> ScoredModel:
+    """The one that the student was distilled from, else the project's first."""
+    runs = [run for run in list_runs(project) if run.info.get("kind") == "teacher" and run.best_dir.exists()]
+    teachers = [describe_model(run.folder.absolute()) for run in runs]
+    if not teachers:
+        raise ConfigError(f"{project.folder}: no teacher to compare with", project.command("train-teacher"))
+    own = [each for each in teachers if student.teacher and each.weights_sha256.startswith(student.teacher)]
+    return (own or teachers)[0]
+
+
+def _find_int8(project: Project, student: ScoredModel, decoding: Decoding, stack: ExitStack) -> ScoredModel:
+    """The student's int8 export, or one made for now."""
+    exports = [each for each in exports_of(project, student.weights_sha256) if each.manifest.quantization == "int8"]
+    if exports:
+        return describe_export(exports[0])
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2d-int8-")))
+    _quantise(student, decoding, folder)
+    return describe_export(read_export(folder))
+
+
+def _quantise(student: ScoredModel, decoding: Decoding, folder: Path) -> None:
+    """An export to measure and to throw away, not proved by anything."""
+    from a2d_cli.export.ctranslate2 import write_ctranslate2
+    from a2d_cli.project.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(student.folder)
+    write_ctranslate2(checkpoint.model, checkpoint.tokenizer, folder, "int8")
+    checkpoint.tokenizer.save(folder)
+    manifest = Manifest(
+        to="ct2",
+        quantization="int8",
+        created="",
+        a2d=__version__,
+        pair=student.pair,
+        name=student.name,
+        kind=student.kind,
+        method=student.method,
+        seed=student.seed,
+        parameters=student.parameters,
+        weights_sha256=student.weights_sha256,
+        tokenizer=checkpoint.tokenizer.fingerprint,
+        shape=asdict(checkpoint.model.shape),
+        decoding=asdict(decoding),
+        data={},
+        teacher=None,
+        checks={},
+        files={path.name: sha256_file(path) for path in sorted(folder.iterdir())},
+    )
+    write_manifest(folder, manifest)
+
+
+def _gap(text: ScoredText, rows: list[tuple[str, ScoreRow]], cache: ScoreCache, recipe: Recipe) -> Gap:
+    draws = [
+        [
+            scoring.resample(cache.hypotheses(row.result), [text.tgt], metric, tgt_lang=recipe.tgt_lang)
+            for metric in METRICS
+        ]
+        for _, row in rows
+    ]
+    changes = [(), *(_differences(before, after) for before, after in pairwise(draws))]
+    steps = [GapStep(name, row, change) for (name, row), change in zip(rows, changes, strict=True)]
+    return Gap(recipe.pair, text.name, tuple(steps), _differences(draws[0], draws[-1]))
+
+
+def _differences(before: list[ResampledScore], after: list[ResampledScore]) -> tuple[PairedResult, ...]:
+    return tuple(scoring.compare(old, new) for old, new in zip(before, after, strict=True))
