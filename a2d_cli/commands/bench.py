@@ -108,10 +108,7 @@ def read_shapes(text: str, recipe: Recipe) -> dict[str, ModelShape]:
     shapes = {}
     for name in names:
         student = re.sub(r"^(\d+)-(\d+)(?=,|$)", r"base,encoder_layers=\1,decoder_layers=\2", name)
-        try:
-            shapes[name] = parse_student(student, recipe)
-        except ConfigError as error:
-            raise ConfigError(error.message.replace("--student", "--preset"), error.hint) from None
+        shapes[name] = parse_student(student, recipe, "--preset")
     return shapes
 
 

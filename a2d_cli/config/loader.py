@@ -64,8 +64,8 @@ def read_project_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return _resolve(_layers(read_recipe_file(path), path.name, path), overrides, path.name)
 
 
-def parse_student(text: str, recipe: Recipe) -> ModelShape:
-    """`--student`: a preset, keys of the recipe's student to change, or both (`base,dropout=0.2`).
+def parse_student(text: str, recipe: Recipe, where: str = "--student") -> ModelShape:
+    """The value of `--student` (or of the option `where`): a preset, keys of the recipe's student to change, or both (`base,dropout=0.2`).
 
     Raises:
         ConfigError: unknown preset or key, wrong value, dimensions that do not fit together.
@@ -80,11 +80,11 @@ def parse_student(text: str, recipe: Recipe) -> ModelShape:
             values["preset"] = key
         else:
             example = "for example d_model=192,num_heads=4"
-            raise ConfigError(f"--student: expected KEY=VALUE, got '{part}'", example)
-    changes = _Reader("--student", problems).section(ModelShape, values, "")
+            raise ConfigError(f"{where}: expected KEY=VALUE, got '{part}'", example)
+    changes = _Reader(where, problems).section(ModelShape, values, "")
     problems.raise_any()
     student = dataclasses.replace(recipe.student, **changes)
-    check_shape(student, "--student")
+    check_shape(student, where)
     return student
 
 

@@ -193,8 +193,7 @@ class _Vocabulary:
         if not lines:
             return []
         lines = [normalise(line) for line in lines]
-        # SentencePiece shares a list among all cores; for a few lines starting threads costs more than it gives.
-        threads = -1 if len(lines) > 256 else 1
+        threads = _num_threads(lines)
         if self._id_of is None:
             return self._processor.encode(lines, num_threads=threads)
         codes = [self._language_code(line) for line in lines]
@@ -218,10 +217,15 @@ class _Vocabulary:
 
     def decode(self, ids: list[list[int]]) -> list[str]:
         if self._id_of is None:
-            return self._processor.decode(ids) if ids else []
+            return self._processor.decode(ids, num_threads=_num_threads(ids)) if ids else []
         texts = (self._processor.decode([self.pieces[i] for i in sentence]) if sentence else "" for sentence in ids)
         # Pieces of the list that this side's model does not know keep their mark.
         return [text.replace(_WORD_START, " ").strip() for text in texts]
+
+
+def _num_threads(lines: Sequence[object]) -> int:
+    """SentencePiece shares a list among all cores; for a few lines starting threads costs more than it gives."""
+    return -1 if len(lines) > 256 else 1
 
 
 def _cut(pieces: list[str], seen: set[int]) -> list[str]:

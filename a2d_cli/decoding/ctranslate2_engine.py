@@ -115,7 +115,8 @@ class CTranslate2Engine:
             yield self._with_attended(batch.sources, found) if align else found
 
     def _start(self, batch: SearchBatch, settings: Decoding, exact_length: bool) -> Any:
-        longest = max(batch.limits) - 1  # there the end mark counts
+        # The end mark counts in a limit, and CTranslate2 needs no step for it; where lengths are given it shall do it.
+        longest = max(batch.limits) - (not exact_length)
         return self._translator.translate_batch(
             [self._spell(source) for source in batch.sources],
             asynchronous=True,
