@@ -464,7 +464,7 @@ def test_an_imported_teacher_is_a_finished_run_that_translates(a2d: Launcher, im
     said = a2d.well(tmp_path, "translate", "--model", str(run), "--beam", "1", stdin=lines).out
     assert len(said.splitlines()) == 29
     shown = a2d.well(imported, "status").out
-    assert "teacher" in shown and "finished" in shown
+    assert "teacher" in shown and "imported from" in shown
 
 
 def test_what_is_prepared_with_a_tokenizer_is_remembered(a2d: Launcher, imported: Path):
