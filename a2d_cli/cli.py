@@ -223,7 +223,7 @@ def distill(
     context: typer.Context,
     teacher: Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="ce, word, a2d, a2d-PROFILE (release, paper, masked, simplex); joined by '+'.")
+        str | None, typer.Option(help="ce, word, seq, a2d, a2d-PROFILE (release, paper, masked, simplex); joined by '+'.")
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of a plain a2d.")] = None,
     student: Annotated[
@@ -233,6 +233,9 @@ def distill(
         tuple[Path, Path] | None,
         typer.Option(metavar="SRC HYP", help="Learn from these lines and their translations instead of the training text."),
     ] = None,
+    cache_teacher: Annotated[
+        bool, typer.Option("--cache-teacher", help="Ask the teacher once and keep what it says on disk, if it fits.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the run (default: the method's).")] = None,
     seed: Seed = None,
     precision: Precision = None,
@@ -241,14 +244,16 @@ def distill(
     settings: Set = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train the student: from the teacher's words and attention (a2d), its words (word), or the references (ce).
+    """Train the student: from the teacher's words and attention (a2d), its words (word), its translations (seq), or the
+    references (ce).
 
     Interrupt it anywhere: the same command goes on.
     """
     from a2d_cli.commands import distill as command
 
+    cache = ["distillation.cache=auto"] if cache_teacher else []  # first: --set distillation.cache=topk says more
     overrides = _overrides(
-        settings,
+        [*cache, *(settings or [])],
         distillation__teacher=teacher,
         distillation__method=method,
         distillation__profile=profile,
@@ -266,6 +271,58 @@ def distill(
 
         recipe = replace(recipe, student=parse_student(student, recipe))
     command.distill(project, recipe, name, _typed(), make_reporter(), overwrite, pseudo)
+
+
+@app.command()
+def pseudo(
+    context: typer.Context,
+    teacher: Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder.")] = None,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept while searching.")] = None,
+    nbest: Annotated[
+        int | None, typer.Option(min=1, help="Translations kept of each sentence (default: as many as the beam).")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="torch, ct2, or auto: ct2, but torch on a GPU.")] = "auto",
+    quantization: Annotated[
+        str | None, typer.Option("-q", "--quantization", help="float32, or int8: faster, not quite the teacher.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+    device: Device = None,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Let the teacher translate the training text, for distill --method seq, which otherwise does it first.
+
+    Interrupt it anywhere: the same command goes on. A student learns from another beam by the same settings:
+
+    Examples: a2d pseudo
+              a2d pseudo --beam 8 && a2d distill --method seq --set distillation.pseudo_beam=8
+    """
+    from a2d_cli.commands import pseudo as command
+
+    _check_choice("--engine", engine, ("auto", "torch", "ct2"))
+    overrides = _overrides(
+        settings,
+        distillation__teacher=teacher,
+        distillation__pseudo_beam=beam,
+        distillation__pseudo_nbest=nbest,
+        distillation__pseudo_quantization=quantization,
+    )
+    project: Project = context.obj
+    corpus = command.pseudo(
+        project,
+        _project_recipe(project, overrides),
+        engine=engine,
+        threads=threads,
+        device=device or "auto",
+        command=_typed(),
+        reporter=make_reporter(),
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(corpus.to_json())
+    else:
+        print(corpus.folder)
 
 
 def _project_recipe(project: Project, overrides: list[str]) -> Any:
@@ -479,6 +536,59 @@ def bench(
         print_json(report.to_json())
     else:
         _print(report.table())
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    methods: Annotated[str, typer.Option(help="Of a2d distill, with commas between.")] = "ce,word,a2d",
+    seeds: Annotated[str, typer.Option(help="How many (5 = 1 to 5), or which (3,4,5).")] = "5",
+    updates: Annotated[
+        str | None, typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run (default: the cores, shared by the jobs).")] = None,
+    student: Annotated[str | None, typer.Option(help="As in a2d distill.")] = None,
+    baselines: Annotated[
+        list[str] | None, typer.Option("--baseline", help="What to compare to (default: ce and word). Repeatable.")
+    ] = None,
+    tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row a run to this file.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw means with intervals: FILE.png or FILE.svg.")] = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Train methods under equal conditions with several seeds, and tell what may be said of their differences.
+
+    Interrupt it anywhere: the same command goes on; what is finished is not trained again.
+
+    Examples: a2d compare --methods ce,word,a2d --seeds 6 --jobs 2 --threads 1
+              a2d compare --methods word,a2d --updates 1000,2000,4000 --figure lengths.svg
+    """
+    from a2d_cli.commands import compare as command
+    from a2d_cli.commands.bench import read_numbers
+    from a2d_cli.commands.compare_figure import check_figure, draw
+    from a2d_cli.files import write_text
+
+    if figure:
+        check_figure(figure)
+    request = command.Request(
+        methods=tuple(methods.split(",")),
+        seeds=command.read_seeds(seeds),
+        lengths=read_numbers("--updates", updates) if updates else (),
+        baselines=tuple(baselines or ()),
+        test_sets=tuple(tests or ()),
+        student=student,
+        settings=tuple(settings or ()),
+        jobs=jobs,
+        threads=threads or max(1, (os.cpu_count() or 1) // jobs),
+    )
+    comparison = command.compare(context.obj, request, _typed(), make_reporter())
+    if csv:
+        write_text(csv, comparison.to_csv())
+    if figure:
+        draw(comparison, figure)
+    _print_all(comparison.tables(), comparison.to_json(), as_json)
 
 
 @app.command()

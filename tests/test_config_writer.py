@@ -90,6 +90,8 @@ recipes = st.builds(
         schema.Distillation,
         method=st.sampled_from([*METHOD_TERMS, "ce+a2d-paper", "word+a2d-simplex"]),
         encoder_self=st.just(True),
+        pseudo=st.just("best"),
+        pseudo_nbest=st.just(0),
     ),
     decoding=some(schema.Decoding, nbest=st.just(1)),
 )

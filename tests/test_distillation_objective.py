@@ -9,7 +9,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import JOINT, SHAPE, ListCorpus, part_of, quick, random_batch, special_ids, tiny_model, tiny_teacher
+from tiny import (
+    JOINT,
+    SHAPE,
+    LargestTensor,
+    ListCorpus,
+    part_of,
+    quick,
+    random_batch,
+    special_ids,
+    tiny_model,
+    tiny_teacher,
+)
 
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import BatchPlan, BatchSettings, share
@@ -21,10 +32,11 @@ from a2d_cli.distillation.objective import (
     kind_factors,
     parse_method,
 )
-from a2d_cli.distillation.teachers import Teacher
+from a2d_cli.distillation.teachers import Teacher, TeacherOutput
 from a2d_cli.errors import ConfigError
-from a2d_cli.model.transformer import Transformer
+from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
+from a2d_cli.training import vocabulary_loss
 from a2d_cli.training.objective import Moment, Objective, TranslationObjective
 
 ATTENTION = ["a2d-masked", "a2d-simplex", "ce+a2d-simplex", "a2d-masked+a2d-simplex"]
@@ -255,7 +267,7 @@ def test_gradients_reach_student_and_aligners(method):
 @pytest.mark.parametrize("method", ATTENTION)
 def test_attention_alone_moves_queries_and_keys_of_every_layer(method):
     student = tiny_model()
-    (terms,) = [make(method, student, alpha=1.0)._terms(random_batch())[1]]
+    (terms,) = [make(method, student, alpha=1.0)._terms(random_batch(), True)[1]]
     terms.backward()
     layers = [layer.self_attention for layer in (*student.encoder_layers, *student.decoder_layers)]
     for attention in (*layers, *(layer.cross_attention for layer in student.decoder_layers)):
@@ -394,6 +406,85 @@ def test_the_weight_acts_on_the_loss_of_its_update():
         float(objective(batch, Moment(1, update)).parts["loss"]) for update in (1, 21, 10**6)
     )
     assert first - never == pytest.approx(2 * (later - never), rel=1e-3)
+
+
+# --- what is left out -----------------------------------------------------------------------------------------
+
+
+class Watched(Teacher):
+    """Counts what it is asked for."""
+
+    def __init__(self, teacher: Teacher):
+        super().__init__(teacher.model)
+        self.calls: list[bool] = []  # with attention?
+        self.num_words = 0
+
+    def __call__(self, batch, where, need_attention):
+        output = super().__call__(batch, where, need_attention)
+        self.calls.append(need_attention)
+
+        def words(rows):
+            found = output.words(rows)
+            self.num_words += len(found)
+            return found
+
+        return TeacherOutput(words, output.maps)
+
+
+LAST_ALIGNED = 133  # 0.5 ** (132 / 20) > 0.01 > 0.5 ** (133 / 20)
+
+
+@pytest.mark.parametrize("method", ["a2d-simplex", "ce+a2d-masked"])
+def test_attention_is_left_out_once_its_weight_is_negligible(method):
+    teacher = Watched(tiny_teacher())
+    objective, batch = make(method, teacher=teacher, beta=8.0, half_life=0.2), random_batch()
+    response = parts_of(make("word" if method == "a2d-simplex" else "ce", objective.model), batch)["loss"]
+    before, after = (objective(batch, Moment(1, LAST_ALIGNED + more)) for more in (0, 1))
+    weight = 8.0 * 0.5 ** (132 / 20)
+    attention = sum(
+        (0.5 if name != "attn_encoder_self" else 1.0) * float(value)
+        for name, value in before.parts.items()
+        if name.startswith("attn_")
+    )
+    assert float(before.parts["loss"]) == pytest.approx(response + weight * attention, rel=1e-5)  # exact until then
+    assert float(after.parts["loss"]) == pytest.approx(response, rel=1e-5)
+    assert objective.weight_at(LAST_ALIGNED) == pytest.approx(weight)
+    assert objective.weight_at(LAST_ALIGNED + 1) == 0.0
+    assert before.parts.keys() - after.parts.keys() == {"attn_encoder_self", "attn_decoder_self", "attn_cross"}
+    assert teacher.calls == ([True, False] if method == "a2d-simplex" else [True])
+
+
+def test_every_parameter_has_a_gradient_where_attention_is_left_out():
+    """Else the ranks of a parallel run would wait for it."""
+    objective = make("a2d-simplex", half_life=0.2)
+    objective(random_batch(), Moment(1, LAST_ALIGNED + 1)).total.backward()
+    assert all(p.grad is not None for p in objective.parameters())
+    assert all((p.grad == 0).all() for p in objective.aligners.parameters())
+
+
+def test_what_is_left_out_is_not_calibrated():
+    objective = make("a2d-simplex", gradient_share=0.5, half_life=0.01, calibrate_at_update=50)
+    objective.before_update(lambda: pytest.fail("read a batch"), Moment(1, 51))
+
+
+@pytest.mark.parametrize(("method", "asked"), [("a2d-simplex", True), ("word", True), ("ce+a2d-simplex", False)])
+def test_only_a_word_term_asks_for_the_teachers_words(method, asked):
+    teacher, batch = Watched(tiny_teacher()), random_batch()
+    make(method, teacher=teacher)(batch, FIRST)
+    assert teacher.num_words == (batch.num_tgt_tokens if asked else 0)
+
+
+@pytest.mark.parametrize("method", ["word", "a2d-masked+a2d-simplex"])
+def test_no_tensor_holds_all_tokens_scores_neither_students_nor_teachers(method, monkeypatch):
+    words = 2003
+    monkeypatch.setattr(vocabulary_loss, "FEWEST_TOKENS", 5)
+    monkeypatch.setitem(vocabulary_loss.SCORES_AT_ONCE, "cpu", 4000)
+    vocabularies = Vocabularies(words + 1, words + 1)
+    student, teacher = (tiny_model(vocabularies=vocabularies, seed=seed) for seed in (1, 7))
+    objective, batch = make(method, student, Teacher(teacher)), random_batch([(5, 7)] * 31, vocabularies)
+    with LargestTensor() as largest:
+        objective(batch, FIRST).total.backward()
+    assert largest.numel < batch.num_tgt_tokens * words / 20
 
 
 def test_a_resumed_objective_calibrates_on():

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from hypothesis import settings
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.batching import Batch, SpecialIds, pad_batch
@@ -101,3 +103,16 @@ class ListCorpus:
 
     def tgt(self, i: int) -> np.ndarray:
         return self._tgt[i]
+
+
+class LargestTensor(TorchDispatchMode):
+    """Within a block: how many values the largest tensor holds that an operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        self.numel = max([self.numel, *(each.numel() for each in tree_leaves(made) if isinstance(each, torch.Tensor))])
+        return made

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
+from a2d_cli.commands.pseudo import find_teacher, load_teacher, teacher_text
 from a2d_cli.commands.training_run import RunRequest, train_run
 from a2d_cli.config.schema import Recipe
 from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
 from a2d_cli.distillation.objective import DistillationObjective, Method, ReleaseObjective, parse_method
-from a2d_cli.distillation.pseudo_text import PseudoText
+from a2d_cli.distillation.pseudo_text import PseudoText, TaughtText
 from a2d_cli.distillation.teachers import Teacher, keep_rows
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.transformer import Transformer
-from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
+from a2d_cli.project.checkpoint import Checkpoint
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, find_model
+from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import environment_world
-from a2d_cli.training.objective import Objective, TranslationObjective
+from a2d_cli.training.objective import Objective, Stage, TranslationObjective
 
 
 def distill(
@@ -40,7 +41,7 @@ def distill(
         pseudo: sources and their translations, one a line, to learn from instead of the training text.
 
     Raises:
-        ConfigError: no teacher, or a teacher of another vocabulary or language pair.
+        ConfigError: no teacher, a teacher of another vocabulary or language pair, or a cache that cannot serve the method.
     """
     project.require_prepared()
     if not environment_world().is_main:
@@ -48,10 +49,22 @@ def distill(
     method, seed = parse_method(recipe.distillation), recipe.student_training.seed
     method_name = f"{method.name}-pseudo" if pseudo else method.name
     name = name or (method_name if seed == 1 else f"{method_name}-seed{seed}")
-    pseudo_text = PseudoText(*pseudo) if pseudo else None
-    facts: dict[str, object] = {"pseudo": pseudo_text.fingerprint} if pseudo_text else {}
+    facts: dict[str, object] = {}
+    taught_text: TaughtText | None = None
+    if pseudo and method.seq:
+        raise ConfigError(
+            f"--pseudo brings translations, {method.name} lets the teacher translate",
+            f"learn from one of them: leave out --pseudo, or 'seq' in --method {recipe.distillation.method}",
+        )
+    if pseudo:
+        taught_text = PseudoText(*pseudo)
+        facts = {"pseudo": taught_text.fingerprint}
+    elif method.seq:
+        taught_text = teacher_text(project, recipe, command, reporter)
+        facts = {"pseudo": taught_text.facts(), "teacher": taught_text.corpus.origin.teacher}
     teacher = None
     if method.needs_teacher:
+        _check_cache(recipe, method)
         teacher = _load_teacher(project, recipe)
         facts |= {"distillation": _settings_that_count(recipe, method), "teacher": teacher.weights_sha256[:16]}
         reporter.info(f"teacher: {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
@@ -59,15 +72,15 @@ def distill(
             reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will teach")
     fades = recipe.distillation.half_life > 0 and bool({"masked", "simplex"} & set(method.profiles))
     request = RunRequest(
-        name, "student", method_name, recipe.student, recipe.student_training, facts, command, fades, pseudo_text
+        name, "student", method_name, recipe.student, recipe.student_training, facts, command, fades, taught_text
     )
 
-    def make_objective(model: Transformer, device: torch.device) -> Objective:
+    def make_objective(model: Transformer, stage: Stage) -> Objective:
         settings = recipe.student_training
         if teacher is None:
             return TranslationObjective(model, settings.label_smoothing)
-        frozen = Teacher(teacher.model.to(device))
-        if method.profiles in (("release",), ("paper",)):
+        frozen = _frozen_teacher(project, recipe, method, teacher, request, stage)
+        if _learns_from_padding(method):
             return ReleaseObjective(model, frozen, recipe.distillation, settings.label_smoothing, seed)
         return DistillationObjective(
             model, frozen, recipe.distillation, settings.label_smoothing, settings.max_updates, seed
@@ -76,29 +89,57 @@ def distill(
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
 
 
+def _check_cache(recipe: Recipe, method: Method) -> None:
+    mode = recipe.distillation.cache
+    if mode in ("states", "topk") and _learns_from_padding(method):
+        raise ConfigError(
+            f"distillation.cache: '{mode}' knows nothing of padding, from which {method.name} learns too",
+            "write none; with auto (--cache-teacher), too, the teacher then teaches live",
+        )
+
+
+def _learns_from_padding(method: Method) -> bool:
+    return bool({"release", "paper"} & set(method.profiles))
+
+
+def _frozen_teacher(
+    project: Project, recipe: Recipe, method: Method, teacher: Checkpoint, request: RunRequest, stage: Stage
+) -> Teacher:
+    live = Teacher(teacher.model.to(stage.device))
+    settings = recipe.distillation
+    if settings.cache == "none":
+        return live
+    if _learns_from_padding(method):
+        stage.reporter.info(f"the teacher teaches live: {method.name} learns from padding too, of which a cache knows nothing")
+        return live
+    cached = CacheRequest(
+        settings.cache,
+        settings.cache_top_k,
+        words=method.words,
+        maps=bool(method.profiles),
+        caches_dir=project.caches_dir,
+        teacher=teacher.weights_sha256[:16],
+        teacher_place=os.path.relpath(teacher.folder, project.folder),
+        text_place=f"the text of {request.name}" if request.pseudo else "data",
+    )
+    return cached_or_live(live, cached, stage)
+
+
 def _settings_that_count(recipe: Recipe, method: Method) -> dict[str, object]:
     """Distillation settings that change this method's result; where the teacher lies does not."""
-    settings = asdict(recipe.distillation)
-    for key in ("method", "profile", "teacher"):
+    settings = {key: value for key, value in asdict(recipe.distillation).items() if not key.startswith("pseudo")}
+    for key in ("method", "profile", "teacher", "cache", "cache_top_k"):
         del settings[key]
     if not method.profiles:
         settings = {key: settings[key] for key in ("alpha", "temperature", "divergence")}
+    if method.words and recipe.distillation.cache == "topk":  # states say what the live teacher says; these do not
+        settings["cache_top_k"] = recipe.distillation.cache_top_k
     return {"method": method.name, **settings}
 
 
 def _load_teacher(project: Project, recipe: Recipe) -> Checkpoint:
-    try:
-        folder: Path = find_model(project, recipe.distillation.teacher)
-    except ConfigError as error:
-        raise ConfigError(
-            f"teacher: {error.message}", f"run 'a2d train-teacher' first, or --teacher RUN|FOLDER; {error.hint}"
-        ) from None
-    teacher = load_checkpoint(folder)
-    if teacher.pair != recipe.pair:
-        raise ConfigError(
-            f"teacher {folder} translates {teacher.pair}, this project {recipe.pair}",
-            "choose a teacher of the same direction with --teacher",
-        )
+    folder = find_teacher(project, recipe)
+    teacher = load_teacher(folder, recipe)
     own = Tokenizer.load(project.data_dir)
     if teacher.tokenizer.fingerprint != own.fingerprint:
         rows = own.rows_in(teacher.tokenizer)
@@ -108,7 +149,7 @@ def _load_teacher(project: Project, recipe: Recipe) -> Checkpoint:
                 f"the project's {own.fingerprint})",
                 "words and attention can only be matched on the same pieces: train a teacher in this project, "
                 "distil in the project where the teacher was trained, prepare a project with --tokenizer-from "
-                f"{recipe.distillation.teacher}, or let it teach by its translations (--pseudo SRC HYP)",
+                f"{recipe.distillation.teacher}, or let it teach by its translations (--method seq, or --pseudo SRC HYP)",
             )
         teacher = replace(teacher, model=keep_rows(teacher.model, *rows), tokenizer=own)
     positions = min(recipe.student.max_positions, recipe.student_training.max_length)

@@ -25,7 +25,7 @@ def train_teacher(
         project,
         recipe,
         request,
-        lambda model, device: TranslationObjective(model, smoothing),
+        lambda model, stage: TranslationObjective(model, smoothing),
         reporter,
         overwrite,
     )

@@ -14,10 +14,11 @@ import torch
 from a2d_cli import __version__
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe, Training
 from a2d_cli.config.writer import dump_recipe
-from a2d_cli.data.batching import BatchPlan, BatchSettings
+from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.distillation.pseudo_text import PseudoText
+from a2d_cli.decoding.speed import peak_memory_bytes
+from a2d_cli.distillation.pseudo_text import Encoding, TaughtText
 from a2d_cli.errors import ConfigError, Interrupted
 from a2d_cli.files import lock_folder, remove_leftovers, write_json, write_text
 from a2d_cli.model.transformer import Transformer, Vocabularies
@@ -26,7 +27,7 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import LoggedReporter, Reporter
 from a2d_cli.training.distributed import World, choose_device, process_group
-from a2d_cli.training.objective import Objective
+from a2d_cli.training.objective import Objective, Stage
 from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.validation import ValidationSettings, Validator
 
@@ -61,10 +62,10 @@ class RunRequest:
     facts: dict[str, Any]  # what else makes this run this run: the teacher's hash, the distillation settings
     resume_command: str
     length_matters: bool = False  # the objective, too, depends on `max_updates`
-    pseudo: PseudoText | None = None  # what to learn from instead of the training text
+    pseudo: TaughtText | None = None  # what to learn from instead of the training text
 
 
-MakeObjective = Callable[[Transformer, torch.device], Objective]
+MakeObjective = Callable[[Transformer, Stage], Objective]
 
 
 def train_run(
@@ -148,15 +149,14 @@ def _pseudo_dir(run: Run) -> Path:
     return run.folder / "pseudo"
 
 
-def _encode_pseudo(project: Project, recipe: Recipe, pseudo: PseudoText, run: Run, reporter: Reporter) -> None:
+def _encode_pseudo(project: Project, recipe: Recipe, pseudo: TaughtText, run: Run, reporter: Reporter) -> None:
     held_out = {
         name: list(zip(*(_read_lines(project, name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)), strict=True))
         for name in ("valid", *project.state()["prepared"]["tests"])
     }
     tokenizer = Tokenizer.load(project.data_dir)
-    folder = _pseudo_dir(run)
-    counts = pseudo.encode(folder, (recipe.src_lang, recipe.tgt_lang), held_out, tokenizer, reporter)
-    write_json(folder / "report.json", counts)
+    encoding = Encoding(_pseudo_dir(run), (recipe.src_lang, recipe.tgt_lang), held_out, tokenizer)
+    write_json(encoding.folder / "report.json", pseudo.encode(encoding, reporter))
 
 
 def _read_lines(project: Project, name: str, lang: str) -> list[str]:
@@ -220,7 +220,6 @@ def _train(
     model = Transformer(
         request.shape, Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size, tokenizer.joint)
     )
-    objective = make_objective(model, device)
     longest = min(settings.max_length, request.shape.max_positions)
     plan = BatchPlan(train, BatchSettings(settings.max_tokens, settings.max_sentences, longest), settings.seed)
     if world.is_main and not run.state_path.exists():
@@ -229,6 +228,8 @@ def _train(
             f"{run.name}: {request.kind}, {request.method}, {model.num_parameters / 1e6:.1f} M parameters, "
             f"{len(train) - plan.num_left_out} pairs ({plan.num_left_out} over {longest} tokens left out), {device}"
         )
+    ids = SpecialIds.of(tokenizer)
+    objective = make_objective(model, Stage(plan, ids, device, world, reporter, request.resume_command))
     sources, references = (_read_lines(project, "valid", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
     validator = Validator(
         valid,
@@ -246,7 +247,15 @@ def _train(
     )
     trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
     state = trainer.train(resume_hint=request.resume_command)
+    if world.is_main:
+        run.record(**_peak_memory(device))
     reporter.info(
         f"{run.name} finished: {state.stop_reason}; {state.update} updates in {state.elapsed_s / 60:.1f} min; "
         f"best weights in {run.best_dir}"
     )
+
+
+def _peak_memory(device: torch.device) -> dict[str, int]:
+    """Of this process, which after a resumption is only the last."""
+    peak = {"peak_memory_bytes": peak_memory_bytes()}
+    return peak | {"peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else peak

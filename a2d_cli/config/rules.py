@@ -14,7 +14,7 @@ from a2d_cli.config.keys import unlike
 from a2d_cli.config.problems import Place, Problems
 from a2d_cli.config.schema import ModelShape, Recipe
 
-METHOD_TERMS = ("ce", "word", "a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex")
+METHOD_TERMS = ("ce", "word", "seq", "a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex")
 
 _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
@@ -27,7 +27,8 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         ModelShape.decoder_layers ModelShape.max_positions
         Training.max_updates Training.max_tokens Training.accumulate Training.max_length
         Training.validate_every_updates Training.save_every_updates
-        Training.log_every_updates Distillation.calibrate_at_update
+        Training.log_every_updates Distillation.calibrate_at_update Distillation.cache_top_k
+        Distillation.pseudo_beam
         Decoding.beam Decoding.nbest Decoding.max_source_tokens Decoding.batch_sentences""",
     ),
     (
@@ -38,7 +39,7 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         Training.warmup_updates Training.weight_decay Training.clip_norm Training.max_epochs
         Training.max_hours Training.max_sentences Training.patience Training.average_last
         Training.decode_below_nll Training.valid_sentences Training.samples Training.seed Training.max_rewinds
-        Distillation.beta Distillation.half_life Distillation.gradient_share
+        Distillation.beta Distillation.half_life Distillation.gradient_share Distillation.pseudo_nbest
         Decoding.length_penalty Decoding.max_length_extra Decoding.no_repeat_ngram""",
     ),
     (
@@ -90,6 +91,7 @@ def check_recipe(recipe: Recipe, where: str) -> None:
     _check_dimensions(recipe.student, "student", place)
     _check_training(recipe, place)
     _check_method(recipe.distillation, place)
+    _check_pseudo(recipe.distillation, place)
     nbest, beam = recipe.decoding.nbest, recipe.decoding.beam
     if nbest > beam:
         place.complain("decoding.nbest", f"{nbest} is more than beam {beam}", "raise decoding.beam")
@@ -264,3 +266,13 @@ def _check_method(distillation: schema.Distillation, place: Place) -> None:
     if not aligned and any(term.startswith("a2d") for term in terms):
         hint = "set distillation.encoder_self, decoder_self or cross to true"
         place.complain(key, f"'{method}' has no attention to align", hint)
+
+
+def _check_pseudo(distillation: schema.Distillation, place: Place) -> None:
+    beam, nbest = distillation.pseudo_beam, distillation.pseudo_nbest
+    if nbest > beam:
+        message = f"{nbest} is more than pseudo_beam {beam}"
+        place.complain("distillation.pseudo_nbest", message, "raise distillation.pseudo_beam")
+    if distillation.pseudo == "closest" and (nbest or beam) == 1:
+        hint = "raise distillation.pseudo_beam, or pseudo_nbest"
+        place.complain("distillation.pseudo", "of one translation none is the closest", hint)

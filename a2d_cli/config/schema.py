@@ -154,7 +154,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Distillation:
-    """METHOD: ce, word, a2d, a2d-release, a2d-paper, a2d-masked, a2d-simplex, or several joined by '+'."""
+    """METHOD: ce, word, seq, a2d, a2d-release, a2d-paper, a2d-masked, a2d-simplex, or several joined by '+'."""
 
     method: str = "a2d"
     profile: Literal["release", "paper", "masked", "simplex"] = "simplex"  # of a plain `a2d`
@@ -173,6 +173,13 @@ class Distillation:
     teacher_mix: Literal["none", "random"] = "none"  # release: the published random teacher convolution
     gradient_scale: Literal["mean", "release"] = "mean"  # release: divide gradients by the tokens once more
     row_floor: float = 1e-3  # simplex: uniform mass mixed into a student row
+    cache: Literal["none", "auto", "states", "topk"] = "none"  # what is kept of the teacher; auto: states if they fit
+    cache_top_k: int = 32  # topk: words kept a position, the mass of the others as one
+    pseudo: Literal["best", "closest"] = "best"  # seq: which translation; of the n-best the closest to the reference (chrF)
+    pseudo_beam: int = 5  # seq: hypotheses kept while the teacher translates
+    pseudo_nbest: int = 0  # seq: translations kept of each sentence; 0 = as many as the beam
+    pseudo_references: bool = False  # seq: learn from the references as well, 1:1
+    pseudo_quantization: Literal["float32", "int8"] = "float32"  # seq: of the teacher's weights while it translates
 
 
 @dataclass(frozen=True)

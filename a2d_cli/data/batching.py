@@ -6,7 +6,7 @@ Letters: B sentences, S source length, T target length; the end mark is counted 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,14 +26,19 @@ class Batch:
     tgt_out: Tensor  # (B, T)
     tgt_mask: Tensor  # (B, T), True at real targets
     num_tgt_tokens: int
+    indices: np.ndarray | None = None  # (B,) places of the pairs in their corpus, where they come from one
 
     def to(self, device: torch.device) -> Batch:
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
-        return Batch(
-            move(self.src), move(self.tgt_in), move(self.tgt_out), move(self.tgt_mask), self.num_tgt_tokens
-        )
+        tensors = move(self.src), move(self.tgt_in), move(self.tgt_out), move(self.tgt_mask)
+        return Batch(*tensors, self.num_tgt_tokens, self.indices)
+
+    def head(self, count: int) -> Batch:
+        """Its first `count` pairs."""
+        tensors = [tensor[:count] for tensor in (self.src, self.tgt_in, self.tgt_out, self.tgt_mask)]
+        return Batch(*tensors, int(tensors[-1].sum()), None if self.indices is None else self.indices[:count])
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,19 @@ class BatchPlan:
         """Batches for evaluation: by length, shortest first, the same every time."""
         return self._cut(self._by_length(self._usable))
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest side in use, end mark counted."""
+        return int(np.maximum(self._src_lengths, self._tgt_lengths)[self._usable].max())
+
     def _by_length(self, order: np.ndarray) -> np.ndarray:
-        """Sorted by the longer side, then by how much the sides differ: little padding on either."""
+        """Sorted by the longer side, then by how much the sides differ: little padding on either.
+
+        The difference rises and falls by turns, so that the last pairs of one length are like the first of the next.
+        """
         src, tgt = self._src_lengths[order], self._tgt_lengths[order]
-        return order[np.lexsort((src - tgt, np.maximum(src, tgt)))]
+        longer = np.maximum(src, tgt)
+        return order[np.lexsort(((src - tgt) * (1 - longer % 2 * 2), longer))]
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
         batches, first, width, widest = [], 0, 0, self.settings.max_sentences or len(order)
@@ -139,7 +153,8 @@ class BatchPlan:
 
     def load(self, indices: np.ndarray, ids: SpecialIds) -> Batch:
         """Read and pad the pairs of one batch."""
-        return pad_batch([self.corpus.src(i) for i in indices], [self.corpus.tgt(i) for i in indices], ids)
+        batch = pad_batch([self.corpus.src(i) for i in indices], [self.corpus.tgt(i) for i in indices], ids)
+        return replace(batch, indices=np.asarray(indices))
 
 
 def share(indices: np.ndarray, part: int, num_parts: int) -> np.ndarray:

@@ -16,6 +16,7 @@ class Translation:
     text: str
     score: float  # Σ log p / length ** length_penalty
     alignment: tuple[tuple[int, int], ...] | None = None  # (source word, target word), from 0, white-space words
+    is_cut: bool = False  # as long as it may be: the limit ended it
 
 
 EMPTY = Translation("", 0.0)
@@ -61,7 +62,8 @@ class Translator:
         batches = (self._batch([sources[i] for i in chunk]) for chunk in chunks)
         found = self.engine.search(batches, self.settings, align=self.align)
         for chunk, hypotheses in zip(chunks, found, strict=True):
-            for i, translations in zip(chunk, self._texts([lines[i] for i in chunk], hypotheses), strict=True):
+            texts = self._texts([lines[i] for i in chunk], [sources[i] for i in chunk], hypotheses)
+            for i, translations in zip(chunk, texts, strict=True):
                 # A tiny vocabulary or length limit may hold fewer than nbest: the line count must not tell.
                 results[i] = translations + [empty] * (self.settings.nbest - len(translations))
             if on_done:
@@ -69,15 +71,20 @@ class Translator:
         return results
 
     def _batch(self, sources: list[list[int]]) -> SearchBatch:
-        ratio, extra = self.settings.max_length_ratio, self.settings.max_length_extra
-        limits = [int(len(source) * ratio + extra) for source in sources]
-        return SearchBatch(sources, [max(1, min(limit, self.engine.max_tokens)) for limit in limits])
+        return SearchBatch(sources, [self._limit(source) for source in sources])
 
-    def _texts(self, lines: list[str], found: list[list[Hypothesis]]) -> list[list[Translation]]:
+    def _limit(self, source: list[int]) -> int:
+        """The most tokens of its translation, end mark counted."""
+        limit = int(len(source) * self.settings.max_length_ratio + self.settings.max_length_extra)
+        return max(1, min(limit, self.engine.max_tokens))
+
+    def _texts(
+        self, lines: list[str], sources: list[list[int]], found: list[list[Hypothesis]]
+    ) -> list[list[Translation]]:
         texts = iter(self.tokenizer.decode_tgt([list(h.tokens) for hypotheses in found for h in hypotheses]))
         return [
-            [Translation(next(texts), h.score, self._links(line, h)) for h in hypotheses]
-            for line, hypotheses in zip(lines, found, strict=True)
+            [Translation(next(texts), h.score, self._links(line, h), len(h.tokens) + 1 >= limit) for h in hypotheses]
+            for line, limit, hypotheses in zip(lines, map(self._limit, sources), found, strict=True)
         ]
 
     def _links(self, line: str, hypothesis: Hypothesis) -> tuple[tuple[int, int], ...] | None:

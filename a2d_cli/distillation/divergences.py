@@ -1,4 +1,4 @@
-"""How far the student's distributions are from the teacher's: over words, over map cells, over map rows. All in fp32.
+"""How far the student's distributions are from the teacher's: over words, over map cells, over map rows. All in fp32 at least.
 
 Letters: N target tokens, V vocabulary, B sentences, C maps, Q query and K key positions.
 """
@@ -21,8 +21,8 @@ def word_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature:
     Returns:
         ()
     """
-    log_p = (teacher_logits.float() / temperature).log_softmax(-1)
-    log_q = (student_logits.float() / temperature).log_softmax(-1)
+    log_p = (_exact(teacher_logits) / temperature).log_softmax(-1)
+    log_q = (_exact(student_logits) / temperature).log_softmax(-1)
     if kind == "fkl":
         return _kl(log_p, log_q)
     if kind == "rkl":
@@ -35,6 +35,10 @@ def word_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature:
     if kind == "skew":
         return _kl(log_p, torch.logaddexp(log_p + math.log(0.1), log_q + math.log(0.9)))
     raise ValueError(f"no divergence '{kind}'")
+
+
+def _exact(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:

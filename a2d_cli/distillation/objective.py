@@ -15,17 +15,20 @@ from torch import Tensor, nn
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
-from a2d_cli.distillation.divergences import cell_divergence, row_divergence, word_divergence
+from a2d_cli.distillation.divergences import cell_divergence, row_divergence
 from a2d_cli.distillation.release import PointwiseWeights, ReleaseSettings, release_loss
+from a2d_cli.distillation.response import Response
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.attention import AttentionMaps
 from a2d_cli.model.transformer import Transformer
-from a2d_cli.training.losses import smoothed_cross_entropy
+from a2d_cli.training.losses import SmoothedCrossEntropy
 from a2d_cli.training.objective import LossTerms, Moment, Objective
+from a2d_cli.training.vocabulary_loss import TokenLoss, vocabulary_loss
 
 CALIBRATION_BATCHES = 16  # the share of one batch swings; the mean of this many holds
 CALIBRATION_SENTENCES = 32  # of each batch: the same on every rank, and a bounded cost
+NEGLIGIBLE = 0.01  # of λ at update 1: below this the attention term is left out, and the maps' cost with it
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,17 @@ class Method:
 
     words: bool  # the word term
     profiles: tuple[str, ...]  # attention terms: release, paper, masked, simplex
+    seq: bool = False  # on the teacher's translations, which are no term: they take the references' place
 
     @property
     def name(self) -> str:
-        """Canonical: `ce`, `word`, `a2d-simplex`, `ce+a2d-masked` (attention without the word term)."""
+        """Canonical: `ce`, `word`, `seq`, `seq+a2d-simplex`, `ce+a2d-masked` (attention without the word term)."""
         terms = [f"a2d-{profile}" for profile in self.profiles]
-        if not terms:
-            return "word" if self.words else "ce"
-        return "+".join(terms if self.words else ["ce", *terms])
+        if terms and not self.words:
+            terms = ["ce", *terms]
+        elif not terms:
+            terms = ["word"] if self.words else [] if self.seq else ["ce"]
+        return "+".join(["seq", *terms] if self.seq else terms)
 
     @property
     def needs_teacher(self) -> bool:
@@ -62,7 +68,8 @@ def parse_method(settings: Distillation) -> Method:
             "a2d-release and a2d-paper stand alone or with ce; a2d-masked and a2d-simplex can be joined",
         )
     # An a2d term contains the word term, so that `word` is its baseline, unless `ce` says otherwise.
-    return Method(words="ce" not in terms, profiles=profiles)
+    words = "word" in terms or (bool(profiles) and "ce" not in terms)
+    return Method(words, profiles, seq="seq" in terms)
 
 
 def kind_factors(settings: Distillation) -> dict[str, float]:
@@ -91,7 +98,7 @@ class DistillationObjective(Objective):
     """(1-α) CE + α τ² D(p, q) + λ Σ_kinds attention terms, every term masked, every term a sum over target tokens.
 
     λ is set so that the attention gradient has a stated share of the rest (`gradient_share`), measured early in the
-    run, and halves every `half_life` · `max_updates` updates.
+    run, halves every `half_life` · `max_updates` updates, and is 0 once it is `NEGLIGIBLE`.
     """
 
     def __init__(
@@ -120,35 +127,40 @@ class DistillationObjective(Objective):
 
     def weight_at(self, update: int) -> float:
         """λ at an update (from 1)."""
-        return self.attention_weight * self._fading(update)
+        return self.attention_weight * self._fading(update) if self._aligns(update) else 0.0
+
+    def _aligns(self, update: int) -> bool:
+        return bool(self.method.profiles) and self._fading(update) >= NEGLIGIBLE
 
     def _fading(self, update: int) -> float:
         """What the half-life has left of λ: 1 at update 1."""
         return 0.5 ** ((update - 1) / self.half_life_updates) if self.half_life_updates > 0 else 1.0
 
     def forward(self, batch: Batch, moment: Moment) -> LossTerms:
-        response, attention, parts = self._terms(batch)
-        weight = self.weight_at(moment.update)
-        total = response if attention is None else response + weight * attention
+        response, attention, parts = self._terms(batch, self._aligns(moment.update))
+        if attention is None:
+            # The ranks of a parallel run wait for the gradient of every parameter.
+            attention = sum((parameter.sum() for parameter in self.aligners.parameters()), start=0.0)
+        total = response + self.weight_at(moment.update) * attention
         parts = {"loss": total, **parts}
         return LossTerms(total, {name: value.detach() for name, value in parts.items()}, batch.num_tgt_tokens)
 
-    def _terms(self, batch: Batch) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+    def _terms(self, batch: Batch, aligns: bool) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Sums over tokens: the response term, the unweighted attention term (or None), and all parts by name."""
-        need_attention = bool(self.method.profiles)
-        output = self.model(batch.src, batch.tgt_in, need_attention)
-        taught = self._teacher[0](batch, batch.tgt_mask, need_attention)
-        logits = self.model.logits(output.states[batch.tgt_mask])  # (N, V)
-        ce = smoothed_cross_entropy(logits, batch.tgt_out[batch.tgt_mask], self.label_smoothing)
-        response, parts = ce.loss, {"nll": ce.nll}
+        output = self.model(batch.src, batch.tgt_in, need_attention=aligns)
+        taught = None
+        if aligns or self.method.words:
+            taught = self._teacher[0](batch, batch.tgt_mask, need_attention=aligns)
+        loss: TokenLoss = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], self.label_smoothing)
         if self.method.words:
-            alpha, temperature = self.settings.alpha, self.settings.temperature
-            word = word_divergence(taught.logits, logits, temperature, self.settings.divergence)
-            response = (1.0 - alpha) * ce.loss + alpha * temperature**2 * word
-            parts["word"] = word
-        if not need_attention:
+            settings = self.settings
+            loss = Response(loss, taught.words, settings.alpha, settings.temperature, settings.divergence)
+        weights = self.model.tgt_embedding.weight, self.model.output_bias
+        parts = vocabulary_loss(output.states[batch.tgt_mask], *weights, loss)
+        response = parts.pop("loss")
+        if not aligns:
             return response, None, parts
-        attention = torch.zeros((), device=logits.device)
+        attention = torch.zeros((), device=response.device)
         for profile in self.method.profiles:
             for kind, term in self._attention_terms(profile, batch, output.maps, taught.maps).items():
                 attention = attention + self.kinds[kind] * term
@@ -181,7 +193,7 @@ class DistillationObjective(Objective):
 
     def before_update(self, load: Callable[[], Batch], moment: Moment) -> None:
         """Set λ from the gradient norms of the first updates, and once more after `calibrate_at_update`."""
-        if not self.method.profiles or self.settings.gradient_share <= 0:
+        if not self._aligns(moment.update) or self.settings.gradient_share <= 0:
             return
         first = self.settings.calibrate_at_update
         if first < moment.update <= first + CALIBRATION_BATCHES or moment.update <= min(first, CALIBRATION_BATCHES):
@@ -196,13 +208,11 @@ class DistillationObjective(Objective):
 
     def _measure_norms(self, batch: Batch) -> tuple[float, float]:
         """Gradient norms, over the student's weights, of the attention term and of the rest; dropout off."""
-        few = slice(0, CALIBRATION_SENTENCES)
-        mask = batch.tgt_mask[few]
-        part = Batch(batch.src[few], batch.tgt_in[few], batch.tgt_out[few], mask, int(mask.sum()))
+        part = batch.head(CALIBRATION_SENTENCES)
         weights = list(self.model.parameters())
         was_training = self.model.training
         self.model.eval()
-        response, attention, _ = self._terms(part)
+        response, attention, _ = self._terms(part, aligns=True)
         norms = []
         for term, keep in ((attention, True), (response, False)):
             gradients = torch.autograd.grad(term, weights, retain_graph=keep, allow_unused=True)
@@ -260,7 +270,7 @@ class ReleaseObjective(Objective):
         taught = self._teacher[0](batch, everywhere, need_attention=True)
         loss = release_loss(
             self.model.logits(output.states),
-            taught.logits.unflatten(0, everywhere.shape),
+            taught.words(slice(None)).unflatten(0, everywhere.shape),
             batch.tgt_out,
             self.model.vocabularies.tgt_pad,
             output.maps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,10 @@ from a2d_cli.project.checkpoint import load_weights, weights_of
 
 @dataclass(frozen=True)
 class TeacherOutput:
-    logits: Tensor  # (tokens, V) at the positions asked for
+    """What a teacher says of the N positions asked for. Its scores are made where they are wanted, a few rows at a time:
+    all of them at once would be the largest tensor of a training step."""
+
+    words: Callable[[slice], Tensor]  # rows of the N -> scores (n, V), without gradient
     maps: AttentionMaps | None
 
 
@@ -43,6 +47,12 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, batch: Batch, where: Tensor, need_attention: bool) -> TeacherOutput:
-        """Scores at the target positions `where` (B, T) and, if wanted, all maps."""
+        """Scores at the N target positions where `where` (B, T) is True and, if wanted, all maps."""
         output = self.model(batch.src, batch.tgt_in, need_attention)
-        return TeacherOutput(self.model.logits(output.states[where]), output.maps)
+        states = output.states[where]  # (N, d)
+
+        @torch.no_grad()
+        def words(rows: slice) -> Tensor:
+            return self.model.logits(states[rows])
+
+        return TeacherOutput(words, output.maps)

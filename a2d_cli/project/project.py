@@ -57,6 +57,16 @@ class Project:
     def exports_dir(self) -> Path:
         return self.folder / "exports"
 
+    @property
+    def pseudo_dir(self) -> Path:
+        """What teachers made of the training text, by teacher and beam."""
+        return self.folder / "pseudo"
+
+    @property
+    def caches_dir(self) -> Path:
+        """What can be computed again: may be deleted at any time."""
+        return self.folder / "cache"
+
     def text_path(self, name: str, lang: str) -> Path:
         """Cleaned text of `train`, `valid` or a test set, one sentence a line."""
         return self.text_dir / f"{name}.{lang}"

@@ -1,34 +1,59 @@
-"""Cross-entropy against references. Letters: N target tokens, V vocabulary of the scores."""
+"""Cross-entropy against references. Letters: N target tokens, n of them at a time, V vocabulary of the scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from a2d_cli.training.vocabulary_loss import Scores, TokenSums
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sums over N tokens."""
+    """Sums over tokens."""
 
     loss: Tensor  # (), smoothed
     nll: Tensor  # (), -log q(target)
 
 
-def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> CrossEntropy:
-    """(1-ε-ε')·nll + ε'·Σ_v nll_v with ε' = ε/(V-1), in fp32 (fairseq's form).
+def smoothed_cross_entropy(
+    logits: Tensor, targets: Tensor, smoothing: float, normalisers: Tensor | None = None
+) -> CrossEntropy:
+    """(1-ε-ε')·nll + ε'·Σ_v nll_v with ε' = ε/(V-1), in fp32 at least (fairseq's form).
 
     Args:
         logits: (N, V) unnormalised scores.
         targets: (N,) ids below V.
+        normalisers: (N,) the scores' log-sum-exp, where it is known.
     """
-    logits = logits.float()
-    vocabulary = logits.shape[-1]
-    normaliser = logits.logsumexp(-1)  # (N,)
-    nll = normaliser - logits.gather(-1, targets[:, None]).squeeze(-1)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if normalisers is None:
+        normalisers = logits.logsumexp(-1)
+    nll = normalisers - logits.gather(-1, targets[:, None]).squeeze(-1)
     if smoothing == 0.0:
         return CrossEntropy(nll.sum(), nll.sum())
+    vocabulary = logits.shape[-1]
     share = smoothing / (vocabulary - 1)
-    everywhere = vocabulary * normaliser - logits.sum(-1)  # Σ_v nll_v
+    everywhere = vocabulary * normalisers - logits.sum(-1)  # Σ_v nll_v
     loss = (1.0 - smoothing - share) * nll + share * everywhere
     return CrossEntropy(loss.sum(), nll.sum())
+
+
+@dataclass(frozen=True)
+class SmoothedCrossEntropy:
+    """The same with its gradient, for `vocabulary_loss`."""
+
+    targets: Tensor  # (N,)
+    smoothing: float
+
+    def __call__(self, rows: slice, scores: Scores) -> TokenSums:
+        targets = self.targets[rows]
+        ce = smoothed_cross_entropy(scores.values, targets, self.smoothing, scores.normalisers)
+        # q minus the smoothed target: ε' everywhere and 1-ε at the reference
+        share = self.smoothing / (scores.values.shape[-1] - 1)
+        gradient = scores.probabilities - share
+        at_targets = gradient.new_full((len(targets), 1), 1.0 - self.smoothing - share)
+        gradient.scatter_add_(-1, targets[:, None], -at_targets)
+        return TokenSums({"loss": ce.loss, "nll": ce.nll}, gradient)

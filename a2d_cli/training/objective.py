@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from a2d_cli.data.batching import Batch
+from a2d_cli.data.batching import Batch, BatchPlan, SpecialIds
 from a2d_cli.model.transformer import Transformer
-from a2d_cli.training.losses import smoothed_cross_entropy
+from a2d_cli.reporting import Reporter
+from a2d_cli.training.distributed import World
+from a2d_cli.training.losses import SmoothedCrossEntropy
+from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,18 @@ class LossTerms:
     total: Tensor  # (), what backward starts from
     parts: dict[str, Tensor]  # detached sums by name, for the log
     num_tokens: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where an objective will work: what of a run it may depend on besides its model."""
+
+    plan: BatchPlan
+    ids: SpecialIds
+    device: torch.device
+    world: World
+    reporter: Reporter
+    resume_hint: str  # the command that goes on after an interruption
 
 
 class Objective(nn.Module):
@@ -64,5 +80,7 @@ class TranslationObjective(Objective):
 
     def forward(self, batch: Batch, moment: Moment) -> LossTerms:
         states = self.model(batch.src, batch.tgt_in).states[batch.tgt_mask]  # real tokens only: (tokens, d)
-        ce = smoothed_cross_entropy(self.model.logits(states), batch.tgt_out[batch.tgt_mask], self.label_smoothing)
-        return LossTerms(ce.loss, {"loss": ce.loss.detach(), "nll": ce.nll.detach()}, batch.num_tgt_tokens)
+        loss = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], self.label_smoothing)
+        sums = vocabulary_loss(states, self.model.tgt_embedding.weight, self.model.output_bias, loss)
+        parts = {name: value.detach() for name, value in sums.items()}
+        return LossTerms(sums["loss"], parts, batch.num_tgt_tokens)

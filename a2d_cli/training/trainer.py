@@ -32,6 +32,7 @@ from a2d_cli.project.checkpoint import load_weights, read_weights, save_checkpoi
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Progress, Reporter
 from a2d_cli.training.distributed import World
+from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.memory import keep_freed_memory
 from a2d_cli.training.objective import LossTerms, Moment, Objective
 from a2d_cli.training.optimizer import learning_rate, make_adam
@@ -142,7 +143,7 @@ class Trainer:
         self._batches: list[Any] = []
         self._batches_epoch = 0
         self._saved_update = -1
-        self._signal = 0
+        self._interruption = Interruption()
         self._board: Any = None
 
     # --- the loop -----------------------------------------------------------------------------------------------
@@ -156,13 +157,13 @@ class Trainer:
         """
         keep_freed_memory()
         try:
-            with self._signals():
+            with self._interruption.noted():
                 self._resume()
                 with self._tensorboard(), self.reporter.progress("training", self.settings.max_updates, "updates") as bar:
                     self._loop(bar, resume_hint)
                 self.world.on_main(self._finish)
         except KeyboardInterrupt:
-            raise Interrupted(self._signal, resume_hint) from None
+            raise Interrupted(self._interruption.number, resume_hint) from None
         return self.state
 
     def _loop(self, bar: Progress, resume_hint: str) -> None:
@@ -184,11 +185,11 @@ class Trainer:
                 self._rewind(str(error))
             self.state.elapsed_s = time.monotonic() - started
             bar.advance(self.state.update - before, self._log_if_due())
-            interrupted = self.world.agree(bool(self._signal), self.device)
+            interrupted = self.world.agree(bool(self._interruption.number), self.device)
             if interrupted or self.state.update % self.settings.save_every_updates == 0:
                 self._save()
             if interrupted:
-                raise Interrupted(self._signal or signal.SIGTERM, resume_hint)
+                raise Interrupted(self._interruption.number or signal.SIGTERM, resume_hint)
 
     def _stop_reason(self) -> str:
         state, settings = self.state, self.settings
@@ -264,7 +265,8 @@ class Trainer:
     def _next_batch(self) -> Any:
         if self._batches_epoch != self.state.epoch:
             self._batches, self._batches_epoch = self.plan.epoch(self.state.epoch), self.state.epoch
-        return self._batches[self.state.batch]
+        # A run begun by an older a2d may stand behind the end of an epoch that has fewer batches now.
+        return self._batches[min(self.state.batch, len(self._batches) - 1)]
 
     def _load(self, indices: Any) -> Batch:
         return self.plan.load(indices, self.ids).to(self.device)
@@ -540,22 +542,6 @@ class Trainer:
             for name, value in row.items():
                 if isinstance(value, float) and name != "elapsed_s":
                     self._board.add_scalar(f"{group}/{name}", value, self.state.update)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Note SIGINT and SIGTERM instead of dying in the middle of an update; a second one ends at once."""
-
-        def note(number: int, frame: object) -> None:
-            if self._signal:
-                raise KeyboardInterrupt
-            self._signal = number
-
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

@@ -16,7 +16,8 @@ from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.scoring import score
-from a2d_cli.training.losses import smoothed_cross_entropy
+from a2d_cli.training.losses import SmoothedCrossEntropy
+from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Validator:
         for indices in self.plan.in_order():
             batch = self.plan.load(indices, self.ids).to(device)
             states = model(batch.src, batch.tgt_in).states[batch.tgt_mask]
-            total += float(smoothed_cross_entropy(model.logits(states), batch.tgt_out[batch.tgt_mask], 0.0).nll)
+            loss = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], smoothing=0.0)
+            total += float(vocabulary_loss(states, model.tgt_embedding.weight, model.output_bias, loss)["nll"])
             tokens += batch.num_tgt_tokens
         return total / tokens

@@ -1,0 +1,180 @@
+"""`a2d pseudo`: a teacher translates the training text, once for all the students that learn from its words."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from a2d_cli.config.schema import Recipe
+from a2d_cli.data.aligned_text import AlignedText, TextStamp
+from a2d_cli.data.corpus import ParallelCorpus
+from a2d_cli.decoding.engine import Engine
+from a2d_cli.decoding.translator import Translator
+from a2d_cli.distillation.pseudo_choice import TeacherText
+from a2d_cli.distillation.pseudo_corpus import Origin, PseudoCorpus
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import sha256_file
+from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_model
+from a2d_cli.reporting import Reporter
+from a2d_cli.training.distributed import choose_device
+
+
+def pseudo(
+    project: Project,
+    recipe: Recipe,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    device: str = "auto",
+    command: str,
+    reporter: Reporter,
+    overwrite: bool = False,
+) -> PseudoCorpus:
+    """Translate the training text as `recipe.distillation` says, or what is missing of it.
+
+    Args:
+        engine: ct2, torch, or auto: ct2 wherever it can, and torch for float32 on a GPU.
+        threads: CPU threads; 0 = all.
+        command: as typed: what goes on after an interruption.
+        overwrite: translate anew what was translated.
+
+    Raises:
+        ConfigError: no teacher, or one of another direction; the folder holds translations of something else.
+        A2DError, Interrupted: as `PseudoCorpus.fill`.
+    """
+    project.require_prepared()
+    settings = recipe.distillation
+    corpus = _corpus(project, recipe, needed=settings.pseudo_nbest or settings.pseudo_beam)
+    with project.lock(command, shared=True):
+        if overwrite:
+            corpus.clear(command)
+        _fill(project, recipe, corpus, engine, threads, device, command, reporter)
+    contents = corpus.contents()
+    not_whole = " · ".join(f"{state} {count:,}" for state, count in sorted(contents.not_whole.items()))
+    reporter.info(
+        f"{corpus.origin.text.num_pairs:,} sentences with {contents.nbest} translations each; "
+        f"of the best not whole: {not_whole or 'none'}"
+    )
+    return corpus
+
+
+def teacher_text(project: Project, recipe: Recipe, command: str, reporter: Reporter) -> TeacherText:
+    """What a student of the method `seq` learns from; made where it is first needed."""
+    settings = recipe.distillation
+    kept = settings.pseudo_nbest or settings.pseudo_beam
+    corpus = _corpus(project, recipe, needed=kept if settings.pseudo == "closest" else 1)
+
+    def fill() -> None:
+        _fill(project, recipe, corpus, "auto", 0, recipe.student_training.device, command, reporter)
+
+    return TeacherText(corpus, settings.pseudo, settings.pseudo_references, fill)
+
+
+def find_teacher(project: Project, recipe: Recipe) -> Path:
+    """The run or checkpoint folder of the recipe's teacher.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return find_model(project, recipe.distillation.teacher)
+    except ConfigError as error:
+        raise ConfigError(
+            f"teacher: {error.message}", f"run 'a2d train-teacher' first, or --teacher RUN|FOLDER; {error.hint}"
+        ) from None
+
+
+def load_teacher(folder: Path, recipe: Recipe) -> Checkpoint:
+    """Read what `find_teacher` has found.
+
+    Raises:
+        ConfigError: it translates another pair of languages than the project.
+    """
+    teacher = load_checkpoint(folder)
+    if teacher.pair != recipe.pair:
+        raise ConfigError(
+            f"teacher {folder} translates {teacher.pair}, this project {recipe.pair}",
+            "choose a teacher of the same direction with --teacher",
+        )
+    return teacher
+
+
+def _corpus(project: Project, recipe: Recipe, needed: int) -> PseudoCorpus:
+    settings = recipe.distillation
+    languages = recipe.src_lang, recipe.tgt_lang
+    index = ParallelCorpus.open(project.data_dir, "train", *languages).index
+    kept = settings.pseudo_nbest or settings.pseudo_beam
+    origin = Origin(
+        sha256_file(find_checkpoint(find_teacher(project, recipe)) / WEIGHTS)[:16],
+        TextStamp(index.num_pairs, index.text_digest),
+        settings.pseudo_quantization,
+        replace(recipe.decoding, beam=settings.pseudo_beam, nbest=kept),
+    )
+    text = AlignedText(*(project.text_path("train", lang) for lang in languages))
+    return PseudoCorpus(project.pseudo_dir / origin.folder_name, origin, text, kept, needed)
+
+
+def _fill(
+    project: Project,
+    recipe: Recipe,
+    corpus: PseudoCorpus,
+    engine: str,
+    threads: int,
+    device: str,
+    command: str,
+    reporter: Reporter,
+) -> None:
+    def open_translator(nbest: int) -> Translator:
+        teacher = load_teacher(find_teacher(project, recipe), recipe)
+        place = Path(os.path.relpath(teacher.folder, project.folder))
+        reporter.info(f"{place} translates the training text: {corpus.folder}")
+        if Run(teacher.folder.parent).info.get("finished") is False:
+            reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will translate")
+        opened = _open_engine(teacher, engine, corpus.origin.quantization, threads, device, reporter)
+        return Translator(opened, teacher.tokenizer, replace(corpus.origin.decoding, nbest=nbest))
+
+    corpus.fill(open_translator, command, reporter)
+
+
+def _open_engine(
+    teacher: Checkpoint, engine: str, quantization: str, threads: int, device: str, reporter: Reporter
+) -> Engine:
+    """The fastest that can hold the teacher: CTranslate2 on a CPU, torch for float32 on a GPU."""
+    chosen = choose_device(device)
+    if engine == "torch" and quantization != "float32":
+        raise ConfigError(f"quantization {quantization} goes with the ct2 engine", "leave out --engine torch, or --quantization")
+    if engine == "auto":
+        engine = "torch" if chosen.type == "cuda" and quantization == "float32" else "ct2"
+        may_fall_back = quantization == "float32"
+    else:
+        may_fall_back = False
+    if engine == "ct2":
+        try:
+            return _ct2_engine(teacher, quantization, threads, str(chosen))
+        except A2DError as error:
+            if not may_fall_back:
+                raise
+            reporter.info(f"torch translates: {error.message}")
+    import torch
+
+    from a2d_cli.data.batching import SpecialIds
+    from a2d_cli.decoding.torch_engine import TorchEngine
+
+    if threads:
+        torch.set_num_threads(threads)
+    return TorchEngine(teacher.model.to(chosen), SpecialIds.of(teacher.tokenizer))
+
+
+def _ct2_engine(teacher: Checkpoint, quantization: str, threads: int, device: str) -> Engine:
+    from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine
+    from a2d_cli.export.ctranslate2 import write_ctranslate2
+
+    with tempfile.TemporaryDirectory(prefix="a2d-") as name:  # loaded whole, then no longer needed
+        folder = Path(name) / "teacher"
+        write_ctranslate2(teacher.model, teacher.tokenizer, folder, quantization)
+        max_tokens = teacher.model.shape.max_positions
+        return CTranslate2Engine(folder, teacher.tokenizer, max_tokens, threads=threads, device=device)

@@ -1,0 +1,358 @@
+"""A teacher that was asked once about every training pair and whose answers are read from disk.
+
+Kept are its last decoder states, which its output layer turns into scores again, or the k likeliest words with the mass of
+all others; and its attention maps in half precision, of real tokens alone, the decoder's own without the future.
+
+Letters: B sentences, S source and T target length, N real target tokens, d width, V scores, C maps of a kind; of one pair,
+s source and t target tokens, end mark counted.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings
+from a2d_cli.distillation.teacher_cache import (
+    Origin,
+    Part,
+    TeacherCache,
+    outdated_caches,
+    remove_cache,
+)
+from a2d_cli.distillation.teachers import Teacher, TeacherOutput
+from a2d_cli.errors import A2DError, Interrupted
+from a2d_cli.model.attention import AttentionMaps
+from a2d_cli.model.transformer import ForwardOutput, Transformer
+from a2d_cli.training.interruption import Interruption
+from a2d_cli.training.objective import Stage
+
+# A cached teacher says what the live one says, within these. float16 keeps a trained model's words to about 0.001 nats.
+WORDS_TOLERANCE_NATS = 0.01  # Σ p |log p - log p'| at a position, p the live teacher's probabilities
+MAPS_TOLERANCE = 1e-3  # of a cell's probability
+SAMPLED_PAIRS = 8  # compared with the live teacher at each start
+FILL_TOKENS = 4096  # target tokens that the live teacher reads at once
+AUTO_SHARE = 0.5  # of the memory (reading must not wait for the disk) and of the free disk: what `auto` may take
+TOP_WORDS_ROWS = 1024  # positions whose scores are sorted at once
+SURELY_NOT = -1e4  # log-probability of words that do not exist; float16 holds it
+
+KINDS = ("encoder_self", "decoder_self", "cross")
+
+
+@dataclass(frozen=True)
+class CacheRequest:
+    """What a run wants to be cached, and where."""
+
+    mode: Literal["auto", "states", "topk"]
+    top_k: int
+    words: bool  # the method learns from the teacher's words
+    maps: bool  # and from its attention
+    caches_dir: Path
+    teacher: str  # hash of its weights
+    teacher_place: str
+    text_place: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a cache holds."""
+
+    states: str = ""  # number format of the last decoder states; empty: they are not kept
+    top_k: int = 0  # so many words a position instead; 0: none
+    maps: bool = False
+
+    def __str__(self) -> str:
+        words = f"{self.states} states" if self.states else f"the {self.top_k} likeliest words" if self.top_k else ""
+        return " and ".join(part for part in (words, "float16 maps" if self.maps else "") if part)
+
+
+class CachedTeacher(Teacher):
+    """Answers for pairs of the corpus that the cache was made of, at their real target tokens."""
+
+    def __init__(self, model: Transformer, contents: Contents, cache: TeacherCache):
+        super().__init__(model)
+        self.contents, self._stretches = contents, cache.open()
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, where: Tensor, need_attention: bool) -> TeacherOutput:
+        """As the live teacher; `where` is the batch's own mask of real targets."""
+        assert batch.indices is not None, "a cached teacher knows pairs by their place in the corpus"
+        assert where is batch.tgt_mask, "a cached teacher knows nothing of padding"
+        return TeacherOutput(self._words(batch), self._maps(batch) if need_attention else None)
+
+    def _words(self, batch: Batch) -> Callable[[slice], Tensor]:
+        k, num_words = self.contents.top_k, self.model.vocabularies.tgt_pad
+        if self.contents.states:
+            states = self._read("states", batch).unflatten(0, (-1, self.model.shape.d_model))  # (N, d)
+        elif k:
+            ids = self._read(f"top{k}_ids", batch).unflatten(0, (-1, k))
+            scores = self._read(f"top{k}_scores", batch).unflatten(0, (-1, k + 1))  # the last: of all others together
+
+        @torch.no_grad()
+        def words(rows: slice) -> Tensor:
+            assert self.contents.states or k, "the method did not ask for words"
+            if self.contents.states:
+                return self.model.logits(states[rows].float())
+            some = scores[rows].float()
+            other = some[:, k:] - math.log(max(num_words - k, 1))  # each of the others, alike
+            return other.repeat(1, num_words).scatter_(1, ids[rows].long(), some[:, :k])
+
+        return words
+
+    def _maps(self, batch: Batch) -> AttentionMaps:
+        cells = _cells(self.model, batch)
+
+        def padded(kind: str) -> Tensor:
+            num_maps = self.model.num_encoder_maps if kind == "encoder_self" else self.model.num_decoder_maps
+            inside = cells[kind][:, None].expand(-1, num_maps, -1, -1)  # (B, C, Q, K)
+            numbers = self._read(kind, batch).float()
+            return numbers.new_zeros(inside.shape).masked_scatter_(inside, numbers)
+
+        return AttentionMaps(*(padded(kind) for kind in KINDS))
+
+    def _read(self, part: str, batch: Batch) -> Tensor:
+        """The part's numbers for the batch's pairs, one after the other."""
+        numbers = self._stretches[part][batch.indices]
+        if numbers.dtype.kind == "u":
+            numbers = numbers.astype(np.int32)
+        return torch.from_numpy(numbers).to(batch.src.device, non_blocking=True)
+
+
+def cached_or_live(live: Teacher, request: CacheRequest, stage: Stage) -> Teacher:
+    """The teacher with its answers on disk: found there, or asked for now; or the live one, where `auto` finds no room.
+
+    The cached one keeps nothing of the model but its output layer.
+
+    Raises:
+        A2DError: no room on the disk; another process fills the cache; it holds other answers than the teacher gives.
+        Interrupted: SIGINT or SIGTERM came; what was filled is kept.
+    """
+    interruption = Interruption()
+    try:
+        with interruption.noted():
+            contents = stage.world.on_main(lambda: _Preparation(live, request, stage).contents(interruption))
+    except KeyboardInterrupt:
+        raise Interrupted(interruption.number, stage.resume_hint) from None
+    if stage.world.agree(bool(interruption.number), stage.device):
+        raise Interrupted(interruption.number or signal.SIGTERM, stage.resume_hint)
+    if contents is None:
+        return live
+    teacher = CachedTeacher(live.model, contents, _cache(live.model, request, contents, stage.plan))
+    del live.model.encoder_layers[:], live.model.decoder_layers[:]
+    return teacher
+
+
+class _Preparation:
+    """From a request to a cache that is full and agrees with the live teacher. Of all ranks, the first does it."""
+
+    def __init__(self, live: Teacher, request: CacheRequest, stage: Stage):
+        self.live, self.request, self.stage = live, request, stage
+        self.model, self.plan, self.reporter = live.model, stage.plan, stage.reporter
+        pairs = np.concatenate(self.plan.in_order())
+        chosen = np.random.default_rng(self.plan.seed).permutation(len(pairs))[:SAMPLED_PAIRS]
+        self.sample = self.plan.load(pairs[chosen], stage.ids).to(stage.device)
+        self.said = _ask(self.model, self.sample, request.maps)
+
+    def contents(self, interruption: Interruption) -> Contents | None:
+        """What the cache holds; None: the live teacher must teach."""
+        request = self.request
+        contents = Contents(maps=request.maps)
+        if request.words and request.mode == "topk":
+            contents = replace(contents, top_k=min(request.top_k, self.model.vocabularies.tgt_pad))
+        elif request.words:
+            contents = replace(contents, states=self._states_dtype())
+        cache = _cache(self.model, request, contents, self.plan)
+        self._remove_outdated(cache.origin)
+        if not self._has_room(cache, contents):
+            return None
+        difference = self._fill_and_compare(cache, contents, interruption)
+        if difference:
+            self.reporter.warn(f"{cache.folder} differs from the live teacher ({difference}): it is made anew")
+            cache.empty()
+            difference = self._fill_and_compare(cache, contents, interruption)
+        if difference:
+            raise A2DError(
+                f"{cache.folder}: made anew, it still differs from the live teacher: {difference}",
+                "let the teacher teach live: leave out --cache-teacher, or --set distillation.cache=none",
+            )
+        return contents
+
+    def _states_dtype(self) -> str:
+        """float16, unless rounding to it changes what the teacher says."""
+        states = self.said.states[self.sample.tgt_mask]
+        exact, rounded = (self.model.logits(each).log_softmax(-1) for each in (states, states.half().float()))
+        gap = _words_gap(exact, rounded, None)
+        if gap <= WORDS_TOLERANCE_NATS:
+            return "float16"
+        self.reporter.info(f"teacher cache: states in float32, as float16 would be {gap:.2g} nats off")
+        return "float32"
+
+    def _remove_outdated(self, origin: Origin) -> None:
+        for folder in outdated_caches(self.request.caches_dir, origin):
+            try:
+                size = remove_cache(folder, self.stage.resume_hint)
+            except A2DError:  # being filled: its process may still want it
+                continue
+            self.reporter.info(f"removed {folder} ({_size(size)}): the teacher or the text it was made of has changed")
+
+    def _has_room(self, cache: TeacherCache, contents: Contents) -> bool:
+        """Whether the cache may be made or, if it is full, used.
+
+        Raises:
+            A2DError: it was asked for by name and does not fit on the disk.
+        """
+        size, missing = cache.num_bytes, cache.num_bytes_missing
+        place = next(path for path in (cache.folder, *cache.folder.parents) if path.exists())
+        free, memory = shutil.disk_usage(place).free, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        told = f"{contents} of {len(cache.order):,} pairs, {_size(size)}"
+        if self.request.mode == "auto":
+            hint = f"more than {AUTO_SHARE:.0%} of the"
+            reason = ""
+            if size > AUTO_SHARE * memory:
+                reason = f"{hint} memory, {_size(memory)}"
+            elif missing > AUTO_SHARE * free:
+                reason = f"{hint} free disk, {_size(free)}"
+            if reason:
+                self.reporter.info(f"the teacher teaches live: a cache of {told}, would take {reason}")
+                return False
+        elif missing > free:
+            raise A2DError(
+                f"{cache.folder}: {_size(missing)} are needed for {contents} of {len(cache.order):,} pairs, {_size(free)} are free",
+                "free some space, put the project on another disk, or leave out --cache-teacher: the teacher then teaches live",
+            )
+        self.reporter.info(f"teacher cache: {told} ({_size(missing)} to be filled, {_size(free)} free): {cache.folder}")
+        return True
+
+    def _fill_and_compare(self, cache: TeacherCache, contents: Contents, interruption: Interruption) -> str:
+        """What tells the full cache from the live teacher; empty where nothing does, or where there was no time."""
+        if cache.num_bytes_missing:
+            self._fill(cache, contents, interruption)
+        return "" if interruption.number else self._difference(CachedTeacher(self.model, contents, cache))
+
+    def _fill(self, cache: TeacherCache, contents: Contents, interruption: Interruption) -> None:
+        """Ask the live teacher about the pairs that are not held yet; an interruption ends it behind a batch."""
+        total = self.plan.num_tgt_tokens(cache.order)
+        longest = cache.origin.longest
+        batches = BatchPlan(self.plan.corpus, BatchSettings(max(FILL_TOKENS, longest), max_length=longest), seed=0).in_order()
+        with (
+            cache.appending(self.stage.resume_hint) as writer,
+            self.reporter.progress("teacher cache", total, "tokens") as bar,
+        ):
+            bar.advance(self.plan.num_tgt_tokens(cache.order[: writer.num_pairs]))
+            begin = 0
+            for batch in batches:
+                pairs = batch[max(writer.num_pairs - begin, 0) :]
+                begin += len(batch)
+                if len(pairs) == 0:
+                    continue
+                answers = _answers(self.model, contents, self.plan.load(pairs, self.stage.ids).to(self.stage.device))
+                writer.append(answers, len(pairs))
+                bar.advance(self.plan.num_tgt_tokens(pairs))
+                if interruption.number:
+                    return
+
+    def _difference(self, cached: CachedTeacher) -> str:
+        """What tells the cached from the live teacher, beyond the tolerance, on the sample; empty: nothing."""
+        taught = cached(self.sample, self.sample.tgt_mask, self.request.maps)
+        if self.request.words:
+            exact = self.model.logits(self.said.states[self.sample.tgt_mask]).log_softmax(-1)
+            told = taught.words(slice(None)).log_softmax(-1)
+            gap = _words_gap(exact, told, cached.contents.top_k or None)
+            if not gap <= WORDS_TOLERANCE_NATS:  # NaN differs
+                return f"words by {gap:.2g} nats, at most {WORDS_TOLERANCE_NATS} are allowed"
+        if self.request.maps:
+            cells = _cells(self.model, self.sample)
+            for kind in KINDS:
+                exact, told = (getattr(maps, kind) for maps in (self.said.maps, taught.maps))
+                gap = float(((exact - told).abs() * cells[kind][:, None]).max())
+                if not gap <= MAPS_TOLERANCE:
+                    return f"{kind} maps by {gap:.2g}, at most {MAPS_TOLERANCE} are allowed"
+        return ""
+
+
+@torch.no_grad()
+def _ask(model: Transformer, batch: Batch, need_attention: bool) -> ForwardOutput:
+    return model(batch.src, batch.tgt_in, need_attention)
+
+
+def _cache(model: Transformer, request: CacheRequest, contents: Contents, plan: BatchPlan) -> TeacherCache:
+    origin = Origin(request.teacher, plan.corpus.fingerprint, plan.longest, request.teacher_place, request.text_place)
+    parts = _parts(model, contents, plan)
+    return TeacherCache(request.caches_dir / origin.folder_name, origin, np.concatenate(plan.in_order()), parts)
+
+
+def _parts(model: Transformer, contents: Contents, plan: BatchPlan) -> list[Part]:
+    """What each pair takes: s and t count the end mark."""
+    s = np.asarray(plan.corpus.src_lengths, dtype=np.int64) + 1
+    t = np.asarray(plan.corpus.tgt_lengths, dtype=np.int64) + 1
+    parts = []
+    if contents.states:
+        parts.append(Part("states", contents.states, t * model.shape.d_model))
+    if k := contents.top_k:
+        ids = "uint16" if model.vocabularies.tgt_size <= 1 << 16 else "uint32"
+        parts += [Part(f"top{k}_ids", ids, t * k), Part(f"top{k}_scores", "float16", t * (k + 1))]
+    if contents.maps:
+        encoder, decoder = model.num_encoder_maps, model.num_decoder_maps
+        sizes = {"encoder_self": encoder * s * s, "decoder_self": decoder * (t * (t + 1) // 2), "cross": decoder * t * s}
+        parts += [Part(kind, "float16", sizes[kind]) for kind in KINDS]
+    return parts
+
+
+@torch.no_grad()
+def _answers(model: Transformer, contents: Contents, batch: Batch) -> dict[str, np.ndarray]:
+    """The parts' numbers for a batch: the pairs one after the other."""
+    output = _ask(model, batch, contents.maps)
+    states = output.states[batch.tgt_mask]  # (N, d)
+    numbers = {}
+    if contents.states:
+        numbers["states"] = states.to(getattr(torch, contents.states))
+    if k := contents.top_k:
+        numbers[f"top{k}_ids"], numbers[f"top{k}_scores"] = _top_words(model, states, k)
+    if contents.maps:
+        for kind, cells in _cells(model, batch).items():
+            numbers[kind] = getattr(output.maps, kind).masked_select(cells[:, None]).half()  # by pair, map, query, key
+    return {name: tensor.cpu().numpy() for name, tensor in numbers.items()}
+
+
+def _top_words(model: Transformer, states: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """States (N, d) -> ids of the k likeliest words (N, k), and their log-probabilities and that of all others (N, k+1)."""
+    ids, scores = [], []
+    for rows in states.split(TOP_WORDS_ROWS):
+        log_p = model.logits(rows).log_softmax(-1)
+        top = log_p.topk(k)
+        rest = log_p.scatter(1, top.indices, -math.inf).logsumexp(-1, keepdim=True)
+        ids.append(top.indices)
+        scores.append(torch.cat([top.values, rest], 1).clamp(min=SURELY_NOT))
+    return torch.cat(ids), torch.cat(scores)
+
+
+def _cells(model: Transformer, batch: Batch) -> dict[str, Tensor]:
+    """Cells of the maps that are kept, (B, Q, K): query and key real, the key not in the future."""
+    src, tgt = model.src_mask(batch.src)[:, 0, 0], batch.tgt_mask  # (B, S), (B, T)
+    return {
+        "encoder_self": src[:, :, None] & src[:, None, :],
+        "decoder_self": (tgt[:, :, None] & tgt[:, None, :]).tril(),
+        "cross": tgt[:, :, None] & src[:, None, :],
+    }
+
+
+def _words_gap(log_p: Tensor, log_q: Tensor, top_k: int | None) -> float:
+    """Σ p |log p - log q| at the worst of N positions, over all words or the `top_k` likeliest of q. (N, V) x2 -> nats"""
+    if top_k:
+        likeliest = log_q.topk(top_k).indices
+        log_p, log_q = log_p.gather(1, likeliest), log_q.gather(1, likeliest)
+    return float((log_p.exp() * (log_p - log_q).abs()).sum(-1).max())
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e7 else f"{num_bytes / 1e6:.2f} MB"
