@@ -1,0 +1,125 @@
+"""The `a2d` command: its commands in the order of the help, and errors to exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from a2d_cli.cli import deployment, overview, training
+from a2d_cli.console import print_error
+from a2d_cli.errors import A2DError, ConfigError, Interrupted
+from a2d_cli.files import explain_disk_error
+from a2d_cli.project.project import Project
+
+OWN_FILES = ("--train", "--valid", "--test")
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Distil a big translation model into a small, fast one (Align-to-Distill).",
+    epilog="Start with 'a2d demo', or: a2d prepare RECIPE, a2d train-teacher, a2d distill, a2d translate, a2d score.",
+)
+recipes_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The recipes that come with a2d.")
+app.add_typer(recipes_app, name="recipes")
+
+for _name, _command in {
+    "prepare": training.prepare,
+    "import": training.import_model,
+    "train-teacher": training.train_teacher,
+    "distill": training.distill,
+    "pseudo": training.pseudo,
+    "translate": deployment.translate,
+    "score": deployment.score,
+    "export": deployment.export,
+    "bench": deployment.bench,
+    "compare": training.compare,
+    "status": overview.status,
+    "demo": overview.demo,
+}.items():
+    app.command(_name)(_command)
+for _name, _command in {
+    "list": overview.recipes_list,
+    "show": overview.recipes_show,
+    "copy": overview.recipes_copy,
+}.items():
+    recipes_app.command(_name)(_command)
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake ends in one message and an exit code, never in a traceback."""
+    sys.argv[1:] = single_files(sys.argv[1:])
+    # Threads that spin while they wait starve each other where cores are shared: a step then takes 20 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app(prog_name="a2d")  # exits by itself, with 130 on Ctrl-C
+    except Interrupted as stop:
+        print(f"stopped; what is saved goes on with: {stop.hint}", file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
+    except Exception as error:
+        explained = explain(error)
+        if explained is None or os.environ.get("A2D_DEBUG"):
+            raise
+        print_error(explained)
+        if isinstance(error, OSError) and error.filename is None:  # stdout itself, whose rest would fail again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(explained.exit_code)
+    sys.exit(0)
+
+
+def explain(error: Exception) -> A2DError | None:
+    """What went wrong, in words for the person at the keyboard; None: a bug of ours, to be seen in full."""
+    if isinstance(error, A2DError):
+        return error
+    if isinstance(error, OSError):
+        path = error.filename or "output"
+        return explain_disk_error(error, Path(path)) or A2DError(f"{path}: {error.strerror or error}")
+    if isinstance(error, (MemoryError, RuntimeError)):
+        from a2d_cli.training.trainer import is_out_of_memory
+
+        if is_out_of_memory(error):
+            what = str(error).partition("\n")[0]
+            return A2DError(
+                f"out of memory: {what}", "smaller batches: --set decoding.batch_sentences=N (translate: --batch-size N)"
+            )
+    return None
+
+
+def single_files(arguments: list[str]) -> list[str]:
+    """`--train all.tsv` (both sides in one TSV or TMX file) becomes `--train all.tsv ''`, as the option takes two."""
+    result: list[str] = []
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        result += [option, value] if equals and option in OWN_FILES else [argument]
+        if result[-2:-1] and result[-2] in OWN_FILES:
+            from a2d_cli.commands.own_files import file_format
+
+            if file_format(result[-1]) != "plain":
+                result.append("")
+    return result
+
+
+def _version(value: bool) -> None:
+    if value:
+        from a2d_cli import __version__
+
+        typer.echo(f"a2d {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def project_folder(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Option("-C", "--project", envvar="A2D_PROJECT", metavar="DIR", help="The project folder.")
+    ] = Path("."),
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")] = False,
+) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"-C {folder}: a file, not a folder", "name a folder")
+    context.obj = Project(folder.absolute())

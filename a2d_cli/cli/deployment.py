@@ -1,0 +1,195 @@
+"""The commands that use models: translate, score, export, measure. The work is in commands/, imported only when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from a2d_cli.cli.options import Device, Json, Model, Overwrite, check_choice, print_all, print_one
+from a2d_cli.console import make_reporter, print_json
+from a2d_cli.errors import ConfigError
+
+
+def translate(
+    context: typer.Context,
+    model: Model = None,
+    input_path: Annotated[Path | None, typer.Option("-i", "--input", help="Text file (default: stdin).")] = None,
+    output_path: Annotated[Path | None, typer.Option("-o", "--output", help="Text file (default: stdout).")] = None,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", "--beam-size", min=1, help="Hypotheses kept.")] = None,
+    nbest: Annotated[int | None, typer.Option(min=1, help="Lines of output for each line of input.")] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option("--length-penalty", "--lenpen", help="Score / length ** this.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Sentences translated at once.")] = None,
+    errors: Annotated[str, typer.Option(help="Invalid UTF-8: strict (refuse) or replace.")] = "strict",
+    form: Annotated[str, typer.Option("--format", help="text, tsv (line, score, translation) or jsonl.")] = "text",
+    device: Device = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+    engine: Annotated[str, typer.Option(help="torch, ct2, or auto: ct2 if the model was exported.")] = "auto",
+    alignment: Annotated[bool, typer.Option("--alignment", help="Add word links: TRANSLATION ||| 0-0 1-2 …")] = False,
+    no_repeat_ngram: Annotated[
+        int | None, typer.Option(min=0, help="No so many tokens in a row occur twice: stops loops. 0 = off.")
+    ] = None,
+) -> None:
+    """Translate lines: N lines in, N × nbest lines out, in order; on a terminal, a prompt.
+
+    Example: a2d translate < input.txt > output.txt
+    """
+    import signal
+
+    from a2d_cli.commands import translate as command
+
+    check_choice("--errors", errors, ("strict", "replace"))
+    check_choice("--format", form, ("text", "tsv", "jsonl"))
+    check_choice("--engine", engine, ("auto", "torch", "ct2"))
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough ends us quietly
+    reporter = make_reporter()
+    source = command.open_input(input_path)
+    given = {
+        "beam": beam,
+        "nbest": nbest,
+        "length_penalty": length_penalty,
+        "batch_sentences": batch_size,
+        "no_repeat_ngram": no_repeat_ngram,
+    }
+    overrides = {key: value for key, value in given.items() if value is not None}
+    translator = command.open_translator(
+        context.obj, model, overrides, device or "auto", reporter, engine=engine, threads=threads, align=alignment
+    )
+    lines = command.Prompt(source) if source.isatty() else source
+    with command.open_output(output_path) as sink:
+        command.translate_stream(translator, lines, sink, reporter, errors, form)
+
+
+def score(
+    context: typer.Context,
+    hypotheses: Annotated[list[Path] | None, typer.Argument(help="Translations to score; none: the project's models.")] = None,
+    reference: Annotated[list[Path] | None, typer.Option("--reference", "-r", help="Reference file. Repeatable.")] = None,
+    metrics: Annotated[list[str] | None, typer.Option("-m", "--metric", help="bleu, chrf, chrf++ or ter. Repeatable.")] = None,
+    models: Annotated[list[str] | None, typer.Option("--model", help="Only these runs. Repeatable.")] = None,
+    tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for confidence intervals of files; 0 = none.")] = 0,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Translate again what is cached.")] = False,
+    gap: Annotated[bool, typer.Option("--gap", help="From the teacher to a student in int8, step by step.")] = False,
+    stress: Annotated[bool, typer.Option("--stress", help="Count loops, lost numbers, odd lengths on odd input.")] = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Score the project's teacher and students on its test sets, or files against references.
+
+    Examples: a2d score
+              a2d score hyp.txt --reference ref.txt -m bleu -m chrf -m ter --json
+              a2d score --gap
+    """
+    if (gap and stress) or ((gap or stress) and (hypotheses or reference)):
+        raise ConfigError("--gap and --stress stand alone, for the project's models", "run them one by one, without files")
+    if hypotheses or reference:
+        from a2d_cli.commands import score_files as files
+
+        results = files.score_files(hypotheses or [], reference or [], metrics or files.METRICS, bootstrap=bootstrap)
+        print_all([files.file_table(results)], [result.to_json() for result in results], as_json)
+        return
+
+    common: dict[str, Any] = {
+        "test_sets": tests,
+        "decoding": {"beam": beam} if beam else {},
+        "device": device or "auto",
+        "reporter": make_reporter(),
+    }
+    if gap:
+        from a2d_cli.commands.score_gap import score_gap
+
+        if models and len(models) > 1:
+            raise ConfigError(f"--gap: one student at a time, not {len(models)}", "name one with --model")
+        gaps = score_gap(context.obj, model=models[0] if models else None, refresh=refresh, **common)
+        print_all([each.table() for each in gaps], [each.to_json() for each in gaps], as_json)
+    elif stress:
+        from a2d_cli.commands.score_stress import score_stress
+
+        report = score_stress(context.obj, models=models, **common)
+        print_all(report.tables(), report.to_json(), as_json)
+    else:
+        from a2d_cli.commands.score import score_project
+
+        table = score_project(context.obj, models=models, refresh=refresh, **common)
+        print_all(table.tables(), table.to_json(), as_json)
+
+
+def export(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="Run name, run folder or checkpoint folder (default: newest student).")] = None,
+    to: Annotated[str, typer.Option(help="ct2 (CTranslate2) or hf (Hugging Face).")] = "ct2",
+    quantization: Annotated[
+        str | None, typer.Option("-q", "--quantization", help="int8 (default of ct2), int16, float16 or float32.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder (default: exports/NAME-… of the project).")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model as a folder that runs elsewhere, proved on validation text; translate uses it by itself.
+
+    Examples: a2d export
+              a2d export teacher --to hf
+    """
+    from a2d_cli.commands import export as command
+
+    exported = command.export(
+        context.obj,
+        model,
+        to=to,
+        quantization=quantization or ("int8" if to == "ct2" else "float32"),
+        output=output.absolute() if output else None,
+        overwrite=overwrite,
+        reporter=make_reporter(),
+    )
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({"folder": str(exported.folder), **asdict(exported.manifest)})
+    else:
+        print(exported.folder)
+
+
+def bench(
+    context: typer.Context,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Runs, run, checkpoint or export folders (default: all finished runs)."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Untrained models: tiny,small,base,paper, 6-6 (layers), KEY=VALUE changes the one before it."),
+    ] = None,
+    sentences: Annotated[int, typer.Option(min=1, help="Of the test set, evenly chosen.")] = 200,
+    beam: Annotated[str, typer.Option("-b", "--beam", help="Hypotheses kept; several with commas.")] = "1,5",
+    batch_size: Annotated[str, typer.Option(help="Sentences translated at once; several with commas.")] = "1,32",
+    engine: Annotated[str, typer.Option(help="torch, ct2 or both.")] = "torch,ct2",
+    precision: Annotated[str, typer.Option(help="Of ct2: float32, int8 or both; an export keeps its own.")] = "float32,int8",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Each measures everything once; medians are told.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Size, memory and speed per core of models on this machine's CPU, by engine and precision.
+
+    Examples: a2d bench
+              a2d bench --preset tiny,small,base,paper,6-6
+    """
+    from a2d_cli.commands import bench as command
+
+    settings = command.BenchSettings(
+        engines=command.read_names("--engine", engine, tuple(command.ENGINES)),
+        precisions=command.read_names("--precision", precision, command.PRECISIONS),
+        beams=command.read_numbers("--beam", beam),
+        batch_sizes=command.read_numbers("--batch-size", batch_size),
+        sentences=sentences,
+        rounds=rounds,
+        threads=threads,
+    )
+    report = command.bench(context.obj, models or [], preset, settings, make_reporter())
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_one(report.table())

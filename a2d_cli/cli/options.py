@@ -1,0 +1,64 @@
+"""What the commands share: options, and how their results are printed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from a2d_cli.console import print_json, print_table
+from a2d_cli.errors import ConfigError
+from a2d_cli.project.project import Project
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key, e.g. training.lr=3e-4. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
+Hours = Annotated[float | None, typer.Option(help="Stop after this much training time, all sittings together.")]
+Seed = Annotated[int | None, typer.Option(help="Of initial weights, batch order and dropout.")]
+Model = Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder (default: newest student).")]
+
+
+def typed() -> str:
+    """What goes on with the command as typed, should it be interrupted: the same, but never once more from the start."""
+    launcher = f"torchrun --nproc-per-node {os.environ['LOCAL_WORLD_SIZE']} --no-python " if "LOCAL_WORLD_SIZE" in os.environ else ""
+    return f"{launcher}a2d {shlex.join(argument for argument in sys.argv[1:] if argument != '--overwrite')}"
+
+
+def overrides_of(settings: list[str] | None, **flags: Any) -> list[str]:
+    """`--set` values and the flags that stand for one; a flag's name is the key with '__' for '.'."""
+    given = [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
+    return [*(settings or []), *given]
+
+
+def project_recipe(project: Project, overrides: list[str]) -> Any:
+    from a2d_cli.config.loader import read_project_recipe
+
+    project.require_prepared()
+    return read_project_recipe(project.recipe_path, overrides)
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{option}: '{value}' is none of {', '.join(choices)}")
+
+
+def print_all(tables: list[Any], value: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+        return
+    for number, table in enumerate(tables):
+        if number:
+            print()
+        print_one(table)
+
+
+def print_one(table: Any) -> None:
+    print_table(table.title, table.columns, table.rows, table.note)

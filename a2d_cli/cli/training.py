@@ -1,0 +1,273 @@
+"""The commands that make models: from text to teachers and students. The work is in commands/, imported when one runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from a2d_cli.cli.options import (
+    Device,
+    Hours,
+    Json,
+    Overwrite,
+    Precision,
+    Seed,
+    Set,
+    check_choice,
+    overrides_of,
+    print_all,
+    project_recipe,
+    typed,
+)
+from a2d_cli.console import make_reporter, print_json, print_table
+from a2d_cli.project.project import Project
+
+
+def prepare(
+    context: typer.Context,
+    recipe: Annotated[str | None, typer.Argument(help="A shipped recipe (a2d recipes list) or a YAML file.")] = None,
+    train: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own training text; or one TSV or TMX file.")
+    ] = None,
+    valid: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own validation text.")] = None,
+    test: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own test text.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Languages of your own files, e.g. de-en.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(envvar="A2D_MIRROR", help="Folder or URL that holds HOST/PATH of each download.")
+    ] = None,
+    tokenizer_from: Annotated[
+        str | None, typer.Option(metavar="RUN|FOLDER", help="Take the tokenizer of a run (a2d import) instead of training one.")
+    ] = None,
+    trim: Annotated[bool, typer.Option("--trim", help="Cut that tokenizer to the pieces of the training text.")] = False,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Download, clean, decontaminate and tokenise a corpus: the folder becomes a project.
+
+    Examples: a2d prepare multi30k-ende
+              a2d prepare --train my.de my.en --pair de-en
+              a2d prepare multi30k-deen --tokenizer-from teacher --trim
+    """
+    from a2d_cli.commands import own_files
+    from a2d_cli.commands import prepare as command
+
+    project: Project = context.obj
+    own = {"train": train, "valid": valid, "test": test}
+    given = {name: files for name, files in own.items() if files}
+    parsed = own_files.choose_recipe(project, recipe, given, pair, overrides_of(settings), tokenizer_from, trim)
+    report = command.prepare(project, parsed, mirror=mirror, reporter=make_reporter(), overwrite=overwrite)
+    if as_json:
+        print_json(report.values)
+    else:
+        source = parsed.tokenizer.taken_from
+        step = f"distill --teacher {shlex.quote(source)}" if source else "train-teacher"
+        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), f"next: {project.command(step)}")
+
+
+def import_model(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A Marian model in Hugging Face form (OPUS-MT, MarianMT).")],
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "teacher",
+    pair: Annotated[str | None, typer.Option(help="Its languages, where the folder does not say them, e.g. de-en.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Take a model that others have trained as the teacher.
+
+    Then its tokenizer must be the project's: a2d prepare RECIPE --tokenizer-from teacher --trim
+    """
+    from a2d_cli.commands import import_model as command
+
+    project: Project = context.obj
+    run = command.import_model(project, folder, name, pair, typed(), make_reporter(), overwrite)
+    info = run.info
+    typer.echo(f"{run.name}: {info['pair']}, {info['parameters'] / 1e6:.1f} M parameters, from {info['imported_from']}")
+    typer.echo(f"next: {project.command(f'prepare RECIPE --tokenizer-from {run.name}')}")
+
+
+def train_teacher(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "teacher",
+    seed: Seed = None,
+    precision: Precision = None,
+    device: Device = None,
+    max_hours: Hours = None,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the teacher by the recipe. Interrupt it anywhere: the same command goes on.
+
+    Several processes: torchrun --nproc-per-node 2 --no-python a2d train-teacher
+    """
+    from a2d_cli.commands import train_teacher as command
+
+    overrides = overrides_of(
+        settings,
+        training__seed=seed,
+        training__precision=precision,
+        training__device=device,
+        training__max_hours=max_hours,
+    )
+    project: Project = context.obj
+    command.train_teacher(project, project_recipe(project, overrides), name, typed(), make_reporter(), overwrite)
+
+
+def distill(
+    context: typer.Context,
+    teacher: Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="ce, word, seq, a2d, a2d-PROFILE (release, paper, masked, simplex); joined by '+'.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of a plain a2d.")] = None,
+    student: Annotated[
+        str | None, typer.Option(help="tiny, small, base, paper, or KEY=VALUE,… (e.g. d_model=192,num_heads=4).")
+    ] = None,
+    pseudo: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="SRC HYP", help="Learn from these lines and their translations instead of the training text."),
+    ] = None,
+    cache_teacher: Annotated[
+        bool, typer.Option("--cache-teacher", help="Ask the teacher once and keep what it says on disk, if it fits.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the run (default: the method's).")] = None,
+    seed: Seed = None,
+    precision: Precision = None,
+    device: Device = None,
+    max_hours: Hours = None,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the student: from the teacher's words and attention (a2d), its words (word), its translations (seq), or the
+    references (ce).
+
+    Interrupt it anywhere: the same command goes on.
+    """
+    from a2d_cli.commands import distill as command
+
+    cache = ["distillation.cache=auto"] if cache_teacher else []  # first: --set distillation.cache=topk says more
+    overrides = overrides_of(
+        [*cache, *(settings or [])],
+        distillation__teacher=teacher,
+        distillation__method=method,
+        distillation__profile=profile,
+        student_training__seed=seed,
+        student_training__precision=precision,
+        student_training__device=device,
+        student_training__max_hours=max_hours,
+    )
+    project: Project = context.obj
+    recipe = project_recipe(project, overrides)
+    if student:
+        from dataclasses import replace
+
+        from a2d_cli.config.loader import parse_student
+
+        recipe = replace(recipe, student=parse_student(student, recipe))
+    command.distill(project, recipe, name, typed(), make_reporter(), overwrite, pseudo)
+
+
+def pseudo(
+    context: typer.Context,
+    teacher: Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder.")] = None,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept while searching.")] = None,
+    nbest: Annotated[
+        int | None, typer.Option(min=1, help="Translations kept of each sentence (default: as many as the beam).")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="torch, ct2, or auto: ct2, but torch on a GPU.")] = "auto",
+    quantization: Annotated[
+        str | None, typer.Option("-q", "--quantization", help="float32, or int8: faster, not quite the teacher.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+    device: Device = None,
+    settings: Set = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Let the teacher translate the training text, for distill --method seq, which otherwise does it first.
+
+    Interrupt it anywhere: the same command goes on. A student learns from another beam by the same settings:
+
+    Examples: a2d pseudo
+              a2d pseudo --beam 8 && a2d distill --method seq --set distillation.pseudo_beam=8
+    """
+    from a2d_cli.commands import pseudo as command
+
+    check_choice("--engine", engine, ("auto", "torch", "ct2"))
+    overrides = overrides_of(
+        settings,
+        distillation__teacher=teacher,
+        distillation__pseudo_beam=beam,
+        distillation__pseudo_nbest=nbest,
+        distillation__pseudo_quantization=quantization,
+    )
+    project: Project = context.obj
+    corpus = command.pseudo(
+        project,
+        project_recipe(project, overrides),
+        engine=engine,
+        threads=threads,
+        device=device or "auto",
+        command=typed(),
+        reporter=make_reporter(),
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(corpus.to_json())
+    else:
+        print(corpus.folder)
+
+
+def compare(
+    context: typer.Context,
+    methods: Annotated[str, typer.Option(help="Of a2d distill, with commas between.")] = "ce,word,a2d",
+    seeds: Annotated[str, typer.Option(help="How many (5 = 1 to 5), or which (3,4,5).")] = "5",
+    updates: Annotated[
+        str | None, typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run (default: the cores, shared by the jobs).")] = None,
+    student: Annotated[str | None, typer.Option(help="As in a2d distill.")] = None,
+    baselines: Annotated[
+        list[str] | None, typer.Option("--baseline", help="What to compare to (default: ce and word). Repeatable.")
+    ] = None,
+    tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row a run to this file.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw means with intervals: FILE.png or FILE.svg.")] = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Train methods under equal conditions with several seeds, and tell what may be said of their differences.
+
+    Interrupt it anywhere: the same command goes on; what is finished is not trained again.
+
+    Examples: a2d compare --methods ce,word,a2d --seeds 6 --jobs 2 --threads 1
+              a2d compare --methods word,a2d --updates 1000,2000,4000 --figure lengths.svg
+    """
+    from a2d_cli.commands import compare as command
+    from a2d_cli.commands.bench import read_numbers
+    from a2d_cli.commands.compare_figure import check_figure, draw
+    from a2d_cli.files import write_text
+
+    if figure:
+        check_figure(figure)
+    request = command.Request(
+        methods=tuple(methods.split(",")),
+        seeds=command.read_seeds(seeds),
+        lengths=read_numbers("--updates", updates) if updates else (),
+        baselines=tuple(baselines or ()),
+        test_sets=tuple(tests or ()),
+        student=student,
+        settings=tuple(settings or ()),
+        jobs=jobs,
+        threads=threads or max(1, (os.cpu_count() or 1) // jobs),
+    )
+    comparison = command.compare(context.obj, request, typed(), make_reporter())
+    if csv:
+        write_text(csv, comparison.to_csv())
+    if figure:
+        draw(comparison, figure)
+    print_all(comparison.tables(), comparison.to_json(), as_json)
