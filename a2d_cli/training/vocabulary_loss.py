@@ -22,7 +22,7 @@ FEWEST_TOKENS = 256  # products of fewer rows are slow
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model says of n tokens, in fp32 whatever it computes in."""
+    """What a model says of n tokens; in fp32 at least, whatever it computes in."""
 
     values: Tensor  # (n, V) unnormalised
     probabilities: Tensor  # (n, V) their softmax
