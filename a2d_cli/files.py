@@ -76,6 +76,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`; takes its place if the block ends well, else removed."""
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+            _fsync_folder(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes were writing here; call it where no other process writes."""
     for path in Path(folder).rglob(".*.tmp"):
@@ -184,10 +202,31 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
         yield
 
 
+def holding_process(folder: Path) -> int | None:
+    """The number of the process that holds a folder against all others; None: nobody does."""
+    try:
+        stream = (folder / LOCK).open(encoding="utf-8")
+    except OSError:
+        return None
+    with stream:
+        holders = [line for line in stream.read().splitlines() if _is_alive(line)]
+        if not holders:  # so that nobody who begins now finds the folder held by this very question
+            return None
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _process_of(holders[0])
+    return None
+
+
+def _process_of(holder: str) -> int:
+    return int(holder.rpartition(" ")[2].rstrip(")"))
+
+
 def _is_alive(holder: str) -> bool:
     """Whether the process of a line in a lock file still runs."""
     try:
-        os.kill(int(holder.rpartition(" ")[2].rstrip(")")), 0)
+        os.kill(_process_of(holder), 0)
     except (ValueError, ProcessLookupError):
         return False
     except PermissionError:  # another user's

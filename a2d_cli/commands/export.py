@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -24,9 +19,9 @@ from a2d_cli.decoding.translator import Translator
 from a2d_cli.errors import ConfigError
 from a2d_cli.export.ctranslate2 import QUANTIZATIONS, write_ctranslate2
 from a2d_cli.export.huggingface import check_huggingface, write_huggingface
-from a2d_cli.export.model_card import model_card
+from a2d_cli.export.model_card import write_model_card
 from a2d_cli.export.verification import check_exactness, gate_facts, measure_gate, require_passed
-from a2d_cli.files import disk_errors, read_json, sha256_file, write_text
+from a2d_cli.files import atomic_folder, read_json, sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.exported import MANIFEST, Exported, Manifest, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
@@ -90,18 +85,16 @@ def export(
     if quantization not in QUANTIZATIONS:
         raise ConfigError(f"--quantization: '{quantization}' is none of {', '.join(QUANTIZATIONS)}")
     project.require_prepared()
-    job = _open_job(project, find_model(project, model), reporter)
+    job = _open_job(project, find_model(project, model, reporter), reporter)
     suffix = to if to == "hf" else f"ct2-{quantization}"
     folder = output or project.exports_dir / f"{_name(job)}-{suffix}"
     _require_free(folder, overwrite)
-    with project.lock("a2d export", shared=True), _folder_in_one_step(folder) as new:
+    with project.lock("a2d export", shared=True), atomic_folder(folder) as new:
         checks, head, packages = _write_ct2(job, new, quantization) if to == "ct2" else _write_hf(job, new)
         files = {path.name: sha256_file(path) for path in sorted(new.iterdir())}
         manifest = _manifest(job, to, quantization, checks, head, packages, files)
         write_manifest(new, manifest)
-        known = ScoreCache(project.scores_dir).of_weights(job.checkpoint.weights_sha256)
-        scores = [result for result in known if result.decoding == manifest.decoding]
-        write_text(new / "README.md", model_card(manifest, scores))
+        write_model_card(new, manifest, ScoreCache(project.scores_dir))
     return read_export(folder)
 
 
@@ -143,28 +136,6 @@ def _require_free(folder: Path, overwrite: bool) -> None:
         raise ConfigError(f"{folder} is not empty", "name a new folder with --output, or replace an export with --overwrite")
     if not is_export(folder):
         raise ConfigError(f"{folder} is no export ({MANIFEST} is missing) and will not be replaced", "name a new folder with --output")
-
-
-@contextmanager
-def _folder_in_one_step(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, renamed onto it if the block ends well, else removed."""
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-        try:
-            new.chmod(0o777 & ~_umask())
-            yield new
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(new, folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _write_ct2(job: _Job, folder: Path, quantization: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
