@@ -28,7 +28,7 @@ LAYERS = (
     ("errors", "files", "reporting"),
     ("config",),
     ("data", "model"),
-    ("decoding", "scoring", "project"),
+    ("decoding", "scoring", "comparison", "project"),
     ("training",),
     ("distillation", "export"),
     ("commands",),

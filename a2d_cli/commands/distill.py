@@ -18,7 +18,7 @@ from a2d_cli.errors import ConfigError
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.project.checkpoint import Checkpoint
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run
+from a2d_cli.project.run import Run, place_for
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import environment_world
 from a2d_cli.training.objective import Objective, Stage, TranslationObjective
@@ -41,14 +41,19 @@ def distill(
         pseudo: sources and their translations, one a line, to learn from instead of the training text.
 
     Raises:
-        ConfigError: no teacher, a teacher of another vocabulary or language pair, or a cache that cannot serve the method.
+        ConfigError: a name that cannot be the student's, no teacher, a teacher of another vocabulary or language pair, or a cache that cannot serve the method.
     """
     project.require_prepared()
     if not environment_world().is_main:
         reporter = Reporter()  # one voice
     method, seed = parse_method(recipe.distillation), recipe.student_training.seed
     method_name = f"{method.name}-pseudo" if pseudo else method.name
-    name = name or (method_name if seed == 1 else f"{method_name}-seed{seed}")
+    if name is None:
+        name = method_name if seed == 1 else f"{method_name}-seed{seed}"
+    run = place_for(project, name, "student", overwrite)
+    taught = method.needs_teacher or method.seq
+    if taught and find_teacher(project, recipe).resolve().is_relative_to(run.folder.resolve()):
+        raise ConfigError(f"run '{name}' is the teacher itself: no student takes its place", "choose another --name")
     facts: dict[str, object] = {}
     taught_text: TaughtText | None = None
     if pseudo and method.seq:
@@ -65,9 +70,9 @@ def distill(
     teacher = None
     if method.needs_teacher:
         _check_cache(recipe, method)
-        teacher = _load_teacher(project, recipe)
+        teacher = matching_teacher(project, recipe)
         facts |= {"distillation": _settings_that_count(recipe, method), "teacher": teacher.weights_sha256[:16]}
-        reporter.info(f"teacher: {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
+        reporter.info(f"taught by {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
         if Run(teacher.folder.parent).info.get("finished") is False:
             reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will teach")
     fades = recipe.distillation.half_life > 0 and bool({"masked", "simplex"} & set(method.profiles))
@@ -137,7 +142,7 @@ def _settings_that_count(recipe: Recipe, method: Method) -> dict[str, object]:
     return {"method": method.name, **settings}
 
 
-def _load_teacher(project: Project, recipe: Recipe) -> Checkpoint:
+def matching_teacher(project: Project, recipe: Recipe) -> Checkpoint:
     folder = find_teacher(project, recipe)
     teacher = load_teacher(folder, recipe)
     own = Tokenizer.load(project.data_dir)

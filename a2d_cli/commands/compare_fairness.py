@@ -1,0 +1,169 @@
+"""Whether the runs of a comparison differ in their methods alone: without that its numbers mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from a2d_cli.commands.compare_grid import Cell
+from a2d_cli.commands.training_run import SOFT_KEYS
+from a2d_cli.config.schema import Decoding, ModelShape, Recipe, Training
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.project.project import Project
+
+# What moves a run's end would make lengths unequal; the other soft keys change no result.
+END_KEYS = ("training.max_updates", "training.max_epochs", "training.max_hours", "training.patience")
+FREE_KEYS = SOFT_KEYS - set(END_KEYS) | {"training.seed"}
+
+# A section of run.json's settings -> that of the recipe.
+SECTIONS = {"shape": "student", "training": "student_training", "decoding": "decoding", "distillation": "distillation"}
+NAMED = 4  # runs told by name before the rest is a number
+
+
+def refuse_early_ends(recipe: Recipe) -> None:
+    """Raises ConfigError: something but `max_updates` may end a run, so that methods would get unequal training."""
+    settings = asdict(recipe.student_training)
+    for key in END_KEYS[1:]:
+        name = key.removeprefix("training.")
+        if settings[name]:
+            raise ConfigError(
+                f"student_training.{name} is {settings[name]}: a run could end before the others",
+                "a comparison trains all methods for the same number of updates: leave the key out",
+            )
+
+
+def refuse_other_settings(
+    project: Project, recipe: Recipe, facts: Mapping[str, Mapping[str, Any]], cells: Sequence[Cell]
+) -> None:
+    """Runs that are there, finished or only begun, must have been asked for with these very settings.
+
+    Args:
+        facts: by method, what `a2d distill` records beside the recipe's sections: the teacher, the text it has translated.
+
+    Raises:
+        ConfigError: names the keys, the runs, what they have and what is asked.
+    """
+    strays: dict[str, dict[str, list[Any]]] = {}  # key -> run -> [asked, found]
+    for cell in cells:
+        info = cell.run.info
+        if not info:
+            continue
+        asked, found = _asked(project, recipe, facts[cell.method], cell), _found(info)
+        for key in sorted((asked.keys() | found.keys()) - FREE_KEYS):
+            counts = key in found or not key.startswith(("distillation.", "teacher"))  # which not every method has
+            if counts and asked.get(key) != found.get(key):
+                strays.setdefault(key, {})[cell.run.name] = [asked.get(key), found.get(key)]
+    if not strays:
+        return
+    told = []
+    for key, by_run in strays.items():
+        asked_values = sorted({str(asked) for asked, _ in by_run.values()})
+        told.append(f"{key}: {' or '.join(asked_values)} asked, {_places({run: found for run, (_, found) in by_run.items()})}")
+    raise ConfigError("runs have other settings than this comparison: " + "; ".join(told), _remedy(strays))
+
+
+def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    prepared = project.state()["prepared"]
+    settings = {
+        "shape": asdict(recipe.student),
+        "training": asdict(recipe.student_training) | {"max_updates": cell.updates},
+        "data": prepared["data_fingerprint"],
+        "tokenizer": prepared["tokenizer_fingerprint"],
+        "decoding": asdict(recipe.decoding),
+        "distillation": asdict(recipe.distillation),
+    }
+    return _flat({"method": cell.method, "seed": cell.seed, **settings, **facts})
+
+
+def _found(info: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings; keys that an older a2d did not know stand at their defaults."""
+    settings = {key: dict(value) if isinstance(value, dict) else value for key, value in info.get("settings", {}).items()}
+    for section, defaults in (("shape", ModelShape()), ("training", Training()), ("decoding", Decoding())):
+        settings[section] = asdict(defaults) | settings.get(section, {})
+    settings.get("distillation", {}).pop("method", None)  # stands beside, as `method`
+    return _flat({"method": info.get("method"), "seed": info.get("seed"), **settings})
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`section.key`: value."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
+    """The options that ask for what the runs have, where that is one thing."""
+    options = []
+    for key, by_run in strays.items():
+        section, _, name = key.partition(".")
+        values = {str(found) for _, found in by_run.values()}
+        if section not in SECTIONS or len(values) > 1 or key == "training.max_updates":
+            return "move these runs out of runs/, and the same command trains them anew"
+        options.append(f"--set {SECTIONS[section]}.{name}={values.pop().lower()}")  # true and false as YAML has them
+    return f"to compare them as they are: {' '.join(options)}; or move them out of runs/ to train them anew"
+
+
+def refuse_unequal(cells: Sequence[Cell]) -> None:
+    """Finished runs must have begun with the same weights, and have seen the same tokens in the same number of updates.
+
+    Raises:
+        A2DError: names the fact, the runs and their values.
+    """
+    groups: dict[tuple[int, int], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.updates, cell.seed), []).append(cell)
+    for (updates, seed), group in groups.items():
+        infos = {cell.run.name: cell.run.info for cell in group}
+        _refuse(f"initial weights (seed {seed})", {name: info.get("initial_weights") for name, info in infos.items()})
+        own_text = {name for name, info in infos.items() if learns_from_other_text(info)}
+        tokens = {name: info.get("target_tokens") for name, info in infos.items() if name not in own_text}
+        _refuse(f"target tokens seen (seed {seed})", tokens)
+        done = {name: info.get("updates") for name, info in infos.items()}
+        _refuse("updates", done, expected=updates)
+
+
+def learns_from_other_text(info: dict[str, Any]) -> bool:
+    """A teacher's translations take the place of the references: the same budget, but not the same batches."""
+    return "pseudo" in info.get("settings", {})
+
+
+def _refuse(fact: str, values: dict[str, Any], expected: Any = None) -> None:
+    distinct = set(values.values()) | ({expected} if expected is not None else set())
+    if len(distinct) <= 1 and None not in distinct:
+        return
+    wanted = f" ({expected} were asked for)" if expected is not None else ""
+    raise A2DError(
+        f"runs that are compared differ in more than their methods: {fact}{wanted}: {_places(values)}",
+        "move the runs that are unlike the others out of runs/, and the same command trains them anew",
+    )
+
+
+def _places(values: Mapping[str, Any]) -> str:
+    """`0.003 in ce-seed1, word-seed1 and 7 more, 0.001 in ce-seed2`"""
+    by_value: dict[str, list[str]] = {}
+    for name, value in values.items():
+        by_value.setdefault("not recorded" if value is None else str(value), []).append(name)
+
+    def named(names: list[str]) -> str:
+        more = len(names) - NAMED
+        return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+    return ", ".join(f"{value} in {named(names)}" for value, names in by_value.items())
+
+
+def notes_on(cells: Sequence[Cell]) -> list[str]:
+    """What a reader should know of runs that were not refused."""
+    infos = {cell.run.name: cell.run.info for cell in cells}
+    notes = []
+    other_text = sorted({cell.method for cell in cells if learns_from_other_text(infos[cell.run.name])})
+    if other_text:
+        notes.append(f"{', '.join(other_text)}: the teacher's translations as text; as many updates, but not the same batches")
+    rewound = [name for name, info in infos.items() if info.get("rewinds")]
+    if rewound:
+        notes.append(f"diverged and went on from an earlier state at half the learning rate: {', '.join(rewound)}")
+    versions = {name: f"a2d {info.get('a2d', '?')}, torch {info.get('torch', '?')}" for name, info in infos.items()}
+    if len(set(versions.values())) > 1:
+        notes.append(f"begun with different versions: {_places(versions)}")
+    return notes

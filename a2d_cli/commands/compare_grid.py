@@ -1,0 +1,185 @@
+"""The runs of a comparison: every method with every seed at every length, each an `a2d distill` process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from a2d_cli.errors import A2DError, Interrupted
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import Run
+from a2d_cli.reporting import Reporter
+from a2d_cli.training.interruption import Interruption
+
+POLL_S = 0.1
+LOCKED_PAUSE_S = 15.0  # before a run is tried again whose folder or teacher cache another process holds
+LOCKED = " is in use by "  # as files.lock_folder says it
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid."""
+
+    method: str  # canonical name
+    updates: int
+    seed: int
+    run: Run
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How runs are trained."""
+
+    options: tuple[str, ...]  # of `a2d distill`, the same for all
+    jobs: int  # at a time
+    threads: int  # of each
+    resume_command: str
+
+
+def make_cells(project: Project, methods: Sequence[str], lengths: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
+    """In the order of training: a seed's methods side by side, short runs first."""
+    return [
+        Cell(method, updates, seed, _run_of(project, method, updates, seed, several=len(lengths) > 1))
+        for updates in sorted(lengths)
+        for seed in seeds
+        for method in methods
+    ]
+
+
+def _run_of(project: Project, method: str, updates: int, seed: int, several: bool) -> Run:
+    """`METHOD-seedN`, or with the length in its name where there are several lengths; a run that is there is found by either."""
+    plain = Run(project.runs_dir / f"{method}-seed{seed}")
+    with_length = Run(project.runs_dir / f"{method}-{updates}u-seed{seed}")
+    if plain.info:
+        is_this = plain.info.get("settings", {}).get("training", {}).get("max_updates") == updates
+        return plain if is_this else with_length
+    return with_length if several or with_length.info else plain
+
+
+@dataclass(frozen=True, eq=False)
+class _Child:
+    cell: Cell
+    process: subprocess.Popen[bytes]
+    stderr: IO[bytes]
+    began_s: float
+
+    def problem(self) -> str:
+        """Why it failed, in its own words."""
+        self.stderr.seek(0)
+        lines = [line for line in self.stderr.read().decode(errors="replace").splitlines() if line.strip()]
+        for number in reversed(range(len(lines))):
+            if lines[number].startswith("error: "):
+                hints = [line for line in lines[number + 1 :] if line.startswith("hint: ")]
+                return " | ".join([lines[number].removeprefix("error: "), *hints[:1]])
+        code = self.process.returncode
+        last = f": {lines[-1]}" if lines else ""
+        return (f"killed by signal {-code}" if code < 0 else f"ended with code {code}") + last
+
+
+def train_grid(project: Project, cells: Sequence[Cell], launch: Launch, reporter: Reporter) -> None:
+    """Train what is not finished. Ctrl-C and SIGTERM reach every process once: it saves, and the same command goes on.
+
+    Raises:
+        Interrupted: a signal came, and all have ended.
+        A2DError: runs have failed (names each and its error), after all others have finished.
+    """
+    waiting = deque(cell for cell in cells if not cell.run.is_finished)
+    if not waiting:
+        return
+    reporter.info(
+        f"{len(cells) - len(waiting)} of {len(cells)} runs are finished; {launch.jobs} at a time with {launch.threads} "
+        f"thread{'s' * (launch.threads > 1)} each; follow one in {project.runs_dir}/NAME/train.log"
+    )
+    children: list[_Child] = []
+    failures: dict[str, str] = {}
+    not_before_s = 0.0  # a run that was locked out is not tried again at once
+    interruption = Interruption()
+    with interruption.noted(), reporter.progress("comparison", len(cells), "runs") as bar:
+        bar.advance(len(cells) - len(waiting))
+        try:
+            while (waiting or children) and not interruption.number:
+                if waiting and len(children) < launch.jobs and time.monotonic() >= not_before_s:
+                    children.append(_start(project, waiting.popleft(), launch))
+                    continue
+                time.sleep(POLL_S)
+                for child in [child for child in children if child.process.poll() is not None]:
+                    children.remove(child)
+                    problem = "" if child.process.returncode == 0 else child.problem()
+                    child.stderr.close()
+                    if LOCKED in problem and children:  # perhaps by one of ours, which fills the teacher's cache
+                        waiting.append(child.cell)
+                        not_before_s = time.monotonic() + LOCKED_PAUSE_S
+                        continue
+                    bar.advance(1, child.cell.run.name)
+                    if problem:
+                        failures[child.cell.run.name] = problem
+                        reporter.warn(f"{child.cell.run.name} failed: {problem}")
+                    else:
+                        reporter.info(_news(child))
+        finally:
+            _end(children)
+    if interruption.number:
+        raise Interrupted(interruption.number, launch.resume_command)
+    if failures:
+        raise A2DError(
+            f"{len(failures)} of {len(cells)} runs failed: "
+            + "; ".join(f"{name}: {problem}" for name, problem in failures.items()),
+            "the others are finished; the same command tries these again, --methods and --seeds leave some out",
+        )
+
+
+def _start(project: Project, cell: Cell, launch: Launch) -> _Child:
+    settings = ["--set", f"student_training.max_updates={cell.updates}"]
+    options = ["--method", cell.method, "--seed", str(cell.seed), "--name", cell.run.name, *launch.options, *settings]
+    command = [sys.executable, "-m", "a2d_cli", "-C", str(project.folder), "distill", *options]
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the process has ended
+    # A session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on once.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        env=_environment(launch.threads),
+        start_new_session=True,
+    )
+    return _Child(cell, process, stderr, time.monotonic())
+
+
+def _environment(threads: int) -> dict[str, str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    root = str(Path(__file__).resolve().parents[2])
+    if root != sysconfig.get_path("purelib"):  # a checkout that is not installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))
+    return environment
+
+
+def _news(child: _Child) -> str:
+    best = child.cell.run.info.get("best", {})
+    scores = [f"{name} {best[key]:.2f}" for name, key in (("loss", "loss"), ("BLEU", "bleu")) if best.get(key) is not None]
+    minutes = (time.monotonic() - child.began_s) / 60
+    return f"{child.cell.run.name} finished in {minutes:.1f} min" + (f": valid {', '.join(scores)}" if scores else "")
+
+
+def _end(children: Sequence[_Child]) -> None:
+    """Each finishes its update, saves and goes; at a second signal to us it goes at once."""
+    try:
+        for child in children:
+            child.process.terminate()
+        for child in children:
+            child.process.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for child in children:
+            child.process.kill()
+            child.process.wait()
+            child.stderr.close()
