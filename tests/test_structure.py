@@ -32,7 +32,9 @@ LAYERS = (
     ("training",),
     ("distillation", "export"),
     ("commands",),
-    ("cli", "console", "__main__"),
+    ("console",),
+    ("cli",),
+    ("__main__",),
 )
 LAYER_OF = {place: layer for layer, places in enumerate(LAYERS) for place in places}
 
