@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from a2d_cli.errors import A2DError
-from a2d_cli.reporting import PlainReporter, Progress, Reporter
+from a2d_cli.reporting import PlainReporter, Progress, Reporter, duration_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,8 @@ Clock = Callable[[], float]  # seconds
 
 PLAIN_INTERVAL_S = 30.0  # between two progress lines of a task where there is no terminal
 WORTH_A_LINE_S = 2.0  # a task that ends sooner leaves no line
+SHORT_CELL = 8  # a number and its unit up to this many characters stay on one line
+LONGEST_WORD = 16  # of a column of words, that a narrow terminal must not break
 AT_ONCE_S = 0.1  # what a task advances before was done earlier (a resumed run or download): not its speed
 
 
@@ -37,7 +39,7 @@ def is_terminal(stream: TextIO) -> bool:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
     """A table on stdout: drawn to the terminal's width, else aligned text in which no cell is cut.
 
-    Columns of numbers are set to the right.
+    Columns of numbers are set to the right. Where the width is short, cells break at spaces and numbers never within.
     """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     to_right = [_is_numeric([row[i] for row in cells]) for i in range(len(columns))]
@@ -76,25 +78,53 @@ def _draw_table(title: str, columns: Sequence[str], rows: list[list[str]], to_ri
     from rich.table import Table
     from rich.text import Text
 
+    terminal = Console(file=sys.stdout)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    for column, right in zip(columns, to_right, strict=True):
-        table.add_column(Text(column), justify="right" if right else "left", overflow="fold")
+    widths = _natural_widths(columns, rows)
+    if sum(widths) + 3 * (len(widths) - 1) > terminal.width:
+        table.padding = 0  # space is better spent on words
+        widths = _narrow_widths(columns, rows, to_right, terminal.width - (len(widths) - 1))
+    for column, right, width in zip(columns, to_right, widths, strict=True):
+        table.add_column(Text(column), justify="right" if right else "left", overflow="fold", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
-    terminal = Console(file=sys.stdout)
-    unbounded = terminal.options.update(max_width=10_000)
-    if terminal.measure(table, options=unbounded).maximum > terminal.width:
-        table.padding = 0  # space is better spent on words
     if title:
         terminal.print(Text(title, style="bold"))
     terminal.print(table)
 
 
-def _write_table(title: str, columns: Sequence[str], rows: list[list[str]], to_right: list[bool]) -> None:
+def _natural_widths(columns: Sequence[str], rows: list[list[str]]) -> list[int]:
     from rich.cells import cell_len  # a Chinese character is two columns wide
 
+    return [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+
+
+def _narrow_widths(columns: Sequence[str], rows: list[list[str]], to_right: list[bool], space: int) -> list[int]:
+    """Of columns whose lines break: words stay whole if they can, and what is left is shared by those that want more."""
+    titles = [max(column.split(), key=len, default="") for column in columns]
+    parts = [[_longest_part(cell, right) for cell, right in zip(row, to_right, strict=True)] for row in rows]
+    longest = _natural_widths(titles, parts)
+    widths = [max(1, width if right else min(width, LONGEST_WORD)) for width, right in zip(longest, to_right, strict=True)]
+    left = space - sum(widths)
+    for wanted in (_natural_widths(titles, rows), _natural_widths(columns, rows)):  # cells come before titles
+        lacking = sorted((want - width, i) for i, (want, width) in enumerate(zip(wanted, widths, strict=True)))
+        for position, (lack, i) in enumerate(lacking):
+            given = max(0, min(lack, left // (len(lacking) - position)))
+            widths[i] += given
+            left -= given
+    return widths
+
+
+def _longest_part(cell: str, is_number: bool) -> str:
+    """That stays on one line: a word, or a short number with its unit."""
+    return cell if is_number and len(cell) <= SHORT_CELL else max(cell.split(), key=len, default="")
+
+
+def _write_table(title: str, columns: Sequence[str], rows: list[list[str]], to_right: list[bool]) -> None:
+    from rich.cells import cell_len
+
     lines = [list(columns), *rows]
-    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(columns))]
+    widths = _natural_widths(columns, rows)
     lines.insert(1, ["-" * width for width in widths])
     if title:
         print(title)
@@ -133,18 +163,6 @@ def speed_text(per_second: float | None, unit: str) -> str:
     return (f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.2g}") + f" {unit}/s"
 
 
-def duration_text(seconds: float | None) -> str:
-    """'42 s', '3:05 min', '2:07 h'; empty while unknown."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
-
-
 class Tally:
     """How far a task is and how fast it goes."""
 
@@ -175,13 +193,19 @@ class Tally:
         """None while unknown."""
         return max(self.total - self.done, 0.0) / self.per_second if self.total and self.per_second else None
 
+    @property
+    def amount(self) -> str:
+        """Empty where all that is known is that it runs."""
+        return done_text(self.done, self.total, self.unit) if self.total or self.done else ""
+
     def state(self) -> str:
         left = f"{duration_text(self.left_s)} left" if self.left_s else ""
-        amount, speed = done_text(self.done, self.total, self.unit), speed_text(self.per_second, self.unit)
-        return f"{self.title}: " + ", ".join(part for part in (amount, speed, left, self.note) if part)
+        speed = speed_text(self.per_second, self.unit)
+        return f"{self.title}: " + ", ".join(part for part in (self.amount, speed, left, self.note) if part)
 
     def summary(self) -> str:
-        return f"{self.title}: {done_text(self.done, None, self.unit)} in {duration_text(self.elapsed_s)}"
+        amount = f"{done_text(self.done, None, self.unit)} in " if self.amount else ""
+        return f"{self.title}: {amount}{duration_text(self.elapsed_s)}"
 
 
 class TimedReporter(PlainReporter):
@@ -295,7 +319,7 @@ def _make_bars(console: Console) -> RichBars:
     return RichBars(
         Shown(lambda tally: tally.title),
         BarColumn(bar_width=24),
-        Shown(lambda tally: done_text(tally.done, tally.total, tally.unit)),
+        Shown(lambda tally: tally.amount),
         Shown(lambda tally: speed_text(tally.per_second, tally.unit)),
         Shown(lambda tally: f"{duration_text(tally.left_s)} left" if tally.left_s else ""),
         Shown(lambda tally: tally.note),

@@ -10,6 +10,23 @@ from typing import TextIO
 from a2d_cli.files import disk_errors
 
 
+def duration_text(seconds: float | None) -> str:
+    """'42 s', '3:05 min', '2:07 h'; empty while unknown."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def count_text(number: int, noun: str) -> str:
+    """'1 pair', '28,993 pairs'."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 class Progress:
     """One running task. A context manager; the base class shows nothing."""
 

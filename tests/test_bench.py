@@ -342,7 +342,7 @@ def test_the_table_fits_120_columns(capsys):
         (["--engine", "onnx"], 2, "--engine: 'onnx' is none of torch, ct2"),
         (["--precision", "int4"], 2, "--precision: 'int4' is none of float32, int8"),
         (["--engine", "torch", "--precision", "int8"], 2, "teacher: torch computes in float32 alone"),
-        (["--preset", "huge"], 2, "--preset: preset: expected one of"),
+        (["--preset", "huge"], 2, "--preset: expected one of"),
         (["--batch-size", "all"], 2, "--batch-size: expected numbers from 1"),
     ],
 )

@@ -160,7 +160,7 @@ def test_a_training_state_that_is_not_ours_is_refused(a2d: Launcher, project: Pa
     ("name", "command"),
     [
         ("project.json", ["status"]),
-        ("runs/teacher/run.json", ["status"]),
+        ("runs/teacher/run.json", ["train-teacher"]),
         ("runs/teacher/best/config.json", ["translate"]),
         ("runs/teacher/recipe.yaml", ["translate"]),
         ("a2d.yaml", ["train-teacher"]),

@@ -16,7 +16,7 @@ from a2d_cli import __version__
 from a2d_cli.cli import explain
 from a2d_cli.errors import A2DError, ConfigError
 
-COMMANDS = ["prepare", "train-teacher", "distill", "translate", "score", "status", "demo", "recipes"]
+COMMANDS = ["prepare", "import", "train-teacher", "distill", "pseudo", "translate", "score", "export", "bench", "compare", "status", "demo", "recipes"]
 HEAVY = ["torch", "numpy", "sentencepiece", "sacrebleu", "safetensors", "tensorboard", "yaml", "rich"]
 
 
@@ -42,6 +42,9 @@ print(json.dumps([texts, sorted(sys.modules)]))
     assert not set(HEAVY) & set(modules)
     assert all(command in texts[""] for command in COMMANDS)
     assert all(text.startswith(f"Usage: a2d {name}".rstrip()) for name, text in texts.items())
+    lines = [line for text in texts.values() for line in text.splitlines() if not line.startswith("Usage")]
+    assert all(len(line) <= 80 and not line.endswith("...") for line in lines)
+    assert "\n  Examples: a2d prepare multi30k-ende\n            a2d prepare --train" in texts["prepare"]  # a line each
 
 
 def test_the_module_is_the_command():
@@ -56,6 +59,8 @@ def test_the_module_is_the_command():
         (["destil"], "No such command 'destil'"),
         (["train-teacher", "--sed", "1"], "No such option"),
         (["train-teacher", "--seed", "one"], "Invalid value for '--seed': "),
+        (["score", "-C", "demo"], "error: -C stands behind the command\nhint: it belongs before it: 'a2d -C DIR score …'"),
+        (["recipes", "list", "--project=demo"], "error: --project stands behind the command"),
         (["translate", "--beam", "0"], "Invalid value for '-b' / '--beam' / '--beam-size': "),
     ],
 )
@@ -85,7 +90,7 @@ def test_unknown_keys_and_wrong_types_in_the_projects_recipe(a2d: Launcher, proj
     recipe.write_text(text.replace("warmup_updates:", "warm_up_updates:", 1), encoding="utf-8")
     assert "did you mean 'warmup_updates'?" in a2d.error(project, "train-teacher", code=2)
     recipe.write_text(text.replace("warmup_updates: 50", "warmup_updates: some", 1), encoding="utf-8")
-    assert "training.warmup_updates: expected int, got 'some' (str)" in a2d.error(project, "train-teacher", code=2)
+    assert "training.warmup_updates: expected a whole number, got 'some'" in a2d.error(project, "train-teacher", code=2)
 
 
 def test_json_is_json(a2d: Launcher, taught: Path):

@@ -110,7 +110,7 @@ def test_a_dump_tells_units_choices_and_lets_training_reach_the_student():
     lines = text.splitlines()
     assert "  lr: 0.5  # peak, at the end of the warm-up" in lines
     assert "  best_metric: bleu  # one of loss, bleu, chrf" in lines
-    assert "  vocab_size: auto  # int or 'auto'; embedding rows, pad included; a multiple of 8" in lines
+    assert "  vocab_size: auto  # a whole number or 'auto'; embedding rows, pad included; a multiple of 8" in lines
     assert (
         "# Rules for training pairs. Validation and test sets are never filtered, only decontaminated."
         in lines

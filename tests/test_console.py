@@ -1,12 +1,14 @@
 import contextlib
 import io
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from a2d_cli import console
 from a2d_cli.console import (
@@ -187,6 +189,46 @@ def test_a_drawn_table_takes_cells_literally_and_loses_no_text(terminal):
     shown = terminal.getvalue()
     assert all(text in shown for text in ("[u]T[/u]", "[b]model[/b]", "[i]tea", "[note]", "──"))
     assert shown.count("y") == 150
+
+
+def shown_lines(terminal):
+    return re.sub(r"\033\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+
+
+def test_a_narrow_table_breaks_at_spaces_and_never_within_a_number(terminal):
+    rows = [
+        ["teacher", "54.17", "68.08", "–", "–", "1.77 M", "7.1", "156.6*"],
+        ["a2d-simplex int8", "39.14", "56.11", "-15.03 p=0.001 [-16.99,-13.26]", "+19.96 p=0.001 [18.21,21.72]", "0.36 M", "0.7", "1738.6*"],
+    ]
+    columns = ["model", "BLEU", "chrF2", "Δ BLEU to teacher", "Δ BLEU to plain student", "params", "size MB", "sent/s"]
+    with terminal:
+        print_table("", columns, rows)
+    lines = shown_lines(terminal)
+    assert max(map(len, lines)) <= 80
+    words = [word for line in lines for word in line.split()]
+    assert sorted(word for word in words if "─" not in word) == sorted(" ".join([*columns, *rows[0], *rows[1]]).split())
+    assert any("0.36 M" in line for line in lines)  # a short number keeps its unit
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, st.integers(0, 10**9)), min_size=1, max_size=5))
+def test_a_drawn_table_is_never_wider_than_the_terminal(rows):
+    with pytest.MonkeyPatch.context() as patch, Terminal() as terminal:
+        for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "61")):
+            patch.setenv(name, value)
+        patch.delenv("NO_COLOR", raising=False)
+        print_table("", ["left", "right", "n"], rows)
+    lines = shown_lines(terminal)
+    assert all(cell_len(line) <= 61 for line in lines)
+    shown = "".join(lines)
+    assert all(shown.count(mark) >= sum(row[0].count(mark) + row[1].count(mark) for row in rows) for mark in "aÉß学生")
+    assert all(any(str(row[2]) in line.split() for line in lines) for row in rows)
+
+
+def test_a_task_without_a_count_tells_its_time_alone():
+    stream, clock = io.StringIO(), Clock()
+    with TimedReporter(stream, clock).progress("train the tokenizer"):
+        clock.now_s += 30
+    assert stream.getvalue() == "train the tokenizer: 30 s\n"
 
 
 def test_json_is_json(capsys):

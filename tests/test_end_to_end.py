@@ -17,14 +17,16 @@ def done(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A project with a teacher, a plain student and a distilled one, each by a command without flags but its method."""
     folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("done") / "project"))
     a2d.well(folder, "distill", "--method", "ce")
-    a2d.well(folder, "distill")
+    assert a2d.well(folder, "distill").err.endswith("\nnext: a2d score\n")
     return folder
 
 
 @pytest.fixture(scope="module")
 def table(a2d: Launcher, done: Path) -> dict[str, dict[str, object]]:
     """`a2d score --json`, by model."""
-    return {row["model"]: row for row in json.loads(a2d.well(done, "score", "--json").out)["rows"]}
+    ended = a2d.well(done, "score", "--json")
+    assert ended.err.endswith("next: a2d translate < input.txt\n")
+    return {row["model"]: row for row in json.loads(ended.out)["rows"]}
 
 
 def chrf(row: dict[str, object]) -> float:
@@ -73,6 +75,7 @@ def test_everything_is_done(a2d: Launcher, done: Path, table):
     report = json.loads(a2d.well(done, "status", "--json").out)
     assert [line["what"] for line in report["lines"]] == ["data", "teacher", "student ce", "student a2d-simplex", "scores"]
     assert report["next"] == "a2d translate < input.txt"
+    assert a2d.well(done, "prepare").out.endswith("next: a2d translate < input.txt\n")
     for command in (["prepare"], ["train-teacher"], ["distill"]):  # nothing is repeated
         before = {path: path.stat().st_mtime_ns for path in done.rglob("*.safetensors")}
         a2d.well(done, *command)

@@ -13,12 +13,13 @@ from tiny import EOS, JOINT, SEPARATE, SHAPE, random_batch, sentences, special_i
 
 from a2d_cli.config.schema import Decoding, ModelShape
 from a2d_cli.data.batching import pad_batch
-from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine
+from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, default_threads, num_cores
 from a2d_cli.decoding.engine import Engine, Hypothesis, SearchBatch
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.errors import A2DError
 from a2d_cli.export.ctranslate2 import write_ctranslate2
 from a2d_cli.model.transformer import Transformer, Vocabularies
+from a2d_cli.reporting import count_text
 
 CLOSE = 1e-4  # nats
 HEAD = (1, 3)  # (layer, head) of the five heads in two layers
@@ -214,7 +215,7 @@ def test_batches_come_back_in_order_whatever_the_number_of_threads(usual: Both, 
 
     for threads in (1, 2, 3):
         engine = CTranslate2Engine(tmp_path / "export", Pieces.of(JOINT), 41, threads=threads, device="cpu")
-        assert engine.machine == f"cpu, {threads} threads"
+        assert engine.machine == f"cpu, {count_text(threads, 'thread')}"
         assert tokens(engine) == tokens(usual.torch)
 
 
@@ -252,5 +253,11 @@ def test_a_torch_engine_without_a_head_cannot_align(usual: Both):
 
 
 def test_an_engine_says_where_it_runs(usual: Both):
-    assert usual.torch.machine == f"cpu, {torch.get_num_threads()} threads"
-    assert usual.ct2.machine == "cpu, 1 threads"
+    assert usual.torch.machine == f"cpu, {count_text(torch.get_num_threads(), 'thread')}"
+    assert usual.ct2.machine == "cpu, 1 thread"
+
+
+@pytest.mark.parametrize(("told", "threads"), [("1", 1), ("3,2", 3), ("", None), ("0", None), ("many", None)])
+def test_both_engines_take_as_many_threads_as_omp_num_threads_says(told: str, threads: int | None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert default_threads() == (threads or num_cores())

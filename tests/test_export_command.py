@@ -23,7 +23,8 @@ def exported(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFacto
     """A project whose teacher is exported. Read it."""
     folder = tmp_path_factory.mktemp("exported") / "project"
     shutil.copytree(taught, folder)
-    a2d.well(folder, "export", "teacher")
+    ended = a2d.well(folder, "export", "teacher")
+    assert ended.out == f"{folder / FOLDER}\n" and ended.err.endswith("next: a2d distill\n")
     return folder
 
 
@@ -110,6 +111,26 @@ def test_score_shows_the_int8_model_beside_the_float_one(a2d, exported):
     assert int8["file_bytes"] == (exported / FOLDER / "model.bin").stat().st_size != teacher["file_bytes"]
     assert abs(int8["scores"][0]["score"] - teacher["scores"][0]["score"]) < 5
     assert int8["engine"].startswith("ctranslate2 ") and teacher["engine"].startswith("torch ")
+
+
+def test_the_model_card_tells_the_scores_as_soon_as_there_are_some(a2d, project):
+    card = project / FOLDER / "README.md"
+    shutil.rmtree(project / "scores", ignore_errors=True)
+    a2d.well(project, "export", "teacher", "--overwrite")
+    assert "No test set was scored before this export." in card.read_text(encoding="utf-8")
+    a2d.well(project, "score", "-b", "1")
+    assert "No test set was scored" in card.read_text(encoding="utf-8")  # with other settings than the export's
+    a2d.well(project, "score")
+    told = card.read_text(encoding="utf-8")
+    assert "| teacher | test | 37 |" in told and "| teacher int8 | test | 37 |" in told
+    manifest = project / FOLDER / "a2d.json"
+    card.write_text("old")
+    card.chmod(0o400)
+    manifest.write_text("{")
+    ended = a2d.well(project, "score", "--model", "teacher")
+    assert "warning: the scores are not in every model card: " in ended.err
+    ended = a2d.well(project, "score")
+    assert f"warning: exports of teacher are left out: {manifest}: " in ended.err and "next: a2d distill\n" in ended.err
 
 
 def test_status_names_the_export(a2d, exported):

@@ -22,6 +22,7 @@ from a2d_cli.data.batching import SpecialIds, pad_batch
 from a2d_cli.distillation.teachers import keep_rows
 from a2d_cli.errors import A2DError
 from a2d_cli.export.huggingface import write_huggingface
+from a2d_cli.files import write_json
 from a2d_cli.model.transformer import Transformer, sinusoids
 from a2d_cli.project.checkpoint import load_checkpoint, weights_hash
 from a2d_cli.project.marian import read_marian
@@ -447,7 +448,7 @@ def imported(a2d: Launcher, text: Path, spm: dict[str, bytes], tmp_path_factory:
         few.write_text("".join(lines[:7]), encoding="utf-8")
     options = ["--train", *map(str, train), *files[3:], "--pair", "de-en", "--tokenizer-from", "teacher", "--trim"]
     said = a2d.well(folder, "-C", "project", "prepare", *options).out
-    assert "joint, taken from teacher" in said and said.endswith("next: a2d -C project distill --teacher teacher\n")
+    assert "joint, taken from teacher" in said and said.endswith("next: a2d -C project distill\n")
     return folder / "project"
 
 
@@ -514,7 +515,8 @@ def scores(model: Transformer, src: torch.Tensor, tgt_in: torch.Tensor) -> torch
 def test_a_tokenizer_as_it_is(a2d: Launcher, text: Path, write: Write, tmp_path: Path):
     a2d.well(tmp_path, "-C", "elsewhere", "import", str(write(Form(joint=False))), "--name", "opus")
     options = [*own_files(text), "--pair", "de-en", "--tokenizer-from", "elsewhere/runs/opus"]
-    a2d.well(tmp_path, "-C", "p", "prepare", *options)
+    said = a2d.well(tmp_path, "-C", "p", "prepare", *options).out
+    assert said.endswith(f"next: a2d -C p distill --teacher {tmp_path / 'elsewhere/runs/opus'}\n")
     assert sizes(tmp_path / "p") == [SPM_SIZE, SPM_SIZE]  # without spm's <s>, with our pad
     assert f"taken_from: {tmp_path / 'elsewhere/runs/opus'}" in (tmp_path / "p/a2d.yaml").read_text(encoding="utf-8")
     teacher = ["--teacher", "elsewhere/runs/opus"]
@@ -525,7 +527,7 @@ def test_a_tokenizer_as_it_is(a2d: Launcher, text: Path, write: Write, tmp_path:
     ("options", "message"),
     [
         (["--tokenizer-from", "nobody"], "tokenizer.taken_from: no run or folder 'nobody'\nhint: a tokenizer is taken from a model"),
-        (["--tokenizer-from", "{opus}"], "tokenizer.taken_from: {opus} is no model of a2d\nhint: import it first: a2d import"),
+        (["--tokenizer-from", "{opus}"], "tokenizer.taken_from: {opus} is no model of a2d\nhint: import it first: 'a2d import"),
         (["--tokenizer-from", "{run}"], "tokenizer.taken_from: {run} translates de-en, the recipe's text is en-de"),
         (["--trim"], "tokenizer.trim: a tokenizer that is trained here has nothing to trim"),
         (
@@ -573,10 +575,21 @@ def test_a_run_is_replaced_only_when_asked(a2d: Launcher, write: Write, tmp_path
     assert said.startswith("error: run 'teacher' exists\nhint: choose another --name, or --overwrite to replace it")
     a2d.well(tmp_path, "import", folder, "--overwrite")
     a2d.well(tmp_path, "import", folder, "--name", "second")
+    write_json(tmp_path / "runs/ce/run.json", {"format": 1, "kind": "student"})
+    said = a2d.error(tmp_path, "import", folder, "--name", "ce", "--overwrite", code=2)
+    assert said == "error: run 'ce' is a student: no teacher takes its place\nhint: choose another --name\n"
+
+
+def test_an_imported_teacher_is_not_trained(a2d: Launcher, imported: Path):
+    said = a2d.error(imported, "train-teacher", code=2)
+    assert said == (
+        "error: run 'teacher' was imported, and is trained already\n"
+        "hint: choose another --name, or --overwrite to train a new 'teacher' in its place\n"
+    )
 
 
 def test_a_folder_that_is_not_there(a2d: Launcher, tmp_path: Path):
-    said = a2d.error(tmp_path, "import", "Helsinki-NLP/opus-mt-de-en", code=1)
+    said = a2d.error(tmp_path, "import", "Helsinki-NLP/opus-mt-de-en", code=2)
     assert "error: Helsinki-NLP/opus-mt-de-en: no such folder\nhint: name a local folder" in said
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -95,12 +98,13 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
         (["--valid", "valid.de", "valid.en", "--pair", "de-en"], "no training text is given\nhint: --train SRC TGT"),
         (["--train", "train.de", "train.en"], "the languages of your files are not given\nhint: for example --pair de-en"),
         (["demo", "--train", "train.de", "train.en"], "recipe 'demo' and files of your own were both given"),
+        (["--train", "train.de", "--pair", "de-en"], "--train train.de: one file is no TSV or TMX file\nhint: give two files, SRC TGT, or"),
         (["--train", "train.de", "trian.en", "--pair", "de-en"], "--train: no such file: trian.en\nhint: the current folder is"),
-        (["--train", "train.de", "train.en", "--pair", "german"], "pair"),
+        (["--train", "train.de", "train.en", "--pair", "german"], "--pair: expected SRC-TGT, got 'german'\nhint: two language codes"),
         (["multi30k-endee"], "no recipe is called 'multi30k-endee'\nhint: did you mean 'multi30k-ende'?"),
         (["nowhere.yaml"], "nowhere.yaml: no such recipe file"),
         (["demo", "--set", "tokenizer.vocab_sise=80"], "did you mean 'vocab_size'?"),
-        (["demo", "--set", "training.lr=fast"], "training.lr: expected float, got 'fast' (str)"),
+        (["demo", "--set", "training.lr=fast"], "training.lr: expected a number, got 'fast'"),
     ],
 )
 def test_what_cannot_be_prepared(a2d: Launcher, text: Path, options: list[str], message: str):
@@ -126,3 +130,26 @@ def test_a_vocabulary_larger_than_the_corpus_allows_is_refused_with_the_size_tha
     said = a2d.error(text, *options, "tokenizer.vocab_size=8000", code=2)
     assert "error: tokenizer.vocab_size: 8000 is more than this corpus allows: at most " in said
     a2d.well(text, *options, f"tokenizer.vocab_size={said.rpartition('=')[2].partition(',')[0]}")
+
+
+SLEEPING_TOKENIZER = """
+import pathlib, time, sentencepiece
+def train(**_):
+    pathlib.Path('asleep').touch()
+    time.sleep(600)
+sentencepiece.SentencePieceTrainer.train = train
+"""
+
+
+def test_ctrl_c_within_sentencepiece_ends_at_once_and_names_the_command_that_goes_on(a2d: Launcher, text: Path):
+    command = ["prepare", *own_files(text), *SMALL]
+    running = a2d.start(text, *command, before=SLEEPING_TOKENIZER)
+    while running.is_alive and not (text / "asleep").exists():
+        time.sleep(0.02)
+    running.kill(signal.SIGINT)
+    ended = running.wait(10)
+    again = f"a2d {shlex.join(command)}"
+    assert ended.code == 130 and ended.err.endswith(f"stopped; what is finished is kept, go on with: {again}\n")
+    assert json.loads(a2d.well(text, "status", "--json").out)["next"] == again
+    assert "clean unchanged" in a2d.well(text, *command).out
+    assert json.loads(a2d.well(text, "status", "--json").out)["next"] == "a2d train-teacher"

@@ -443,10 +443,25 @@ def test_an_edited_recipe_keeps_its_comments_or_is_kept_beside(project, own):
     run(project, with_vocab(own, 88), reporter=heard)
     kept = project.folder / "a2d.yaml.old"
     assert kept.read_text(encoding="utf-8") == with_comment
-    assert any("a2d.yaml.old" in line for line in heard.lines)
+    (said,) = [line for line in heard.lines if "a2d.yaml" in line]
+    assert said.startswith("a2d.yaml now holds the recipe as prepared; yours is kept as a2d.yaml.old: tokenizer.vocab_size: ")
     kept.unlink()
     run(project, own)
     assert not kept.exists()  # what prepare wrote itself needs no copy
+
+
+def test_a_recipe_that_changes_with_the_command_is_told_in_one_line(project, own):
+    run(project, own)
+    heard = Heard()
+    changed = replace(own, training=replace(own.training, lr=1.0), student_training=replace(own.student_training, lr=1.0))
+    run(project, changed, reporter=heard)
+    lr = own.training.lr
+    assert [line for line in heard.lines if "a2d.yaml" in line] == [
+        f"a2d.yaml now holds the recipe as prepared: training.lr: {lr} -> 1.0"
+    ]
+    heard = Heard()
+    run(project, changed, reporter=heard)
+    assert not any("a2d.yaml" in line for line in heard.lines)
 
 
 def test_one_process_at_a_time(project, own):
@@ -512,8 +527,9 @@ def test_an_optional_source_may_be_missing(project, own, tmp_path):
     own, mirror = optional_sources(own, tmp_path)
     heard = Heard()
     rows = dict(run(project, own, str(mirror), reporter=heard).summary_rows())
-    assert any(line.startswith("warning: more.de is optional and left out (") for line in heard.lines)
-    assert rows["left out"].startswith("more.de (why: report.json")
+    told = [line for line in heard.lines if "more.de" in line or "mirror" in line]
+    assert told == ["warning: left out: more.de (optional, cannot be had now)"]
+    assert rows["left out"].startswith("train (why: report.json")
     assert rows["train"] == "211 pairs"
 
     write_pairs(mirror / "127.0.0.1:9", "more", sentences(500, 523))
@@ -523,6 +539,13 @@ def test_an_optional_source_may_be_missing(project, own, tmp_path):
     assert "left out" not in rows
     assert rows["train"] == "234 pairs"
     assert report.values["steps"]["clean"]["downloads"]["more.de"]["from_mirror"]
+
+
+def test_a_training_text_of_which_every_source_is_left_out_says_why(project, own, tmp_path):
+    own, mirror = optional_sources(own, tmp_path)
+    own = with_data(own, train=(own.data.train[1],))
+    with pytest.raises(A2DError, match=r"data\.train: every source is left out: http://127\.0\.0\.1:9/more\.de: .* --mirror"):
+        run(project, own, str(mirror))
 
 
 def test_a_source_that_is_not_optional_stops_it(project, own, tmp_path):
@@ -536,7 +559,7 @@ def test_an_optional_file_of_ones_own(project, own):
     missing = CorpusFiles("/nowhere/more.de", "/nowhere/more.en", optional=True)
     done = run(project, with_data(own, train=(*own.data.train, missing)))
     (left_out,) = done.values["steps"]["clean"]["left_out"]
-    assert left_out == {"src": "/nowhere/more.de", "reason": "/nowhere/more.de: no such file"}
+    assert left_out == {"set": "train", "src": "/nowhere/more.de", "reason": "/nowhere/more.de: no such file"}
 
 
 # ── real corpora ────────────────────────────────────────────────────────────────────────────────────────────

@@ -89,18 +89,18 @@ def test_showing_gives_the_text_as_written():
             "multi30k-ende2",
             (
                 "no recipe is called 'multi30k-ende2' | hint: did you mean 'multi30k-ende'?"
-                " `a2d recipes` lists them; a file of your own ends in .yaml"
+                " 'a2d recipes list' names them; a file of your own ends in .yaml"
             ),
         ),
         (
             "qqqq",
-            "no recipe is called 'qqqq' | hint: `a2d recipes` lists them; a file of your own ends in .yaml",
+            "no recipe is called 'qqqq' | hint: 'a2d recipes list' names them; a file of your own ends in .yaml",
         ),
         (
             "gone.yaml",
-            "gone.yaml: no such recipe file | hint: a2d recipes lists the recipes that come with a2d",
+            "gone.yaml: no such recipe file | hint: 'a2d recipes list' names those that come with a2d",
         ),
-        ("no/such", "no/such: no such recipe file | hint: a2d recipes lists the recipes that come with a2d"),
+        ("no/such", "no/such: no such recipe file | hint: 'a2d recipes list' names those that come with a2d"),
     ],
 )
 def test_a_recipe_that_is_not_there(name: str, message: str):

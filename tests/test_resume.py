@@ -131,6 +131,9 @@ def test_killed_and_stopped_anywhere_training_ends_as_if_never_interrupted(
         said = ended.err.splitlines()[-1]
         assert said.startswith("stopped; ") and "Traceback" not in ended.err
         assert shlex.split(said.partition(": ")[2]) == ["a2d", *command, *SHORT]
+        saved = json.loads((run / "last/config.json").read_text(encoding="utf-8"))["update"]
+        assert saved > 0 and f"{name} is saved at update {saved}\n" in ended.err
+        assert f"unfinished, goes on at update {saved}" in a2d.well(broken, "status").out
 
     kills = 0
     for before in (

@@ -123,6 +123,33 @@ def test_every_finished_run_is_scored_on_every_test_set(project):
     assert plain.to_teacher.p_value < 0.05
 
 
+def test_a_broken_run_or_model_does_not_hold_up_the_others(project, monkeypatch):
+    (project.runs_dir / "ce/run.json").write_text("{")
+    load_model = command.load_model
+
+    def load(model, decoding, device):
+        if model.name == "a2d-simplex":
+            raise A2DError("model.safetensors: cut short")
+        return load_model(model, decoding, device)
+
+    monkeypatch.setattr(command, "load_model", load)
+    heard = Recorder()
+    table = score_project(project, reporter=heard)
+    assert {row.model.name for row in table.rows} == {"teacher"}
+    broken, cut = (line for line in heard.lines if line.startswith("warning: "))
+    assert broken.startswith(f"warning: run 'ce' is left out: {project.runs_dir}/ce/run.json: not a run file of a2d: ")
+    assert cut == "warning: a2d-simplex is left out: model.safetensors: cut short"
+    with pytest.raises(A2DError, match="cut short"):  # asked for by name
+        run(project, models=["teacher", "a2d-simplex"])
+    (project.runs_dir / "teacher/run.json").write_text("{")
+    with pytest.raises(A2DError, match="cut short"):  # nothing else is left
+        run(project)
+    (project.runs_dir / "a2d-simplex/best/config.json").unlink()
+    with pytest.raises(ConfigError, match="no finished run to score"):
+        score_project(project, reporter=heard)
+    assert heard.lines[-1].startswith("warning: a2d-simplex is left out: ") and "no checkpoint here" in heard.lines[-1]
+
+
 def test_rows_hold_what_sacrebleu_says_of_the_hypotheses(project):
     row, plain = row_of(table := run(project), "a2d-simplex"), row_of(table, "ce")
     texts = [
@@ -366,7 +393,7 @@ def test_a_model_of_another_pair_is_refused(project):
 def test_a_checkpoint_config_of_someone_else_is_refused(project):
     write_json(project.runs_dir / "ce" / "best" / "config.json", {"pair": "en-de"})
     with pytest.raises(A2DError, match="config.json: not a checkpoint config of a2d: no 'parameters'"):
-        run(project)
+        run(project, models=["ce"])
 
 
 def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
@@ -386,3 +413,18 @@ def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
 def test_reading_cached_scores_needs_no_torch():
     code = "import sys, a2d_cli.commands.score; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_of_different_machines_name_each(project, monkeypatch):
+    def load_model(model, decoding, device, load=command.load_model):
+        translator = load(model, decoding, device)
+        translator.engine = SimpleNamespace(machine="cpu, 1 thread" if model.name == "ce" else "cpu, 2 threads")
+        return translator
+
+    monkeypatch.setattr(command, "load_model", load_model)
+    notes = run(project, test_sets=["news"]).tables()[0].note.splitlines()
+    assert notes[-3:] == [
+        "sent/s: sentences per second, without loading the model",
+        "on cpu, 2 threads: teacher, a2d-simplex",
+        "on cpu, 1 thread: ce",
+    ]

@@ -10,7 +10,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from scored_texts import damaged, sentences, write_lines
 
 from a2d_cli.commands.score_files import file_table, score_files
-from a2d_cli.errors import A2DError
+from a2d_cli.errors import A2DError, ConfigError
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_only_a_newline_ends_a_line(tmp_path):
         (["short"], ["ref"], "different numbers of lines: .*short 60, .*ref 61"),
         (["good"], ["ref", "short"], "lines: .*good 61, .*short 60"),
         (["empty"], ["ref"], "empty: no lines to score"),
-        (["missing"], ["ref"], "missing: cannot be read: No such file"),
+        (["missing"], ["ref"], "missing: no such file"),
         (["good"], ["broken"], "broken: line 2 is not UTF-8"),
         ([], ["ref"], "takes both: HYPOTHESES and --reference"),
         (["good"], [], "takes both: HYPOTHESES and --reference"),
@@ -111,3 +111,8 @@ def test_files_that_cannot_be_scored_are_refused(files, hypotheses, references, 
     paths = [[name if name == "-" else files / name for name in names] for names in (hypotheses, references)]
     with pytest.raises(A2DError, match=message):
         score_files(*paths)
+
+
+def test_a_file_that_is_not_there_is_a_wrong_argument(tmp_path):
+    with pytest.raises(ConfigError, match="nix: no such file"):
+        score_files([tmp_path / "nix"], [tmp_path / "nix"])

@@ -121,13 +121,15 @@ def test_alarms_are_counted_by_model_kind_of_stress_and_kind(project: Project, m
     assert [each.alarms for each in report.suspects[:2]] == [("empty",), ("repetition",)]
 
 
-def test_the_tables_show_counts_and_one_example_of_each(project: Project, monkeypatch: pytest.MonkeyPatch):
+def test_the_tables_show_counts_what_they_mean_and_one_example_of_each_stress(project: Project, monkeypatch: pytest.MonkeyPatch):
     counts, examples = report_of(project, monkeypatch, loop="(1988)", silent="(47)").tables()
     assert counts.title == "stress: de-en, sentences of news, beam 3"
     assert counts.columns == ["model", "stress", "lines", "empty", "repetition", "length", "numbers"]
     assert ["student", "numbers", "13", "2", "2", "0", "0"] in counts.rows
-    assert "from the validation text" in counts.note
-    assert [row[:3] for row in examples.rows] == [["teacher", "numbers", "empty"], ["student", "numbers", "empty"]]
+    assert [line.partition(":")[0] for line in counts.note.splitlines() if ":" in line] == [*ALARMS, "stress"]
+    assert "by the validation text" in counts.note and "long, many sentences as one line" in counts.note
+    assert examples.title == "8 suspicious translations, one of each stress (all: --json)"
+    assert [row[:3] for row in examples.rows] == [["numbers", "teacher", "empty"]]
     assert all(len(cell) <= 60 for row in examples.rows for cell in row)
 
 
@@ -137,7 +139,7 @@ def test_the_command_runs_real_models(a2d: Launcher, project: Project):
     assert sum(sum(row["alarms"].values()) for row in report["rows"]) > 0  # it was never trained
     assert all(each["alarms"] for each in report["suspects"])
     shown = a2d.well(project.folder, "score", "--stress", "--model", "student", "-b", "1").out
-    assert shown.startswith("stress: de-en, sentences of news, beam 1") and "examples" in shown
+    assert shown.startswith("stress: de-en, sentences of news, beam 1") and "suspicious translations" in shown
 
 
 def test_mistakes_are_told(a2d: Launcher, project: Project):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from conftest import Launcher, settings
 
 from a2d_cli.commands.status import project_status
-from a2d_cli.files import write_json
+from a2d_cli.errors import A2DError
+from a2d_cli.files import lock_folder, write_json
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import find_model
 
 
 def status(folder: Path) -> tuple[dict[str, str], str]:
@@ -36,7 +39,7 @@ def test_each_step_leads_to_the_next(here: Path):
     done = {"finished": True, "updates": 250, "elapsed_s": 72.4}
     add_run(here, "teacher", kind="teacher", **done, best={"bleu": 31.44})
     states, following = status(here)
-    assert states["teacher"] == "finished: 250 updates in 1.2 min, valid BLEU 31.4"
+    assert states["teacher"] == "finished: 250 updates in 1:12 min, valid BLEU 31.4"
     assert following == "a2d distill"
     add_run(here, "a2d-simplex", kind="student", **done)
     assert status(here)[1] == "a2d score"
@@ -48,10 +51,76 @@ def test_each_step_leads_to_the_next(here: Path):
 
 def test_an_unfinished_run_comes_first_with_its_own_command(here: Path):
     add_run(here, "teacher", kind="teacher", finished=False, command="a2d train-teacher --seed 3", best={"bleu": None})
-    (here / "runs/teacher/metrics.jsonl").write_text('{"event": "train", "update": 75}\n{"event": "tra')
     states, following = status(here)
-    assert states["teacher"] == "unfinished, at about update 75: a2d train-teacher --seed 3"
+    assert states["teacher"] == "unfinished, goes on at update 0"
     assert following == "a2d train-teacher --seed 3"
+    write_json(here / "runs/teacher/last/config.json", {"format": 1, "update": 75})
+    assert status(here)[0]["teacher"] == "unfinished, goes on at update 75"
+
+
+def test_a_run_that_is_being_trained_is_waited_for(here: Path):
+    add_run(here, "teacher", kind="teacher", finished=False, command="a2d train-teacher")
+    with lock_folder(here / "runs/teacher", "a2d train-teacher"):
+        report = project_status(Project(here))
+        assert report.rows()[1][1] == f"training now (process {os.getpid()}), saved at update 0"
+        assert report.note == "next, when teacher is trained: a2d distill"
+        assert (report.to_json()["next"], report.to_json()["waits_for"]) == ("a2d distill", "teacher is trained")
+        # What was stopped can go on beside it.
+        add_run(here, "ce", kind="student", finished=False, command="a2d distill --method ce")
+        assert project_status(Project(here)).note == "next: a2d distill --method ce"
+    assert project_status(Project(here)).note == "next: a2d train-teacher"
+
+
+def test_a_project_that_is_being_prepared_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with Project(tmp_path).lock("a2d prepare"):
+        report = project_status(Project(tmp_path))
+        assert report.rows()[0][1] == f"being prepared now (process {os.getpid()})"
+        assert report.note == "next, when it is prepared: a2d train-teacher"
+    with Project(tmp_path).lock("a2d score", shared=True):
+        assert status(tmp_path)[0] == {"data": "nothing prepared"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 99}'])
+def test_a_broken_run_is_shown_and_hides_no_other(here: Path, text: str):
+    add_run(here, "teacher", kind="teacher", finished=True, updates=1, elapsed_s=3.2)
+    (here / "runs/ce").mkdir()
+    (here / "runs/ce/run.json").write_text(text, encoding="utf-8")
+    (here / "exports/mine").mkdir(parents=True)
+    (here / "exports/mine/a2d.json").write_text(text, encoding="utf-8")
+    states, following = status(here)
+    assert states["teacher"] == "finished: 1 update in 3 s" and following == "a2d distill"
+    newer = "broken: format 99 is newer than this a2d reads (up to 1)"
+    for what, kind in (("ce", "run file"), ("export mine", "export manifest")):
+        assert states[what].startswith((f"broken: not a {kind} of a2d: ", "broken: no format number", newer))
+    with pytest.raises(A2DError, match="ce/run.json"):
+        find_model(Project(here), "ce")
+    (here / "runs/teacher/run.json").write_text(text, encoding="utf-8")
+    assert project_status(Project(here)).note == "next, when teacher is mended: a2d train-teacher"
+
+
+def test_an_imported_teacher_comes_before_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    add_run(tmp_path, "opus", kind="teacher", finished=True, imported_from="/a/model")
+    states, following = status(tmp_path)
+    assert states == {"data": "nothing prepared", "teacher opus": "imported from /a/model"}
+    assert following == "a2d prepare RECIPE --tokenizer-from opus"
+    Project(tmp_path).record(recipe="demo")
+    assert status(tmp_path)[1] == "a2d prepare demo --tokenizer-from opus"
+    Project(tmp_path).record(prepared={})
+    assert status(tmp_path)[1] == "a2d distill --teacher opus"
+
+
+def test_what_was_begun_goes_on_with_the_recipe_that_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Project(tmp_path).record(recipe="demo")
+    assert status(tmp_path)[1] == "a2d prepare demo"
+    Project(tmp_path).record(recipe="own-deen")  # of files of one's own, no name of a recipe
+    assert status(tmp_path)[1] == "a2d prepare RECIPE"
+    (tmp_path / "a2d.yaml").touch()
+    assert status(tmp_path)[1] == "a2d prepare"
+    Project(tmp_path).record(preparing="a2d prepare demo --set data.generated.seed=3")
+    assert status(tmp_path)[1] == "a2d prepare demo --set data.generated.seed=3"
 
 
 def test_a_folder_that_is_no_project_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 from conftest import Ended, Launcher, settings
 from safetensors.torch import load_file
+
+from a2d_cli.config.keys import differences
 
 SHORT = {
     "training.max_updates": 20,
@@ -154,7 +157,7 @@ Validator.__call__ = slow
 """
     ended = train(a2d, project, before=slow)
     assert ended.code == 130
-    assert "stopped; what is saved goes on with: a2d train-teacher" in ended.err
+    assert "teacher is saved at update 10\nstopped; what is saved goes on with: a2d train-teacher" in ended.err
 
 
 def test_a_time_budget_ends_with_a_validation(a2d: Launcher, project: Path):
@@ -172,7 +175,7 @@ Validator.__call__ = lambda self, model, device: ValidationResult(1.0, None, Non
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
     assert info(project)["stop_reason"] == "no better bleu in 3 validations" and info(project)["updates"] == 8
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
-    assert "teacher is finished (no better bleu in 3 validations; best at update 2); raise that limit with --set" in ended.err
+    assert "teacher is finished (no better bleu in 3 validations; best at update 2); raise that limit with --set to train on, or train anew" in ended.err
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=0, max_updates=15)
     assert ended.code == 0 and info(project)["updates"] == 15
 
@@ -209,12 +212,41 @@ def test_other_settings_are_not_mixed_into_a_run(a2d: Launcher, plain: Path, pro
     assert ended.code == 2
     assert "error: run 'teacher' exists with other settings: training.lr: 0.006 -> 0.01; training.seed: 1 -> 2\n" in ended.err
     assert "hint: choose another --name, or --overwrite to train 'teacher' anew" in ended.err
-    # Neither may a student become a teacher, even of the same shape.
+    wall = ["lr=0.01", "seed=2", "adam_beta1=0.7", "adam_beta2=0.8", "weight_decay=0.1", "clip_norm=3", "warmup_updates=7", "max_length=20"]
+    ended = train(a2d, project, **dict(each.split("=") for each in wall))
+    assert ended.code == 2 and ended.err.count(" -> ") == 6 and "; and 2 more\nhint: choose another --name" in ended.err
+
+
+def test_a_long_setting_is_cut_in_a_message():
+    assert differences({"a": {"b": "x" * 50, "c": 1}}, {"a": {"b": 2, "c": 1}}) == {"a.b": "x" * 39 + "… -> 2"}
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_no_student_takes_the_place_of_a_teacher_nor_the_other_way_round(a2d: Launcher, plain: Path, project: Path, flags: list[str]):
+    shutil.copytree(plain / "runs", project / "runs")
+    before = sorted(project.rglob("*"))
+    # Even of the same shape, and even if it needs no teacher.
     shape = "d_model=32,num_heads=2,ffn_dim=48,encoder_layers=1,decoder_layers=2"
-    ended = a2d(
-        project, "distill", "--method", "ce", "--student", shape, "--name", "teacher", *settings(SHORT)
-    )
-    assert ended.code == 2 and "other settings: kind: teacher -> student" in ended.err
+    student = ["distill", "--method", "ce", "--student", shape, *settings(SHORT)]
+    said = a2d.error(project, *student, "--name", "teacher", *flags, code=2)
+    assert said == "error: run 'teacher' is a teacher: no student takes its place\nhint: choose another --name\n"
+    shutil.copytree(project / "runs/teacher", project / "runs/second")
+    path = project / "runs/second/run.json"
+    path.write_text(json.dumps({**info(project, "second"), "kind": "student"}), encoding="utf-8")
+    said = a2d.error(project, "train-teacher", "--name", "second", *flags, code=2)
+    assert said == "error: run 'second' is a student: no teacher takes its place\nhint: choose another --name\n"
+    said = a2d.error(project, "distill", "--teacher", "second", "--name", "second", "--method", "word", *flags, code=2)
+    assert said == "error: run 'second' is the teacher itself: no student takes its place\nhint: choose another --name\n"
+    shutil.rmtree(project / "runs/second")
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", [["train-teacher"], ["distill", "--method", "ce"], ["import", "nowhere"]])
+def test_what_is_no_name_is_refused_before_anything_is_removed(a2d: Launcher, project: Path, command: list[str]):
+    before = sorted(project.rglob("*"))
+    said = a2d.error(project, *command, "--name=../data", "--overwrite", code=2)
+    assert said.startswith("error: --name '../data': no name of a run\nhint: a name is made of letters, digits, ")
+    assert sorted(project.rglob("*")) == before
 
 
 def test_a_schedule_that_cools_down_cannot_be_stretched(a2d: Launcher, project: Path):
@@ -222,6 +254,17 @@ def test_a_schedule_that_cools_down_cannot_be_stretched(a2d: Launcher, project: 
     assert train(a2d, project, max_updates=2, **cool).code == 0
     ended = train(a2d, project, max_updates=4, **cool)
     assert ended.code == 2 and "other settings: training.max_updates: 2 -> 4" in ended.err
+    ended = train(a2d, project, max_updates=2, **cool)
+    assert "(reached max_updates = 2; best at update 2); train anew with --overwrite, or under another --name\n" in ended.err
+    assert "raise that limit" not in ended.err
+
+
+def test_what_is_trained_and_how_long_it_took_is_told_in_plain_words(a2d: Launcher, project: Path):
+    ended = train(a2d, project, max_updates=1)
+    assert "\ntraining teacher: 0.0 M parameters, 2,5" in f"\n{ended.err}" and " (0 over 200 tokens left out), on cpu\n" in ended.err
+    assert "teacher finished: reached max_updates = 1; 1 update in " in ended.err
+    assert re.search(r"; 1 update in \d+ s; best weights in ", ended.err)
+    assert ended.err.endswith("next: a2d distill\n") and ended.out == ""
 
 
 def test_overwrite_begins_anew_and_is_not_part_of_the_command_that_goes_on(a2d: Launcher, plain: Path, project: Path):

@@ -202,8 +202,8 @@ def test_a_run_folder_translates_anywhere(a2d: Launcher, taught: Path, tmp_path:
         (["--model", "xyz"], 2, "no run or folder 'xyz'\nhint: the project has: teacher"),
         (["--model", "a2d.yaml"], 1, "model 'a2d.yaml' is a file, not a run or checkpoint folder"),
         (["--model", "data"], 1, "data: no checkpoint here\nhint: expected config.json and model.safetensors"),
-        (["-i", "nofile"], 1, "input nofile: No such file or directory\nhint: name a text file with -i, or pipe lines in"),
-        (["-i", "data"], 1, "input data: Is a directory"),
+        (["-i", "nofile"], 2, "input nofile: No such file or directory\nhint: name a text file with -i, or pipe lines in"),
+        (["-i", "data"], 2, "input data: Is a directory"),
         (["--errors", "ignore"], 2, "--errors: 'ignore' is none of strict, replace"),
         (["--format", "xml"], 2, "--format: 'xml' is none of text, tsv, jsonl"),
         (["--device", "gpu"], 2, "'gpu' is no device\nhint: use --device auto, cpu, cuda or cuda:N"),
@@ -282,3 +282,12 @@ def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught:
     assert process.returncode == 0
     assert talk.decode() == "one sentence a line; Ctrl-D ends\n" + "> " * 4 + "\n"
     os.close(master)
+
+
+def test_words_are_aligned_in_a_project_that_may_only_be_read(a2d: Launcher, taught_project: Path):
+    info = taught_project / "runs/teacher/run.json"
+    before = info.read_bytes()
+    read_only = "import errno, pathlib, tempfile\ndef mkstemp(**_):\n    raise OSError(errno.EROFS, 'Read-only file system')\ntempfile.mkstemp = mkstemp"
+    ended = a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n", before=read_only)
+    assert " ||| " in ended.out and info.read_bytes() == before
+    assert "run.json: cannot be written: Read-only file system" in ended.err and "not noted for the next time: " in ended.err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -23,10 +25,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Distil a big translation model into a small, fast one (Align-to-Distill).",
-    epilog="Start with 'a2d demo', or: a2d prepare RECIPE, a2d train-teacher, a2d distill, a2d translate, a2d score.",
+    epilog="Start with 'a2d demo'. Your own model: prepare, train-teacher, distill, score, translate; 'a2d status' says what comes next.",
 )
 recipes_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The recipes that come with a2d.")
 app.add_typer(recipes_app, name="recipes")
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Its docstring, whose examples keep their lines: a backspace tells click so."""
+    return inspect.cleandoc(command.__doc__ or "").replace("\n\nExample", "\n\n\b\nExample")
+
 
 for _name, _command in {
     "prepare": training.prepare,
@@ -42,7 +50,7 @@ for _name, _command in {
     "status": overview.status,
     "demo": overview.demo,
 }.items():
-    app.command(_name)(_command)
+    app.command(_name, help=_help(_command))(_command)
 for _name, _command in {
     "list": overview.recipes_list,
     "show": overview.recipes_show,
@@ -53,10 +61,11 @@ for _name, _command in {
 
 def main() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code, never in a traceback."""
-    sys.argv[1:] = single_files(sys.argv[1:])
     # Threads that spin while they wait starve each other where cores are shared: a step then takes 20 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        check_order(sys.argv[1:])
+        sys.argv[1:] = single_files(sys.argv[1:])
         app(prog_name="a2d")  # exits by itself, with 130 on Ctrl-C
     except Interrupted as stop:
         print(f"stopped; what is saved goes on with: {stop.hint}", file=sys.stderr)
@@ -88,6 +97,21 @@ def explain(error: Exception) -> A2DError | None:
                 f"out of memory: {what}", "smaller batches: --set decoding.batch_sentences=N (translate: --batch-size N)"
             )
     return None
+
+
+def check_order(arguments: list[str]) -> None:
+    """Refuse -C behind the command: it is an option of `a2d` itself.
+
+    Raises:
+        ConfigError: says where it belongs.
+    """
+    names = {*(command.name for command in app.registered_commands), *(group.name for group in app.registered_groups)}
+    position = next((i for i, argument in enumerate(arguments) if argument in names), len(arguments))
+    late = next((each for each in arguments[position + 1 :] if each.partition("=")[0] in ("-C", "--project")), None)
+    if late:
+        raise ConfigError(
+            f"{late.partition('=')[0]} stands behind the command", f"it belongs before it: 'a2d -C DIR {arguments[position]} …'"
+        )
 
 
 def single_files(arguments: list[str]) -> list[str]:

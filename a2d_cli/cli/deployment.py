@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from a2d_cli.cli.options import Device, Json, Model, Overwrite, check_choice, print_all, print_one
+from a2d_cli.cli.options import Device, Json, Model, Overwrite, check_choice, print_all, print_one, tell_next
 from a2d_cli.console import make_reporter, print_json
 from a2d_cli.errors import ConfigError
 
@@ -33,7 +33,9 @@ def translate(
         int | None, typer.Option(min=0, help="No so many tokens in a row occur twice: stops loops. 0 = off.")
     ] = None,
 ) -> None:
-    """Translate lines: N lines in, N × nbest lines out, in order; on a terminal, a prompt.
+    """Translate lines of text.
+
+    N lines in, N × nbest lines out, in order; on a terminal, a prompt.
 
     Example: a2d translate < input.txt > output.txt
     """
@@ -78,7 +80,9 @@ def score(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Score the project's teacher and students on its test sets, or files against references.
+    """Score models on test sets, or files against references.
+
+    Without files: the project's teacher, students and exports on its test sets.
 
     Examples: a2d score
               a2d score hyp.txt --reference ref.txt -m bleu -m chrf -m ter --json
@@ -116,6 +120,7 @@ def score(
 
         table = score_project(context.obj, models=models, refresh=refresh, **common)
         print_all(table.tables(), table.to_json(), as_json)
+        tell_next(context.obj)
 
 
 def export(
@@ -129,7 +134,9 @@ def export(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as a folder that runs elsewhere, proved on validation text; translate uses it by itself.
+    """Write a model as a folder that runs elsewhere.
+
+    It is proved on validation text, and translate uses it by itself.
 
     Examples: a2d export
               a2d export teacher --to hf
@@ -151,6 +158,7 @@ def export(
         print_json({"folder": str(exported.folder), **asdict(exported.manifest)})
     else:
         print(exported.folder)
+    tell_next(context.obj)
 
 
 def bench(
@@ -172,7 +180,9 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Each measures everything once; medians are told.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Size, memory and speed per core of models on this machine's CPU, by engine and precision.
+    """Measure size, memory and speed of models on this CPU.
+
+    By engine and precision; speed is that of one core.
 
     Examples: a2d bench
               a2d bench --preset tiny,small,base,paper,6-6

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -32,9 +33,23 @@ def typed() -> str:
     return f"{launcher}a2d {shlex.join(argument for argument in sys.argv[1:] if argument != '--overwrite')}"
 
 
+def stop_at_once(command: str) -> NoReturn:
+    """After Ctrl-C where finished steps are kept: say what goes on, and do not wait for threads that still compute."""
+    print(f"stopped; what is finished is kept, go on with: {command}", file=sys.stderr, flush=True)
+    os._exit(128 + signal.SIGINT)
+
+
 def overrides_of(settings: list[str] | None, **flags: Any) -> list[str]:
-    """`--set` values and the flags that stand for one; a flag's name is the key with '__' for '.'."""
-    given = [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
+    """`--set` values and the flags that stand for one.
+
+    Args:
+        flags: by key, with '__' for '.'; the flag is named as the key's last part, a leading `pseudo_` left out.
+    """
+    given = []
+    for name, value in flags.items():
+        if value is not None:
+            option = name.rpartition("__")[2].removeprefix("pseudo_").replace("_", "-")
+            given.append(f"--{option} {name.replace('__', '.')}={value}")
     return [*(settings or []), *given]
 
 
@@ -43,6 +58,14 @@ def project_recipe(project: Project, overrides: list[str]) -> Any:
 
     project.require_prepared()
     return read_project_recipe(project.recipe_path, overrides)
+
+
+def tell_next(project: Project) -> None:
+    """What `a2d status` says comes next, on stderr: a script reads results alone."""
+    from a2d_cli.commands.status import project_status
+
+    if os.environ.get("RANK", "0") == "0":  # of several processes of one training, the first speaks
+        print(project_status(project).note, file=sys.stderr, flush=True)
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

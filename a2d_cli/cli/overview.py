@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from a2d_cli.cli.options import Json, Overwrite, Set, overrides_of, print_one, typed
+from a2d_cli.cli.options import Json, Overwrite, Set, overrides_of, print_one, stop_at_once, typed
 from a2d_cli.console import make_reporter, print_json, print_table
 from a2d_cli.project.project import Project
 
 
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """What is done, what comes next, and where things are."""
+    """Show what is done, what comes next, and where things are."""
     from a2d_cli.commands import status as command
 
     report = command.project_status(context.obj)
     if as_json:
         print_json(report.to_json())
     else:
-        print_table(f"project {report.folder}", ["what", "state", "where"], report.rows(), f"next: {report.next_command}")
+        print_table(f"project {report.folder}", ["what", "state", "where"], report.rows(), report.note)
 
 
 def demo(
@@ -29,10 +29,16 @@ def demo(
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """The whole way in a few minutes: an embedded corpus, a teacher, a plain student, a distilled student, a table."""
+    """Go the whole way in a few minutes, on an embedded corpus.
+
+    A teacher, a plain student, a distilled student, its int8 export, and a table of their scores.
+    """
     from a2d_cli.commands import demo as command
 
-    result = command.demo(Project(context.obj.folder / folder), overrides_of(settings), typed(), make_reporter())
+    try:
+        result = command.demo(Project(context.obj.folder / folder), overrides_of(settings), typed(), make_reporter())
+    except KeyboardInterrupt:
+        stop_at_once(typed())
     if as_json:
         print_json(result.to_json())
         return

@@ -21,6 +21,8 @@ from a2d_cli.cli.options import (
     overrides_of,
     print_all,
     project_recipe,
+    stop_at_once,
+    tell_next,
     typed,
 )
 from a2d_cli.console import make_reporter, print_json, print_table
@@ -47,7 +49,9 @@ def prepare(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Download, clean, decontaminate and tokenise a corpus: the folder becomes a project.
+    """Prepare a corpus: the folder becomes a project.
+
+    The text is downloaded, cleaned, freed of what the test sets hold, and tokenised; what is up to date stays.
 
     Examples: a2d prepare multi30k-ende
               a2d prepare --train my.de my.en --pair de-en
@@ -60,13 +64,20 @@ def prepare(
     own = {"train": train, "valid": valid, "test": test}
     given = {name: files for name, files in own.items() if files}
     parsed = own_files.choose_recipe(project, recipe, given, pair, overrides_of(settings), tokenizer_from, trim)
-    report = command.prepare(project, parsed, mirror=mirror, reporter=make_reporter(), overwrite=overwrite)
+    again = typed() + " --overwrite" * overwrite
+    try:
+        report = command.prepare(project, parsed, mirror=mirror, reporter=make_reporter(), overwrite=overwrite, command=again)
+    except KeyboardInterrupt:
+        stop_at_once(again)
     if as_json:
         print_json(report.values)
     else:
-        source = parsed.tokenizer.taken_from
-        step = f"distill --teacher {shlex.quote(source)}" if source else "train-teacher"
-        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), f"next: {project.command(step)}")
+        from a2d_cli.commands.status import project_status
+
+        source = parsed.tokenizer.taken_from or ""
+        elsewhere = project.command(f"distill --teacher {shlex.quote(source)}") if "/" in source else ""  # no run of the project
+        note = f"next: {elsewhere}" if elsewhere else project_status(project).note
+        print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), note)
 
 
 def import_model(
@@ -78,7 +89,10 @@ def import_model(
 ) -> None:
     """Take a model that others have trained as the teacher.
 
-    Then its tokenizer must be the project's: a2d prepare RECIPE --tokenizer-from teacher --trim
+    Its tokenizer must then be the project's.
+
+    Example: a2d import ./opus-mt-de-en
+             a2d prepare RECIPE --tokenizer-from teacher --trim
     """
     from a2d_cli.commands import import_model as command
 
@@ -114,6 +128,7 @@ def train_teacher(
     )
     project: Project = context.obj
     command.train_teacher(project, project_recipe(project, overrides), name, typed(), make_reporter(), overwrite)
+    tell_next(project)
 
 
 def distill(
@@ -141,8 +156,10 @@ def distill(
     settings: Set = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train the student: from the teacher's words and attention (a2d), its words (word), its translations (seq), or the
-    references (ce).
+    """Train the student with the teacher's help.
+
+    It learns from the teacher's words and attention (a2d), its words (word), its translations (seq), or the references
+    alone (ce).
 
     Interrupt it anywhere: the same command goes on.
     """
@@ -168,6 +185,7 @@ def distill(
 
         recipe = replace(recipe, student=parse_student(student, recipe))
     command.distill(project, recipe, name, typed(), make_reporter(), overwrite, pseudo)
+    tell_next(project)
 
 
 def pseudo(
@@ -187,12 +205,14 @@ def pseudo(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Let the teacher translate the training text, for distill --method seq, which otherwise does it first.
+    """Let the teacher translate the training text.
 
-    Interrupt it anywhere: the same command goes on. A student learns from another beam by the same settings:
+    A student learns from that with distill --method seq, which otherwise does it first; from that of another beam by
+    the same settings. Interrupt it anywhere: the same command goes on.
 
     Examples: a2d pseudo
-              a2d pseudo --beam 8 && a2d distill --method seq --set distillation.pseudo_beam=8
+              a2d pseudo --beam 8
+              a2d distill --method seq --set distillation.pseudo_beam=8
     """
     from a2d_cli.commands import pseudo as command
 
@@ -240,12 +260,13 @@ def compare(
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Train methods under equal conditions with several seeds, and tell what may be said of their differences.
+    """Train methods with several seeds and compare them fairly.
 
+    Conditions are equal; the table tells what may be said of the differences.
     Interrupt it anywhere: the same command goes on; what is finished is not trained again.
 
     Examples: a2d compare --methods ce,word,a2d --seeds 6 --jobs 2 --threads 1
-              a2d compare --methods word,a2d --updates 1000,2000,4000 --figure lengths.svg
+              a2d compare --methods word,a2d --updates 1000,4000 --figure fig.svg
     """
     from a2d_cli.commands import compare as command
     from a2d_cli.commands.bench import read_numbers

@@ -8,7 +8,7 @@ from typing import Any
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.errors import ConfigError
+from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.export.alignment_head import AlignmentHead, choose_alignment_head
 from a2d_cli.files import sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
@@ -33,7 +33,7 @@ def alignment_head(project: Project, folder: Path, reporter: Reporter) -> tuple[
 
 
 def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Reporter) -> dict[str, Any]:
-    """Choose a head, say so, and note it in the run's run.json. Layer and head count from 1."""
+    """Choose a head, say so, and note it in the run's run.json if that can be written. Layer and head count from 1."""
     run = Run(checkpoint.folder.parent)
     known = run.info.get("alignment_head", {})
     if known.get("weights_sha256") == checkpoint.weights_sha256:
@@ -57,7 +57,10 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
         "weights_sha256": checkpoint.weights_sha256,
     }
     if run.info and checkpoint.folder == run.best_dir:
-        run.record(alignment_head=known)
+        try:
+            run.record(alignment_head=known)
+        except A2DError as error:  # a project that may only be read: chosen anew the next time
+            reporter.info(f"the head is not noted for the next time: {error.message}")
     return known
 
 

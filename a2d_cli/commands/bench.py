@@ -130,7 +130,7 @@ def bench(
     if "ct2" in settings.engines:
         load_ctranslate2()
     shapes = read_shapes(presets, recipe) if presets else {}
-    folders = _find_folders(project, models, recipe.pair) if models or not shapes else []
+    folders = _find_folders(project, models, recipe.pair, reporter) if models or not shapes else []
     text = _read_test(project, recipe, settings.sentences)
     choices = tuple(Choice(beam, size) for beam in settings.beams for size in settings.batch_sizes)
     decodings = tuple(replace(recipe.decoding, nbest=1, **asdict(choice)) for choice in choices)
@@ -192,10 +192,10 @@ def _read_test(project: Project, recipe: Recipe, wanted: int) -> _TestText:
     return _TestText(name, [src for src, _ in chosen], [tgt for _, tgt in chosen])
 
 
-def _find_folders(project: Project, names: Sequence[str], pair: str) -> list[Path]:
+def _find_folders(project: Project, names: Sequence[str], pair: str, reporter: Reporter) -> list[Path]:
     folders = [find_model(project, name) for name in dict.fromkeys(names)]
     if not names:
-        folders = [run.folder for run in list_runs(project) if run.is_finished]
+        folders = [run.folder for run in list_runs(project, reporter) if run.is_finished]
     if not folders:
         raise ConfigError(
             f"{project.folder}: no finished run to measure",

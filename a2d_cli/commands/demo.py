@@ -20,6 +20,7 @@ from a2d_cli.project.run import list_runs
 from a2d_cli.reporting import Reporter
 
 SAMPLES = 4  # sentences shown at the end
+APART = ["", ""]  # an empty row between them
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class DemoResult:
         return self.score_table.tables()[0]
 
     def to_json(self) -> dict[str, Any]:
-        return {"scores": self.score_table.to_json(), "samples": self.samples.rows}
+        return {"scores": self.score_table.to_json(), "samples": [row for row in self.samples.rows if row != APART]}
 
 
 def demo(project: Project, overrides: list[str], command: str, reporter: Reporter) -> DemoResult:
@@ -46,10 +47,10 @@ def demo(project: Project, overrides: list[str], command: str, reporter: Reporte
     """
     state = project.state()
     if state.get("recipe", "demo") != "demo" or (not state and project.folder.exists() and any(project.folder.iterdir())):
-        raise ConfigError(f"{project.folder} is not the demo's folder", "name a new folder: a2d demo FOLDER")
+        raise ConfigError(f"{project.folder} is not the demo's folder", "name a new folder: 'a2d demo FOLDER'")
     where = f"a2d -C {project.folder.name}"
     reporter.info("1/6 prepare: German-English sentences from a grammar")
-    prepare(project, load_recipe("demo", overrides), mirror=None, reporter=reporter)
+    prepare(project, load_recipe("demo", overrides), mirror=None, reporter=reporter, command=command)
     recipe = read_project_recipe(project.recipe_path, overrides)
     reporter.info(f"2/6 {where} train-teacher")
     train_teacher(project, recipe, "teacher", command, reporter)
@@ -90,6 +91,6 @@ def _samples(project: Project, reporter: Reporter) -> Table:
     }
     rows: list[list[str]] = []
     for position, i in enumerate(chosen):
-        rows += [["source", sources[i]], ["reference", references[i]]]
+        rows += [APART] * bool(rows) + [["source", sources[i]], ["reference", references[i]]]
         rows += [[name, found[position][0].text] for name, found in translations.items()]
     return Table("translations", ["", "sentence"], rows)

@@ -14,7 +14,7 @@ from a2d_cli.files import lock_folder, remove_leftovers
 from a2d_cli.project.checkpoint import save_checkpoint, weights_of
 from a2d_cli.project.marian import MarianModel, read_marian
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run
+from a2d_cli.project.run import Run, place_for
 from a2d_cli.reporting import Reporter
 
 
@@ -34,16 +34,16 @@ def import_model(
         command: as typed, told to whoever finds the run locked.
 
     Raises:
-        ConfigError: a run of that name exists, or nobody says which languages the model translates.
+        ConfigError: a run of that name exists, it can be no name, or nobody says which languages the model translates.
         A2DError: what keeps the folder from being read.
     """
     if pair:
         check_pair(pair, "--pair")
+    run = place_for(project, name, "teacher", overwrite)
     found = read_marian(folder)
     pair = pair or _pair_of(found, folder)
-    run = Run(project.runs_dir / name)
     with project.lock(command, shared=True), lock_folder(run.folder, command):
-        if run.info and not overwrite:
+        if not overwrite and run.info:
             raise ConfigError(f"run '{name}' exists", "choose another --name, or --overwrite to replace it")
         if overwrite:
             run.clear()

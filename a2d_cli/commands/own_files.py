@@ -34,9 +34,13 @@ def choose_recipe(
         ConfigError: both or neither given, no pair, a file that is not there.
     """
     overrides = [*_tokenizer_overrides(project, tokenizer_from, trim), *overrides]
+    single = next((f"--{each} {src}" for each, (src, tgt) in files.items() if tgt.startswith("-")), None)
+    if single:  # the next option stands where the second file belongs
+        raise ConfigError(f"{single}: one file is no TSV or TMX file", "give two files, SRC TGT, or one that ends in .tsv or .tmx")
     if name and files:
         raise ConfigError(
-            f"recipe '{name}' and files of your own were both given", "a2d prepare RECIPE, or a2d prepare --train SRC TGT --pair de-en"
+            f"recipe '{name}' and files of your own were both given",
+            "'a2d prepare RECIPE', or 'a2d prepare --train SRC TGT --pair de-en'",
         )
     if name:
         return load_recipe(name, overrides)
@@ -53,7 +57,7 @@ def _tokenizer_overrides(project: Project, source: str | None, trim: bool) -> li
         return overrides
     if "/" not in source and not (project.runs_dir / source).is_dir() and Path(source).is_dir():
         source = f"./{source}"  # a recipe tells folders from runs by the slash
-    return ["tokenizer.vocab_size=auto", f"tokenizer.taken_from={source}", *overrides]
+    return ["tokenizer.vocab_size=auto", f"--tokenizer-from tokenizer.taken_from={source}", *overrides]
 
 
 def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, overrides: list[str]) -> Recipe:
@@ -69,7 +73,7 @@ def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, override
         licence="yours",
     )
     name = f"own-{pair.replace('-', '')}"
-    recipe = parse_recipe(f"name: {name}\npair: {pair}\nabout: files of your own", overrides, where="--pair and --set")
+    recipe = parse_recipe(f"name: {name}\nabout: files of your own", [f"--pair pair={pair}", *overrides], where=name)
     return replace(recipe, data=data)
 
 

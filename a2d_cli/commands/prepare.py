@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from a2d_cli.config.keys import differences, first_of
 from a2d_cli.config.loader import parse_recipe
 from a2d_cli.config.rules import check_recipe
 from a2d_cli.config.schema import Recipe, Split
@@ -67,7 +68,7 @@ class PrepareReport:
         rows.append(("vocabulary", vocabulary))
         rows.append(("unknown pieces", _listed(steps["ids"]["unknown"]["train"], "{:.4%}")))
         if left_out := steps["clean"]["left_out"]:
-            names = ", ".join(left["src"] for left in left_out)
+            names = ", ".join(dict.fromkeys(left.get("set", left["src"]) for left in left_out))
             rows.append(("left out", f"{names} (why: report.json; --overwrite tries again)"))
         rows.append(("licence", self.values["licence"]))
         rows.append(("steps", _durations(steps, self.steps_done)))
@@ -103,13 +104,14 @@ def _durations(steps: dict[str, Any], done: tuple[str, ...]) -> str:
 
 
 def prepare(
-    project: Project, recipe: Recipe, *, mirror: str | None, reporter: Reporter, overwrite: bool = False
+    project: Project, recipe: Recipe, *, mirror: str | None, reporter: Reporter, overwrite: bool = False, command: str = ""
 ) -> PrepareReport:
     """Bring the project's data up to date with `recipe`.
 
     Args:
         mirror: folder or URL where downloads are looked for first.
         overwrite: go on even if that makes finished runs worthless; also try again what was left out before.
+        command: as typed: what goes on after an interruption.
 
     Raises:
         ConfigError: a recipe that cannot be right, or one that would make runs worthless.
@@ -127,6 +129,7 @@ def prepare(
             overwrite,
             Report(project.report_path),
             before=project.state().get("prepared", {}),
+            command=command,
         )
         return _run(job)
 
@@ -154,7 +157,7 @@ def _find_tokenizer(project: Project, recipe: Recipe) -> Tokenizer | None:
         raise ConfigError(f"tokenizer.taken_from: {error.message}", hint) from None
     pair = read_json(folder / CONFIG, "checkpoint config").get("pair")
     if pair is None:
-        raise ConfigError(f"tokenizer.taken_from: {folder} is no model of a2d", f"import it first: a2d import {source}")
+        raise ConfigError(f"tokenizer.taken_from: {folder} is no model of a2d", f"import it first: 'a2d import {source}'")
     if pair != recipe.pair:
         raise ConfigError(
             f"tokenizer.taken_from: {source} translates {pair}, the recipe's text is {recipe.pair}",
@@ -175,6 +178,7 @@ class _Job:
     overwrite: bool
     report: Report
     before: dict[str, Any]  # what project.json says of the preparation that this one replaces
+    command: str
 
     @property
     def languages(self) -> tuple[str, str]:
@@ -215,7 +219,7 @@ def _run(job: _Job) -> PrepareReport:
     if not job.overwrite:
         _protect_runs(job, keys)
     if todo:
-        job.project.record(prepared=None)
+        job.project.record(prepared=None, preparing=job.command)
         remove_leftovers(job.project.data_dir)
     actions = {
         "clean": _clean,
@@ -276,7 +280,7 @@ def _outdated(job: _Job, keys: dict[str, str]) -> list[str]:
 def _runs(project: Project) -> list[str]:
     """Runs that were trained here; an imported one does not depend on what is prepared."""
     runs = (Run(path) for path in project.runs_dir.glob("*") if path.is_dir())
-    return sorted(run.name for run in runs if "imported_from" not in run.info)
+    return sorted(run.name for run in runs if run.problem or "imported_from" not in run.info)
 
 
 def _protect_runs(job: _Job, keys: dict[str, str]) -> None:
@@ -508,7 +512,7 @@ def _conclude(job: _Job) -> None:
     job.report.describe(**facts, licence=recipe.data.licence)
     _save_recipe(job)
     steps = {step: job.report.key(step) for step in STEPS}
-    job.project.record(recipe=recipe.name, prepared={**facts, "steps": steps})
+    job.project.record(recipe=recipe.name, prepared={**facts, "steps": steps}, preparing=None)
 
 
 def _save_recipe(job: _Job) -> None:
@@ -518,17 +522,33 @@ def _save_recipe(job: _Job) -> None:
         found = path.read_text(encoding="utf-8")
         if _says(found, job.recipe):
             return
+        kept = ""
         if fingerprint(found) != job.project.state().get("recipe_text"):
-            kept = path.with_name(path.name + ".old")
-            write_text(kept, found)
-            job.reporter.info(f"{path.name} now holds the recipe as prepared; yours is kept as {kept.name}")
+            backup = path.with_name(path.name + ".old")
+            write_text(backup, found)
+            kept = f"; yours is kept as {backup.name}"
+        job.reporter.info(f"{path.name} now holds the recipe as prepared{kept}{_changes(found, job.recipe)}")
     text = dump_recipe(job.recipe)
     write_text(path, text)
     job.project.record(recipe_text=fingerprint(text))
 
 
 def _says(text: str, recipe: Recipe) -> bool:
+    return _parsed(text) == recipe
+
+
+def _parsed(text: str) -> Recipe | None:
     try:
-        return parse_recipe(text, where="a2d.yaml") == recipe
+        return parse_recipe(text, where="a2d.yaml")
     except A2DError:
-        return False
+        return None
+
+
+def _changes(text: str, recipe: Recipe) -> str:
+    """What a recipe says differently from that text, where it can be read."""
+    before = _parsed(text)
+    if before is None:
+        return ""
+    changes = differences(asdict(before), asdict(recipe))
+    inherited = {f"student_{key}" for key in changes if changes.get(f"student_{key}") == changes[key]}
+    return f": {first_of([f'{key}: {values}' for key, values in changes.items() if key not in inherited])}"

@@ -16,8 +16,9 @@ from a2d_cli.commands.score_files import Table, difference_text, read_lines, sco
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.export.model_card import write_model_card
 from a2d_cli.files import fingerprint, sha256_file
-from a2d_cli.project.exported import exports_of, is_export, read_export
+from a2d_cli.project.exported import exports_of, is_export, list_exports, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
 from a2d_cli.project.score_cache import Result, ScoreCache, ScoredModel, describe_export, describe_model
@@ -141,7 +142,7 @@ def score_project(
 
     Raises:
         ConfigError: nothing prepared or trained, or an unknown model or test set.
-        A2DError: a checkpoint that cannot be read, or one of another language pair.
+        A2DError: a checkpoint of another language pair; one that cannot be read, if it was named or no other is left.
     """
     project.require_prepared()
     recipe = read_project_recipe(project.recipe_path)
@@ -149,12 +150,33 @@ def score_project(
     texts = find_texts(project, recipe, test_sets)
     cache = ScoreCache(project.scores_dir)
     rows: dict[str, list[ScoreRow]] = {text.name: [] for text in texts}
-    for model in find_models(project, models, recipe.pair, reporter):
+    found = find_models(project, models, recipe.pair, reporter)
+    unusable: list[A2DError] = []
+    for model in found:
         translated = ModelOnTexts(model, settings, device, recipe.tgt_lang, cache, reporter)
-        for text in texts:
-            rows[text.name].append(translated.score(text, refresh))
+        try:
+            for text, row in [(text, translated.score(text, refresh)) for text in texts]:
+                rows[text.name].append(row)
+        except A2DError as error:
+            if models is not None:  # asked for by name
+                raise
+            reporter.warn(f"{model.name} is left out: {error}")
+            unusable.append(error)
+    if len(unusable) == len(found):
+        raise unusable[0]
+    _renew_model_cards(project, {model.weights_sha256 for model in found}, cache, reporter)
     compared = [row for text in texts for row in _compare(rows[text.name], text, cache, recipe.tgt_lang)]
     return ScoreTable(recipe.pair, settings, tuple(compared))
+
+
+def _renew_model_cards(project: Project, weights: set[str], cache: ScoreCache, reporter: Reporter) -> None:
+    """Of the project's exports of these weights: an export is made before it can be scored."""
+    try:
+        for exported in list_exports(project):
+            if exported.manifest.weights_sha256 in weights:
+                write_model_card(exported.folder, exported.manifest, cache)
+    except A2DError as error:
+        reporter.warn(f"the scores are not in every model card: {error.message}")
 
 
 def find_models(
@@ -162,9 +184,12 @@ def find_models(
 ) -> list[ScoredModel]:
     if names is None:
         models = []
-        for run in list_runs(project):
+        for run in list_runs(project, reporter):
             if run.is_finished:
-                models += _with_exports(project, describe_model(run.folder.absolute()))
+                try:
+                    models += _with_exports(project, describe_model(run.folder.absolute()), reporter)
+                except A2DError as error:
+                    reporter.warn(f"{run.name} is left out: {error}")
             else:
                 reporter.info(f"{run.name}: still in training, left out (name it to score its best so far)")
     else:
@@ -179,9 +204,13 @@ def find_models(
     return models
 
 
-def _with_exports(project: Project, model: ScoredModel) -> list[ScoredModel]:
+def _with_exports(project: Project, model: ScoredModel, reporter: Reporter) -> list[ScoredModel]:
     """A run's model, and what was exported of exactly its weights."""
-    return [model, *map(describe_export, exports_of(project, model.weights_sha256))]
+    try:
+        return [model, *map(describe_export, exports_of(project, model.weights_sha256))]
+    except A2DError as error:
+        reporter.warn(f"exports of {model.name} are left out: {error}")
+        return [model]
 
 
 def _describe(folder: Path) -> ScoredModel:
@@ -359,11 +388,16 @@ def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | No
 
 def _speed_notes(rows: Sequence[ScoreRow]) -> list[str]:
     """Where speeds were measured; and when, if by an earlier command."""
-    here = next((f" on {row.result.machine}" for row in rows if not row.cached), "")
+    here: dict[str, list[str]] = {}
     earlier: dict[str, list[str]] = {}
     for row in rows:
         if row.cached:
             day = row.result.translated_at[:10]
             earlier.setdefault(f"{day} on {row.result.machine}", []).append(row.model.name)
-    notes = [f"sent/s: sentences per second{here}, without loading the model"]
+        else:
+            here.setdefault(row.result.machine, []).append(row.model.name)
+    everywhere = f" on {next(iter(here))}" if len(here) == 1 else ""
+    notes = [f"sent/s: sentences per second{everywhere}, without loading the model"]
+    if len(here) > 1:
+        notes += [f"on {machine}: {', '.join(names)}" for machine, names in here.items()]
     return notes + [f"* measured before, {where}: {', '.join(names)}" for where, names in earlier.items()]

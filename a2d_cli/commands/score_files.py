@@ -54,15 +54,18 @@ def score_files(
         bootstrap: resamples for confidence intervals; 0 = none for one system, 1000 for several.
 
     Raises:
-        ConfigError: unknown metric, one side not named, or stdin named twice.
-        A2DError: missing or empty file, no UTF-8, or different numbers of lines (names both counts).
+        ConfigError: unknown metric, one side not named, a missing file, or stdin named twice.
+        A2DError: empty file, no UTF-8, or different numbers of lines (names both counts).
     """
     if not hypotheses or not references:
         raise ConfigError(
-            "scoring files takes both: HYPOTHESES and --reference FILE", "a2d score hyp.txt --reference ref.txt"
+            "scoring files takes both: HYPOTHESES and --reference FILE", "for example 'a2d score hyp.txt --reference ref.txt'"
         )
     if [str(path) for path in (*hypotheses, *references)].count(STDIN) > 1:
         raise ConfigError("'-' stands for stdin and can be named once", "write the other text to a file")
+    for path in (*hypotheses, *references):
+        if str(path) != STDIN and not Path(path).exists():
+            raise ConfigError(f"{path}: no such file", "check the file's name")
     systems = [(_name(path), read_lines(path)) for path in hypotheses]
     named_references = [(_name(path), read_lines(path)) for path in references]
     for system in systems:

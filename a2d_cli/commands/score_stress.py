@@ -14,13 +14,17 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding
 from a2d_cli.decoding.alarms import ALARMS, LengthRange, alarms_of
 from a2d_cli.project.project import Project
-from a2d_cli.reporting import Reporter
+from a2d_cli.reporting import Reporter, count_text
 
 if TYPE_CHECKING:
     from a2d_cli.decoding.translator import Translator
 
 SENTENCES = 40  # of each kind of stress, evenly over the text
 LONG_LINES = 8  # of one to eight eighths of the longest input that the model takes
+EXPLAINED = """\
+stress: plain, the sentences as they are; one word, the longest of each;
+numbers, one in brackets at the end; white space, odd spaces between words;
+long, many sentences as one line"""
 SHOWN_CHARS = 60  # of an example
 _END = re.compile(r"[\s.!?…。！？।]+$")
 _NUMBERS = ("47", "1988", "3,5", "12.500", "06:45", "2/3", "100000")
@@ -61,25 +65,31 @@ class StressReport:
         return asdict(self)
 
     def tables(self) -> list[Table]:
-        """The counts, and the first suspect of each of them."""
-        note = (
-            f"length: outside {self.lengths.low:.2f} to {self.lengths.high:.2f} times the source's characters + 10, "
-            "from the validation text; numbers: one of two digits or more is lost"
-        )
+        """The counts, and one suspect of each kind of stress."""
+        length = f"{self.lengths.low:.2f} to {self.lengths.high:.2f}"
+        alarms = {
+            "empty": "no translation",
+            "repetition": "the same words again and again, unlike the source",
+            "length": f"outside {length} times the source's characters + 10, by the validation text",
+            "numbers": "one of two digits or more is lost",
+        }
+        note = "\n".join(f"{kind}: {alarms[kind]}" for kind in ALARMS)
         counts = Table(
             f"stress: {self.pair}, sentences of {self.text}, beam {self.decoding.beam}",
             ["model", "stress", "lines", *ALARMS],
             [[row.model, row.stress, str(row.lines), *(str(row.alarms[kind]) for kind in ALARMS)] for row in self.rows],
-            note,
+            f"{note}\n{EXPLAINED}",
         )
         if not self.suspects:
             return [counts]
-        first = {(each.model, each.stress): each for each in reversed(self.suspects)}
+        first = {each.stress: each for each in reversed(self.suspects)}
         rows = [
-            [each.model, each.stress, ", ".join(each.alarms), _shown(each.source), _shown(each.translation)]
-            for each in reversed(first.values())
+            [stress, each.model, ", ".join(each.alarms), _shown(each.source), _shown(each.translation)]
+            for stress in dict.fromkeys(row.stress for row in self.rows)
+            if (each := first.get(stress))
         ]
-        return [counts, Table("examples", ["model", "stress", "alarm", "source", "translation"], rows)]
+        title = f"{count_text(len(self.suspects), 'suspicious translation')}, one of each stress (all: --json)"
+        return [counts, Table(title, ["stress", "model", "alarm", "source", "translation"], rows)]
 
 
 def score_stress(

@@ -6,9 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from a2d_cli.project.exported import list_exports
+from a2d_cli.config.catalog import find_recipe
+from a2d_cli.config.schema import Distillation
+from a2d_cli.errors import A2DError
+from a2d_cli.files import holding_process
+from a2d_cli.project.exported import MANIFEST, read_export
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, list_runs
+from a2d_cli.project.run import Run, broken_runs, list_runs
+from a2d_cli.reporting import count_text, duration_text
 
 
 @dataclass(frozen=True)
@@ -23,30 +28,50 @@ class StatusReport:
     folder: Path
     lines: tuple[StatusLine, ...]
     next_command: str
+    waits_for: str = ""  # what must happen before that command can run
+
+    @property
+    def note(self) -> str:
+        return f"next, when {self.waits_for}: {self.next_command}" if self.waits_for else f"next: {self.next_command}"
 
     def rows(self) -> list[tuple[str, str, str]]:
         return [(line.what, line.state, line.where) for line in self.lines]
 
     def to_json(self) -> dict[str, Any]:
-        return {"folder": str(self.folder), "lines": [asdict(line) for line in self.lines], "next": self.next_command}
+        return {
+            "folder": str(self.folder),
+            "lines": [asdict(line) for line in self.lines],
+            "next": self.next_command,
+            "waits_for": self.waits_for or None,
+        }
 
 
 def project_status(project: Project) -> StatusReport:
     """Read the folder; a folder that is no project is a fine answer too."""
     state = project.state()
-    if "prepared" not in state:
-        begun = StatusLine("data", "begun, not ended" if state else "nothing prepared", str(project.data_dir))
-        return StatusReport(project.folder, (begun,), project.command("prepare RECIPE"))
-    lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path))]
     runs = list_runs(project)
-    lines += [StatusLine(_title(run), _run_state(run), _short(project, run.folder)) for run in runs]
-    lines += [
-        StatusLine(f"export of {each.manifest.name}", f"{each.manifest.to} {each.manifest.quantization}", _short(project, each.folder))
-        for each in list_exports(project)
-    ]
+    run_lines = [StatusLine(_title(run), _run_state(run), _short(project, run.folder)) for run in runs]
+    broken = broken_runs(project)
+    run_lines += [StatusLine(run.name, _broken(run.problem, run.info_path), _short(project, run.folder)) for run in broken]
+    if "prepared" not in state:
+        preparing = holding_process(project.folder)
+        begun = "begun, not ended" if state else "nothing prepared"
+        data = StatusLine("data", f"being prepared now (process {preparing})" if preparing else begun, str(project.data_dir))
+        if preparing:
+            return StatusReport(project.folder, (data, *run_lines), _next(project, runs, False), "it is prepared")
+        return StatusReport(project.folder, (data, *run_lines), _prepare_command(project, state, runs))
+    lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path)), *run_lines]
+    lines += [_export_line(project, path.parent) for path in sorted(project.exports_dir.glob(f"*/{MANIFEST}"))]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
-    return StatusReport(project.folder, tuple(lines), _next(project, runs, bool(scored)))
+    in_training = [run for run in runs if holding_process(run.folder)]
+    stopped = [run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info]
+    if stopped:
+        return StatusReport(project.folder, tuple(lines), stopped[0])
+    waits_for = [f"{run.name} is trained" for run in in_training]
+    if not any(run.info.get("kind") == "teacher" for run in runs):
+        waits_for += [f"{run.name} is mended" for run in broken if run.name == Distillation().teacher]
+    return StatusReport(project.folder, tuple(lines), _next(project, runs, bool(scored)), " and ".join(waits_for))
 
 
 def _title(run: Run) -> str:
@@ -60,20 +85,48 @@ def _run_state(run: Run) -> str:
     score = "" if best.get("bleu") is None else f", valid BLEU {best['bleu']:.1f}"
     if "imported_from" in info:
         return f"imported from {info['imported_from']}"
+    if process := holding_process(run.folder):
+        return f"training now (process {process}), saved at update {run.saved_update}{score}"
     if info.get("finished"):
-        return f"finished: {info['updates']} updates in {info['elapsed_s'] / 60:.1f} min{score}"
-    last = max((row["update"] for row in run.metrics()), default=0)
-    return f"unfinished, at about update {last}{score}: {info.get('command', '')}"
+        return f"finished: {count_text(info['updates'], 'update')} in {duration_text(info['elapsed_s'])}{score}"
+    return f"unfinished, goes on at update {run.saved_update}{score}"
+
+
+def _export_line(project: Project, folder: Path) -> StatusLine:
+    try:
+        manifest = read_export(folder).manifest
+    except A2DError as error:
+        return StatusLine(f"export {folder.name}", _broken(error, folder / MANIFEST), _short(project, folder))
+    return StatusLine(f"export of {manifest.name}", f"{manifest.to} {manifest.quantization}", _short(project, folder))
+
+
+def _broken(problem: A2DError, path: Path) -> str:
+    return "broken: " + problem.message.removeprefix(f"{path}: ")
+
+
+def _prepare_command(project: Project, state: dict[str, Any], runs: list[Run]) -> str:
+    """As it was typed if it was interrupted; else with the recipe that is known, and an imported teacher's tokenizer."""
+    if state.get("preparing"):
+        return state["preparing"]
+    if project.recipe_path.exists():
+        return project.command("prepare")
+    try:
+        recipe = state.get("recipe", "RECIPE")
+        find_recipe(recipe)
+    except A2DError:
+        recipe = "RECIPE"
+    imported = next((run.name for run in runs if "imported_from" in run.info), None)
+    return project.command(f"prepare {recipe} --tokenizer-from {imported}" if imported else f"prepare {recipe}")
 
 
 def _next(project: Project, runs: list[Run], scored: bool) -> str:
-    unfinished = [run for run in runs if not run.is_finished]
-    if unfinished and "command" in unfinished[0].info:
-        return unfinished[0].info["command"]
-    if not any(run.info.get("kind") == "teacher" for run in runs):
+    """What is to be done when every run is finished."""
+    teachers = [run.name for run in runs if run.info.get("kind") == "teacher"]
+    if not teachers:
         return project.command("train-teacher")
     if not any(run.info.get("kind") == "student" for run in runs):
-        return project.command("distill")
+        default = Distillation().teacher
+        return project.command("distill" if default in teachers else f"distill --teacher {teachers[0]}")
     return project.command("translate < input.txt" if scored else "score")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from a2d_cli import __version__
+from a2d_cli.config.keys import differences, first_of
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe, Training
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
@@ -24,8 +25,8 @@ from a2d_cli.files import lock_folder, remove_leftovers, write_json, write_text
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run
-from a2d_cli.reporting import LoggedReporter, Reporter
+from a2d_cli.project.run import Run, place_for
+from a2d_cli.reporting import LoggedReporter, Reporter, count_text, duration_text
 from a2d_cli.training.distributed import World, choose_device, process_group
 from a2d_cli.training.objective import Objective, Stage
 from a2d_cli.training.trainer import Trainer
@@ -49,7 +50,6 @@ SOFT_KEYS = frozenset(
     )
 )
 
-
 @dataclass(frozen=True)
 class RunRequest:
     """What is to be trained."""
@@ -63,6 +63,18 @@ class RunRequest:
     resume_command: str
     length_matters: bool = False  # the objective, too, depends on `max_updates`
     pseudo: TaughtText | None = None  # what to learn from instead of the training text
+
+    @property
+    def soft_keys(self) -> frozenset[str]:
+        """Keys that this run can be resumed with at other values."""
+        cools_down = self.training.schedule == "inverse_sqrt_cooldown"
+        return SOFT_KEYS - ({"training.max_updates"} if cools_down or self.length_matters else set())
+
+    @property
+    def title(self) -> str:
+        """`teacher`, `student a2d-simplex`, `student mine (word)`."""
+        title = self.name if self.name == self.kind else f"{self.kind} {self.name}"
+        return title if self.kind == "teacher" or self.name.startswith(self.method) else f"{title} ({self.method})"
 
 
 MakeObjective = Callable[[Transformer, Stage], Objective]
@@ -79,11 +91,12 @@ def train_run(
     """Train, or go on, or find it finished.
 
     Raises:
-        ConfigError: a run of that name exists with other settings (names each key).
+        ConfigError: the name is none, or a run of that name was imported, is of another kind or has other
+            settings (names each key).
         A2DError: another process trains it; the device is absent; what the trainer raises.
     """
     device = choose_device(request.training.device)
-    run = Run(project.runs_dir / request.name)
+    run = place_for(project, request.name, request.kind, overwrite)
     with process_group(device) as world, contextlib.ExitStack() as locks:
 
         def open_run() -> None:
@@ -111,15 +124,18 @@ def _open_run(
     if overwrite:
         run.clear()
     if info := run.info:
-        asked = {"kind": request.kind, "method": request.method, **settings}
-        found = {"kind": info.get("kind"), "method": info.get("method"), **_completed(info.get("settings", {}))}
-        changes = _differences(found, asked)
-        cools_down = request.training.schedule == "inverse_sqrt_cooldown"
-        soft = SOFT_KEYS - ({"training.max_updates"} if cools_down or request.length_matters else set())
-        hard = [f"{key}: {values}" for key, values in changes.items() if key not in soft]
+        if "imported_from" in info:
+            raise ConfigError(
+                f"run '{run.name}' was imported, and is trained already",
+                f"choose another --name, or --overwrite to train a new '{run.name}' in its place",
+            )
+        asked = {"method": request.method, **settings}
+        found = {"method": info.get("method"), **_completed(info.get("settings", {}))}
+        changes = differences(found, asked)
+        hard = [f"{key}: {values}" for key, values in changes.items() if key not in request.soft_keys]
         if hard:
             raise ConfigError(
-                f"run '{run.name}' exists with other settings: " + "; ".join(hard[:6]),
+                f"run '{run.name}' exists with other settings: {first_of(hard)}",
                 f"choose another --name, or --overwrite to train '{run.name}' anew",
             )
         if changes:
@@ -181,18 +197,6 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {key: default | settings[key] for key, default in defaults.items() if key in settings}
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """`section.key`: `old -> new` for each value that differs."""
-    changes = {}
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            changes |= _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            changes[f"{prefix}{key}"] = f"{before} -> {after}"
-    return changes
-
-
 def _train(
     project: Project,
     recipe: Recipe,
@@ -205,9 +209,11 @@ def _train(
 ) -> None:
     if run.is_finished:
         best = run.info.get("best", {})
+        fixed = run.info["updates"] >= request.training.max_updates and "training.max_updates" not in request.soft_keys
         reporter.info(
             f"{run.name} is finished ({run.info['stop_reason']}; best at update {best.get('updates', ['?'])[-1]}); "
-            "raise that limit with --set to train on, or train anew with --overwrite"
+            + ("" if fixed else "raise that limit with --set to train on, or ")
+            + "train anew with --overwrite, or under another --name"
         )
         return
     settings = request.training
@@ -225,8 +231,9 @@ def _train(
     if world.is_main and not run.state_path.exists():
         run.record(parameters=model.num_parameters, initial_weights=weights_hash(model))
         reporter.info(
-            f"{run.name}: {request.kind}, {request.method}, {model.num_parameters / 1e6:.1f} M parameters, "
-            f"{len(train) - plan.num_left_out} pairs ({plan.num_left_out} over {longest} tokens left out), {device}"
+            f"training {request.title}: {model.num_parameters / 1e6:.1f} M parameters, "
+            f"{count_text(len(train) - plan.num_left_out, 'pair')} "
+            f"({plan.num_left_out:,} over {longest} tokens left out), on {device}"
         )
     ids = SpecialIds.of(tokenizer)
     objective = make_objective(model, Stage(plan, ids, device, world, reporter, request.resume_command))
@@ -250,7 +257,7 @@ def _train(
     if world.is_main:
         run.record(**_peak_memory(device))
     reporter.info(
-        f"{run.name} finished: {state.stop_reason}; {state.update} updates in {state.elapsed_s / 60:.1f} min; "
+        f"{run.name} finished: {state.stop_reason}; {count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; "
         f"best weights in {run.best_dir}"
     )
 

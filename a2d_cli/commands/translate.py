@@ -48,7 +48,7 @@ def open_translator(
         ConfigError: no such model, or the engine does not go with it.
         A2DError: a folder that cannot be read, or a package that is missing.
     """
-    folder = find_model(project, model)
+    folder = find_model(project, model, reporter)
     exported = find_export(project, folder, engine, reporter)
     if exported:
         translator, decoding = open_export(exported, device, threads), exported.decoding
@@ -213,7 +213,8 @@ def open_input(path: Path | None) -> BinaryIO:
     """A file or stdin.
 
     Raises:
-        A2DError: no such file.
+        A2DError: stdin is closed.
+        ConfigError: no such file.
     """
     if path is None or str(path) == "-":
         if sys.stdin is None:
@@ -222,7 +223,7 @@ def open_input(path: Path | None) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise A2DError(f"input {path}: {error.strerror}", "name a text file with -i, or pipe lines in") from None
+        raise ConfigError(f"input {path}: {error.strerror}", "name a text file with -i, or pipe lines in") from None
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def find_recipe(name_or_path: str | Path, folder: Path | None = None) -> Path:
         path = (folder or Path()) / Path(text).expanduser()
         if path.is_file():
             return path
-        raise ConfigError(f"{path}: no such recipe file", "a2d recipes lists the recipes that come with a2d")
+        raise ConfigError(f"{path}: no such recipe file", "'a2d recipes list' names those that come with a2d")
     paths = {path.stem: path for path in recipes_folder().glob("*.yaml")}
     if text in paths:
         return paths[text]
@@ -56,7 +56,7 @@ def find_recipe(name_or_path: str | Path, folder: Path | None = None) -> Path:
     suggestion = f"did you mean '{nearest[0]}'? " if nearest else ""
     raise ConfigError(
         f"no recipe is called '{text}'",
-        f"{suggestion}`a2d recipes` lists them; a file of your own ends in .yaml",
+        f"{suggestion}'a2d recipes list' names them; a file of your own ends in .yaml",
     )
 
 

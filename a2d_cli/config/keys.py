@@ -6,9 +6,13 @@ import dataclasses
 import functools
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from a2d_cli.config.schema import Recipe
+
+MAX_SHOWN = 6  # differences in a message
+MAX_SHOWN_CHARACTERS = 40  # of a value
 
 
 def recipe_keys(kind: type = Recipe, prefix: str = "") -> list[str]:
@@ -44,6 +48,29 @@ def unlike(value: Any, base: Any) -> dict[str, Any]:
     return {name: item for name, item in values.items() if base is None or item != getattr(base, name)}
 
 
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """`section.key`: `old -> new`, cut to fit in a message, for each value that differs."""
+    changes = {}
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            changes |= differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            changes[f"{prefix}{key}"] = f"{_cut(before)} -> {_cut(after)}"
+    return changes
+
+
+def _cut(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
+
+
+def first_of(texts: Sequence[str]) -> str:
+    """The first of many, and how many more there are."""
+    more = [f"and {len(texts) - MAX_SHOWN} more"] if len(texts) > MAX_SHOWN else []
+    return "; ".join([*texts[:MAX_SHOWN], *more])
+
+
 def choices_of(kind: Any) -> list[str]:
     """The texts that a value may be, where the schema lists them."""
     literals = [arm for arm in arms_of(kind) if typing.get_origin(arm) is Literal]
@@ -51,8 +78,8 @@ def choices_of(kind: Any) -> list[str]:
 
 
 def expected(kind: Any) -> str:
-    """How a message tells a type: `int or 'auto'`, `one of loss, bleu, chrf`, `a list`."""
-    names = {int: "int", float: "float", str: "str", bool: "true or false", type(None): "null"}
+    """How a message tells a type: `a whole number or 'auto'`, `one of loss, bleu, chrf`, `a list`."""
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
     words = []
     for arm in arms_of(kind):
         choices = typing.get_args(arm)

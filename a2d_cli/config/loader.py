@@ -19,7 +19,7 @@ from typing import Any, Literal
 from a2d_cli.config import schema
 from a2d_cli.config.catalog import find_recipe, read_recipe_file
 from a2d_cli.config.keys import arms_of, choices_of, default_of, expected, recipe_keys, types_of
-from a2d_cli.config.problems import Place, Problems
+from a2d_cli.config.problems import SET, Place, Problems
 from a2d_cli.config.rules import check_recipe, check_shape, is_path
 from a2d_cli.config.schema import PRESETS, ModelShape, Recipe
 from a2d_cli.errors import A2DError, ConfigError
@@ -34,7 +34,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     """A shipped recipe or a recipe file, resolved and checked.
 
     Args:
-        overrides: `KEY.SUB=VALUE` texts of `--set`, the last word on each key.
+        overrides: `KEY.SUB=VALUE` texts of `--set`, the last word on each key; `--FLAG KEY.SUB=VALUE` where a flag
+            stands for the key, which messages then name.
 
     Raises:
         ConfigError: everything wrong with the files and the overrides at once, one line each.
@@ -56,11 +57,14 @@ def read_project_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that `a2d prepare` left in a project (`a2d.yaml`).
 
     Raises:
-        A2DError: there is none yet.
+        A2DError: there is none.
         ConfigError: as `load_recipe`.
     """
     if not path.is_file():
-        raise A2DError(f"{path}: no such file: nothing is prepared here yet", "run: a2d prepare RECIPE")
+        raise A2DError(
+            f"{path}: no such file",
+            "run 'a2d prepare' as you did before: what is prepared stays; or copy recipe.yaml of a run there",
+        )
     return _resolve(_layers(read_recipe_file(path), path.name, path), overrides, path.name)
 
 
@@ -81,7 +85,7 @@ def parse_student(text: str, recipe: Recipe, where: str = "--student") -> ModelS
         else:
             example = "for example d_model=192,num_heads=4"
             raise ConfigError(f"{where}: expected KEY=VALUE, got '{part}'", example)
-    changes = _Reader(where, problems).section(ModelShape, values, "")
+    changes = _Reader(where, problems, {"preset": where}).section(ModelShape, values, "")
     problems.raise_any()
     student = dataclasses.replace(recipe.student, **changes)
     check_shape(student, where)
@@ -122,10 +126,18 @@ def _layers(text: str, where: str, path: Path | None, below: tuple[Path, ...] = 
     return [*_layers(read_recipe_file(parent), parent.name, parent, chain), layer]
 
 
-def _override_layer(overrides: Sequence[str]) -> _Layer:
+@dataclasses.dataclass(frozen=True)
+class _Overrides:
+    layer: _Layer
+    options: dict[str, str]  # by key
+
+
+def _read_overrides(overrides: Sequence[str]) -> _Overrides:
     root: dict[str, Any] = {}
+    options: dict[str, str] = {}
     for override in overrides:
-        key, equals, text = override.partition("=")
+        option, _, setting = override.partition(" ") if override.startswith("--") else (SET, "", override)
+        key, equals, text = setting.partition("=")
         names = key.strip().split(".")
         if not equals or not all(names):
             raise ConfigError(f"--set {override}: expected KEY=VALUE", "for example --set training.lr=3e-4")
@@ -135,7 +147,8 @@ def _override_layer(overrides: Sequence[str]) -> _Layer:
                 node[name] = {}
             node = node[name]
         node[names[-1]] = _parse_override(text.strip(), f"--set {key}")
-    return _Layer("--set", root, Path.cwd())
+        options[key.strip()] = option
+    return _Overrides(_Layer(SET, root, Path.cwd()), options)
 
 
 def _parse_override(text: str, where: str) -> Any:
@@ -194,8 +207,10 @@ def _refuse_newer_format(values: Mapping[str, Any], where: str) -> None:
 
 def _resolve(layers: list[_Layer], overrides: Sequence[str], where: str) -> Recipe:
     problems = Problems()
-    layers = [*layers, _override_layer(overrides)]
+    told = _read_overrides(overrides)
     read = [_Reader(layer.where, problems).section(Recipe, layer.values, "") for layer in layers]
+    read.append(_Reader(SET, problems, told.options).section(Recipe, told.layer.values, ""))
+    layers = [*layers, told.layer]
     problems.raise_any()
 
     downloads = {name for values in read for name in values.get("data", {}).get("downloads", {})}
@@ -210,7 +225,7 @@ def _resolve(layers: list[_Layer], overrides: Sequence[str], where: str) -> Reci
 
     recipe = _build(Recipe, merged, None, "", Place(where, problems))
     problems.raise_any()
-    check_recipe(recipe, where)
+    check_recipe(recipe, where, told.options)
     return recipe
 
 
@@ -240,8 +255,8 @@ def _root_paths(values: dict[str, Any], downloads: set[str], folder: Path) -> No
 class _Reader:
     """Reads one layer by the schema's types. Sections stay dicts of the keys given, to be merged."""
 
-    def __init__(self, where: str, problems: Problems):
-        self._place = Place(where, problems)
+    def __init__(self, where: str, problems: Problems, options: Mapping[str, str] | None = None):
+        self._place = Place(where, problems, options or {})
 
     def section(self, kind: type, value: Any, key: str) -> dict[str, Any]:
         value = {} if value is None else value  # a section whose keys are all commented out
@@ -361,13 +376,11 @@ def _nearest_key(name: str, known: Sequence[str]) -> str:
 
 
 def _describe(value: Any) -> str:
-    """A value as YAML would have it, with its type: `'fast' (str)`, `0.5 (float)`, `a list`."""
+    """A value as YAML would have it: `'fast'`, `0.5`, `a list`."""
     if value is None:
         return "nothing"
     if not isinstance(value, str):
         return "a mapping" if isinstance(value, dict) else "a list"
-    for kind in (int, float, bool):
-        if _convert(kind, value) is not None:
-            return f"{value} ({kind.__name__})"
-    shown = value if len(value) <= 60 else value[:57] + "..."
-    return f"{shown!r} (str)"
+    if any(_convert(kind, value) is not None for kind in (int, float, bool)):
+        return value
+    return repr(value if len(value) <= 60 else value[:57] + "...")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from a2d_cli.errors import ConfigError
+
+SET = "--set"  # the option that reaches every key
 
 
 class Problems:
@@ -25,10 +28,18 @@ class Problems:
 
 @dataclass(frozen=True)
 class Place:
-    """The name of a file, or of `--set`, with the list that its problems go to."""
+    """The name of a file or an option, with the list that its problems go to.
+
+    Args:
+        options: those that gave a key its value, by key: they are to blame, not the file. One of a single key, such as
+            `--method`, says enough without it.
+    """
 
     where: str
     problems: Problems
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def complain(self, key: str, message: str, hint: str | None = None) -> None:
-        self.problems.add(": ".join(part for part in (self.where, key, message) if part), hint)
+        option = next((option for given, option in self.options.items() if key == given or key.startswith((f"{given}.", f"{given}["))), "")
+        shown = "" if option and option != SET else key
+        self.problems.add(": ".join(part for part in (option or self.where, shown, message) if part), hint)

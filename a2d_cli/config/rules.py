@@ -72,13 +72,16 @@ _NAMES = "a name is made of letters, digits, '.', '_' and '-'"
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
-def check_recipe(recipe: Recipe, where: str) -> None:
+def check_recipe(recipe: Recipe, where: str, options: Mapping[str, str] | None = None) -> None:
     """Ranges, names, and keys that must fit each other.
+
+    Args:
+        options: of `Place`.
 
     Raises:
         ConfigError: all that is wrong, one line each.
     """
-    place = Place(where, Problems())
+    place = Place(where, Problems(), options or {})
     # Values that the student inherits are blamed on `training` alone.
     own = unlike(recipe.student_training, recipe.training)
     _check_values(dataclasses.replace(recipe, student_training=schema.Training(**own)), "", place)

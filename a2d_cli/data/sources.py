@@ -12,7 +12,7 @@ from a2d_cli.data.download import Fetched, fetch
 from a2d_cli.data.formats import read_pairs
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
-from a2d_cli.reporting import Reporter
+from a2d_cli.reporting import Progress, Reporter
 
 DEFAULT_TEST = "test"  # name of the test set that a split or the demo grammar makes
 
@@ -29,7 +29,7 @@ class Source:
 class Sources:
     sets: dict[str, list[Source]]  # train, valid and each test set, where there is a source for it
     downloads: dict[str, Fetched]
-    left_out: list[dict[str, str]]  # optional ones that cannot be had: src, reason
+    left_out: list[dict[str, str]]  # optional ones that cannot be had: set, src, reason
 
 
 def open_sources(recipe: Recipe, raw_dir: Path, *, mirror: str | None, reporter: Reporter) -> Sources:
@@ -57,8 +57,9 @@ def open_sources(recipe: Recipe, raw_dir: Path, *, mirror: str | None, reporter:
         for name, group in _sets(recipe.data).items()
     }
     if not sets["train"]:
+        reasons = "; ".join(left["reason"] for left in left_out if left["set"] == "train")
         raise A2DError(
-            "data.train: every source is left out", "run again when they can be reached, or use --mirror"
+            f"data.train: every source is left out: {reasons}", "run again when they can be reached, or use --mirror"
         )
     return Sources({name: sources for name, sources in sets.items() if sources}, downloads, left_out)
 
@@ -104,20 +105,31 @@ def _fetch_all(
 ) -> tuple[dict[str, Fetched], list[dict[str, str]]]:
     downloads: dict[str, Fetched] = {}
     left_out: list[dict[str, str]] = []
-    for files in (files for group in _sets(data).values() for files in group):
-        places = [name.partition(":")[0] for name in (files.src, files.tgt) if name]
+    for name, files in ((name, files) for name, group in _sets(data).items() for files in group):
+        listener = _ProgressOnly(reporter) if files.optional else reporter
+        places = [side.partition(":")[0] for side in (files.src, files.tgt) if side]
         try:
             for place in places:
                 if place not in data.downloads:
                     _require_file(place)
                 elif place not in downloads:
-                    downloads[place] = fetch(data.downloads[place], raw_dir, mirror=mirror, reporter=reporter)
+                    downloads[place] = fetch(data.downloads[place], raw_dir, mirror=mirror, reporter=listener)
         except A2DError as error:
             if not files.optional:
                 raise
-            reporter.warn(f"{files.src} is optional and left out ({error.message})")
-            left_out.append({"src": files.src, "reason": error.message})
+            reporter.warn(f"left out: {files.src} (optional, cannot be had now)")
+            left_out.append({"set": name, "src": files.src, "reason": error.message})
     return downloads, left_out
+
+
+class _ProgressOnly(Reporter):
+    """For what may be missing: one line says so in the end, whatever was tried."""
+
+    def __init__(self, inner: Reporter):
+        self._inner = inner
+
+    def progress(self, title: str, total: float | None = None, unit: str = "") -> Progress:
+        return self._inner.progress(title, total, unit)
 
 
 def _require_file(path: str) -> None:

@@ -13,7 +13,9 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -387,22 +389,24 @@ class _VocabularyTooLarge(Exception):
 
 def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenizer) -> bytes:
     model = io.BytesIO()
+    train = partial(
+        sentencepiece.SentencePieceTrainer.train,
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        vocab_size=vocab_size - 1,  # padding is ours
+        model_type=settings.model_type,
+        character_coverage=settings.character_coverage,
+        normalization_rule_name="identity",
+        eos_id=EOS,
+        unk_id=UNK,
+        bos_id=-1,
+        pad_id=-1,
+        num_threads=_TRAINER_THREADS,
+        max_sentence_length=_MAX_SENTENCE_BYTES,
+        minloglevel=2,  # errors come as exceptions
+    )
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
-            model_writer=model,
-            vocab_size=vocab_size - 1,  # padding is ours
-            model_type=settings.model_type,
-            character_coverage=settings.character_coverage,
-            normalization_rule_name="identity",
-            eos_id=EOS,
-            unk_id=UNK,
-            bos_id=-1,
-            pad_id=-1,
-            num_threads=_TRAINER_THREADS,
-            max_sentence_length=_MAX_SENTENCE_BYTES,
-            minloglevel=2,  # errors come as exceptions
-        )
+        _run_beside(train)
     except RuntimeError as error:
         # Its messages hold "Please set it to a value <= 196." and "required_chars. 8 vs 28. Increase ...".
         if found := re.search(r"value <= (\d+)", str(error)):
@@ -416,6 +420,27 @@ def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenize
             ) from None
         raise A2DError(f"SentencePiece cannot train on this text: {error}") from None
     return model.getvalue()
+
+
+def _run_beside(action: Callable[[], None]) -> None:
+    """Run in a thread, so that Ctrl-C is heard in this one: within SentencePiece nobody hears it for minutes.
+
+    Raises:
+        KeyboardInterrupt: at once; the thread ends with the process.
+    """
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  # raised again in the thread that waits
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
 
 
 def _multiple_of_8(size: float) -> int:

@@ -15,6 +15,7 @@ from a2d_cli.config.schema import Decoding
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch
 from a2d_cli.errors import A2DError
+from a2d_cli.reporting import count_text
 
 if TYPE_CHECKING:
     import ctranslate2
@@ -43,11 +44,17 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def default_threads() -> int:
+    """As torch has it: OMP_NUM_THREADS, else all cores."""
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(told) if told.isdecimal() and int(told) else num_cores()
+
+
 class CTranslate2Engine:
     """A model folder of CTranslate2.
 
     Args:
-        threads: batches that are searched at the same time, each on one core; 0 = all cores.
+        threads: batches that are searched at the same time, each on one core; 0 = `default_threads`.
         device: auto, cpu, cuda or cuda:N.
 
     Raises:
@@ -67,7 +74,7 @@ class CTranslate2Engine:
         compute_type: str = "default",
     ):
         self.max_tokens = max_tokens
-        self._workers = threads or num_cores()
+        self._workers = threads or default_threads()
         self._src_pieces, self._tgt_pieces = tokenizer.src_pieces, tokenizer.tgt_pieces
         self._tgt_ids = {piece: i for i, piece in enumerate(self._tgt_pieces)}
         ctranslate2 = load_ctranslate2()
@@ -95,7 +102,7 @@ class CTranslate2Engine:
     @property
     def machine(self) -> str:
         device = self._translator.device
-        return device if device != "cpu" else f"cpu, {self._workers} threads"
+        return device if device != "cpu" else f"cpu, {count_text(self._workers, 'thread')}"
 
     def search(
         self, batches: Iterable[SearchBatch], settings: Decoding, *, align: bool = False, exact_length: bool = False

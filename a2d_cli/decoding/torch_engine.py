@@ -13,6 +13,7 @@ from a2d_cli.data.batching import SpecialIds, pad_batch, pad_sources
 from a2d_cli.decoding.beam_search import SearchSettings, beam_search
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch
 from a2d_cli.model.transformer import Transformer
+from a2d_cli.reporting import count_text
 
 
 class TorchEngine:
@@ -31,7 +32,9 @@ class TorchEngine:
     @property
     def machine(self) -> str:
         device = self.model.positions.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+        if device.type == "cuda":
+            return torch.cuda.get_device_name(device)
+        return f"cpu, {count_text(torch.get_num_threads(), 'thread')}"
 
     def search(
         self, batches: Iterable[SearchBatch], settings: Decoding, *, align: bool = False, exact_length: bool = False

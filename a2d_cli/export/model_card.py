@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from a2d_cli.config.schema import Decoding, ModelShape
+from a2d_cli.files import write_text
 from a2d_cli.project.exported import MANIFEST, Manifest
-from a2d_cli.project.score_cache import Result
+from a2d_cli.project.score_cache import Result, ScoreCache
 
+CARD = "README.md"
 PAPER = "https://arxiv.org/abs/2403.01479"
 LIBRARIES = {"ct2": "CTranslate2", "hf": "transformers"}
 HUB_METRICS = {"BLEU": "bleu", "chrF2": "chrf", "chrF2++": "chrf", "TER": "ter"}
@@ -59,6 +62,15 @@ limit = min(int({ratio} * batch["input_ids"].shape[1]) + {extra}, {longest})
 results = model.generate(**batch, max_length=limit + 2)  # with the start and the end mark
 for translation in tokenizer.batch_decode(results, skip_special_tokens=True):
     print(translation)"""
+
+
+def write_model_card(folder: Path, manifest: Manifest, cache: ScoreCache) -> None:
+    """README.md of an export folder, with the scores of these weights that were translated with its settings."""
+    known = cache.of_weights(manifest.weights_sha256)
+    text = model_card(manifest, [result for result in known if result.decoding == manifest.decoding])
+    path = folder / CARD
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
 def model_card(manifest: Manifest, scores: Sequence[Result]) -> str:

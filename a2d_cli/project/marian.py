@@ -18,14 +18,14 @@ from torch import Tensor
 
 from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.tokenizer import Tokenizer, is_whole_model
-from a2d_cli.errors import A2DError
+from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.model.transformer import Transformer, Vocabularies, sinusoids
 from a2d_cli.project.checkpoint import load_weights
 
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"  # Marian's names of our rows 0, 1 and last
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu", "silu": "silu"}
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
-TEXT_TEACHES = "choose a model of the OPUS-MT kind; any other can teach by its translations: a2d distill --pseudo SRC HYP"
+TEXT_TEACHES = "choose a model of the OPUS-MT kind; any other can teach by its translations: 'a2d distill --pseudo SRC HYP'"
 DOWNLOAD_AGAIN = "download the folder again, with its large files"
 
 # What these keys of config.json must say, and what transformers takes them for where they are missing.
@@ -73,6 +73,7 @@ def read_marian(folder: Path) -> MarianModel:
     """Read a local folder: config.json, weights, source.spm, target.spm, vocab.json.
 
     Raises:
+        ConfigError: no such folder.
         A2DError: a file is missing or unreadable, or the model is not of this form (which value, where).
     """
     weights_path = _find_files(folder)
@@ -119,7 +120,7 @@ def read_marian(folder: Path) -> MarianModel:
 def _find_files(folder: Path) -> Path:
     """Refuse a folder that lacks files; returns that of the weights."""
     if not folder.is_dir():
-        raise A2DError(
+        raise ConfigError(
             f"{folder}: no such folder", "name a local folder: a2d downloads no models (try `hf download NAME --local-dir DIR`)"
         )
     missing = [name for name in ("config.json", "source.spm", "target.spm", "vocab.json") if not (folder / name).is_file()]

@@ -99,7 +99,7 @@ class Project:
         if "prepared" not in self.state():
             raise ConfigError(
                 f"{self.folder}: nothing is prepared here",
-                "run 'a2d prepare RECIPE' first ('a2d recipes' lists them), or name the project with -C DIR",
+                "run 'a2d prepare RECIPE' first ('a2d recipes list' names them), or name the project with -C DIR",
             )
 
     def lock(self, command: str, shared: bool = False) -> contextlib.AbstractContextManager[None]:

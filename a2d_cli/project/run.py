@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from typing import Any
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import LOCK, check_format, disk_errors, read_json, write_json, write_text
 from a2d_cli.project.project import Project
+from a2d_cli.reporting import Reporter
 
 FORMAT = 1  # of run.json
+_NAME = re.compile(r"[\w+][\w.+-]*")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # a checkpoint folder
 
 
@@ -69,6 +72,21 @@ class Run:
         check_format(self.info_path, info.get("format"), FORMAT)
         return info
 
+    @property
+    def problem(self) -> A2DError | None:
+        """What keeps run.json from being read."""
+        try:
+            self.info  # noqa: B018  # reads the file
+        except A2DError as error:
+            return error
+        return None
+
+    @property
+    def saved_update(self) -> int:
+        """Where training goes on; 0: from the start."""
+        path = self.last_dir / CONFIG
+        return int(read_json(path, "checkpoint config").get("update", 0)) if path.is_file() else 0
+
     def record(self, **changes: Any) -> None:
         """Set keys of run.json."""
         write_json(self.info_path, {"format": FORMAT, **self.info, **changes})
@@ -111,19 +129,53 @@ class Run:
         self.info_path.unlink(missing_ok=True)
 
 
-def list_runs(project: Project) -> list[Run]:
-    """Runs of a project, the teacher first, then by age."""
+def place_for(project: Project, name: str, kind: str, overwrite: bool = False) -> Run:
+    """Where a run of that name and kind (teacher, student) may be made or go on.
+
+    Raises:
+        ConfigError: no name for a folder, or a run of another kind has it, which is never replaced.
+        A2DError: what stands there cannot be read, and is not to be overwritten.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"--name '{name}': no name of a run",
+            "a name is made of letters, digits, '_', '.', '+' and '-', and begins with neither '.' nor '-'",
+        )
+    run = Run(project.runs_dir / name)
+    if run.problem:
+        if not overwrite:
+            raise run.problem
+    elif run.info.get("kind", kind) != kind:
+        raise ConfigError(f"run '{name}' is a {run.info['kind']}: no {kind} takes its place", "choose another --name")
+    return run
+
+
+def list_runs(project: Project, reporter: Reporter | None = None) -> list[Run]:
+    """Runs of a project that can be read, the teacher first, then by age; `reporter` is warned of the others."""
+    for run in broken_runs(project) if reporter else ():
+        reporter.warn(f"run '{run.name}' is left out: {run.problem}")
     runs = [Run(path.parent) for path in project.runs_dir.glob("*/run.json")]
-    return sorted(runs, key=lambda run: (run.info.get("kind") != "teacher", run.info.get("created", ""), run.name))
+    whole = [run for run in runs if not run.problem]
+    return sorted(whole, key=lambda run: (run.info.get("kind") != "teacher", run.info.get("created", ""), run.name))
 
 
-def find_model(project: Project, name: str | None) -> Path:
+def broken_runs(project: Project) -> list[Run]:
+    """Those that `list_runs` leaves out, by name."""
+    runs = [Run(path.parent) for path in sorted(project.runs_dir.glob("*/run.json"))]
+    return [run for run in runs if run.problem]
+
+
+def find_model(project: Project, name: str | None, reporter: Reporter | None = None) -> Path:
     """A run's name, a run folder or a checkpoint folder -> the folder; None: the newest student, else the teacher.
+
+    Args:
+        reporter: is warned of runs that cannot be read, where one has to be chosen.
 
     Raises:
         ConfigError: nothing of that name (tells the nearest), or nothing trained yet (tells the command).
+        A2DError: the run of that name cannot be read.
     """
-    everything = list_runs(project)
+    everything = list_runs(project, None if name else reporter)
     runs = [run for run in everything if run.best_dir.exists()]
     if name is None:
         if not runs:
@@ -136,6 +188,9 @@ def find_model(project: Project, name: str | None) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
+    for run in broken_runs(project):
+        if run.name == name:
+            raise run.problem
     for run in everything:
         if run.name == name:
             raise ConfigError(f"run '{name}' has no weights yet: it is before its first validation", run.info.get("command"))

@@ -30,7 +30,7 @@ from a2d_cli.errors import A2DError, Interrupted
 from a2d_cli.files import atomic_path
 from a2d_cli.project.checkpoint import load_weights, read_weights, save_checkpoint, save_weights, weights_of
 from a2d_cli.project.run import Run
-from a2d_cli.reporting import Progress, Reporter
+from a2d_cli.reporting import Progress, Reporter, count_text
 from a2d_cli.training.distributed import World
 from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.memory import keep_freed_memory
@@ -163,8 +163,13 @@ class Trainer:
                     self._loop(bar, resume_hint)
                 self.world.on_main(self._finish)
         except KeyboardInterrupt:
-            raise Interrupted(self._interruption.number, resume_hint) from None
+            raise self._interrupted(resume_hint) from None
         return self.state
+
+    def _interrupted(self, resume_hint: str) -> Interrupted:
+        if self._saved_update >= 0:
+            self.reporter.info(f"{self.run.name} is saved at update {self._saved_update}")
+        return Interrupted(self._interruption.number or signal.SIGTERM, resume_hint)
 
     def _loop(self, bar: Progress, resume_hint: str) -> None:
         started = time.monotonic() - self.state.elapsed_s
@@ -189,7 +194,7 @@ class Trainer:
             if interrupted or self.state.update % self.settings.save_every_updates == 0:
                 self._save()
             if interrupted:
-                raise Interrupted(self._interruption.number or signal.SIGTERM, resume_hint)
+                raise self._interrupted(resume_hint)
 
     def _stop_reason(self) -> str:
         state, settings = self.state, self.settings
@@ -290,7 +295,7 @@ class Trainer:
         if self.world.size > 1 or pieces > MAX_PIECES or pieces > num_pairs:
             raise A2DError(
                 f"out of memory on {self.device} at update {self.state.update + 1} "
-                f"({num_pairs} pairs in {self.state.pieces} pieces)",
+                f"({count_text(num_pairs, 'pair')} in {count_text(self.state.pieces, 'piece')})",
                 "cut updates finer (--set training.accumulate=N, same result): the same command then goes on from the "
                 "last save; or train anew with a smaller training.max_tokens or a smaller model",
             )

@@ -1,0 +1,72 @@
+"""Names of runs, and runs that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import write_json
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import find_model, list_runs, place_for
+from a2d_cli.reporting import Reporter
+
+
+@given(st.text() | st.text("ab./\\-+_ \n", max_size=5))
+def test_a_run_is_a_folder_of_the_runs_folder_whatever_its_name(name: str):
+    project = Project(Path("/p"))
+    try:
+        folder = place_for(project, name, "student").folder
+    except ConfigError:
+        return
+    assert Path(os.path.normpath(folder)).parent == project.runs_dir and folder.name == name
+    assert not name.startswith((".", "-")) and name.split() == [name]
+
+
+@pytest.mark.parametrize("name", ["../data", "a/b", "-q", ".hidden", "..", "two words", "a\n", "", "/tmp/x"])
+def test_what_is_no_name_of_a_run(name: str, tmp_path: Path):
+    with pytest.raises(ConfigError) as caught:
+        place_for(Project(tmp_path), name, "teacher", overwrite=True)
+    assert caught.value.message == f"--name '{name}': no name of a run"
+
+
+@pytest.mark.parametrize("name", ["teacher", "a2d-simplex-seed3", "ce+a2d-masked", "schüler_2", "v1.5"])
+def test_names_of_runs(name: str, tmp_path: Path):
+    assert place_for(Project(tmp_path), name, "teacher").name == name
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A teacher, and a student whose run.json was cut short."""
+    project = Project(tmp_path)
+    for name, kind in (("teacher", "teacher"), ("ce", "student")):
+        write_json(project.runs_dir / name / "run.json", {"format": 1, "kind": kind})
+        (project.runs_dir / name / "best").mkdir()
+    (project.runs_dir / "ce/run.json").write_text('{"format": 1, "ki', encoding="utf-8")
+    return project
+
+
+def test_a_broken_run_is_left_out_with_a_warning(project: Project):
+    warnings: list[str] = []
+
+    class Warned(Reporter):
+        def warn(self, message: str) -> None:
+            warnings.append(message)
+
+    assert [run.name for run in list_runs(project)] == ["teacher"]
+    assert find_model(project, None, Warned()).name == "teacher"
+    (warning,) = warnings
+    assert warning.startswith(f"run 'ce' is left out: {project.runs_dir}/ce/run.json: not a run file of a2d: ")
+    assert warning.endswith(" | hint: restore the file, or make it anew")
+    assert find_model(project, "teacher", Warned()).name == "teacher" and len(warnings) == 1
+
+
+def test_a_broken_run_that_is_asked_for_is_named_and_may_be_overwritten(project: Project):
+    for ask in (lambda: find_model(project, "ce"), lambda: place_for(project, "ce", "student")):
+        with pytest.raises(A2DError, match="ce/run.json: not a run file of a2d"):
+            ask()
+    assert place_for(project, "ce", "student", overwrite=True).name == "ce"
