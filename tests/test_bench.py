@@ -192,7 +192,7 @@ def test_a_measuring_process_that_is_killed_is_told(tmp_path):
 
 
 def test_peak_memory_is_a_processs_own_and_is_remembered():
-    ask = "from a2d_cli.decoding.speed import peak_memory_bytes; print(peak_memory_bytes())"
+    ask = "from a2d_cli.training.memory import peak_memory_bytes; print(peak_memory_bytes())"
     script = f"""
 import subprocess, sys
 block = b"x" * 300_000_000

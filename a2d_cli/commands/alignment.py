@@ -13,7 +13,7 @@ from a2d_cli.export.alignment_head import AlignmentHead, choose_alignment_head
 from a2d_cli.files import sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, list_runs
+from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_teacher_of
 from a2d_cli.reporting import Reporter
 
 SENTENCES = 200  # of the validation text
@@ -42,7 +42,8 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
         raise ConfigError(
             f"{project.folder}: no validation text to choose an alignment head by", "name the project with -C DIR"
         )
-    teacher = _teacher_of(project, run)
+    taught_by = find_teacher_of(project, run)
+    teacher = load_checkpoint(taught_by.best_dir) if taught_by else None
     chosen = _choose(project, checkpoint, teacher)
     reference = "its teacher" if teacher else "its own mean"
     reporter.info(
@@ -64,21 +65,9 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
     return known
 
 
-def _teacher_of(project: Project, run: Run) -> Checkpoint | None:
-    """Of a distilled student: the project's run that has the weights it learned from."""
-    digits = run.info.get("settings", {}).get("teacher")
-    for other in list_runs(project) if digits else ():
-        if other.best_dir.exists() and sha256_file(other.best_dir / WEIGHTS).startswith(digits):
-            return load_checkpoint(other.best_dir)
-    return None
-
-
 def _choose(project: Project, checkpoint: Checkpoint, teacher: Checkpoint | None) -> AlignmentHead:
     recipe = read_project_recipe(project.recipe_path)
-    texts = [
-        project.text_path("valid", lang).read_text(encoding="utf-8").split("\n")[:SENTENCES]
-        for lang in (recipe.src_lang, recipe.tgt_lang)
-    ]
+    texts = [project.read_text("valid", lang)[:SENTENCES] for lang in (recipe.src_lang, recipe.tgt_lang)]
 
     def encode(tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
         pairs = zip(tokenizer.encode_src(texts[0]), tokenizer.encode_tgt(texts[1]), strict=True)

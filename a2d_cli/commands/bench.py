@@ -36,7 +36,7 @@ from a2d_cli.config.schema import Decoding, ModelShape, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctranslate2, num_cores
 from a2d_cli.decoding.engine import Engine
-from a2d_cli.decoding.speed import peak_memory_bytes, time_translation
+from a2d_cli.decoding.speed import time_translation
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.exported import exports_of, is_export, read_export
 from a2d_cli.project.project import Project
@@ -44,6 +44,7 @@ from a2d_cli.project.run import CONFIG, WEIGHTS, find_model, list_runs
 from a2d_cli.project.score_cache import describe_model
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import check_lines
+from a2d_cli.training.memory import peak_memory_bytes
 
 if TYPE_CHECKING:
     from a2d_cli.project.checkpoint import Checkpoint

@@ -31,7 +31,7 @@ from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import ConfigError
 from a2d_cli.files import fingerprint
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
-from a2d_cli.project.fidelity_cache import FidelityCache, FidelityResult
+from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.project.score_cache import ScoreCache, ScoredModel, describe_model
@@ -244,7 +244,7 @@ class _Forced:
 
     def __init__(self, project: Project, recipe: Recipe, teacher: Checkpoint, reporter: Reporter):
         self._recipe, self._teacher, self._reporter = recipe, teacher, reporter
-        self._cache = FidelityCache(project.scores_dir)
+        self._cache = open_fidelity_cache(project.scores_dir)
         self._device = choose_device(recipe.student_training.device)
         self._max_length = min(teacher.model.shape.max_positions, recipe.student.max_positions)
         self._tests: dict[str, FidelityTest] = {}

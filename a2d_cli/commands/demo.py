@@ -77,11 +77,7 @@ def _export(project: Project, name: str, reporter: Reporter) -> None:
 def _samples(project: Project, reporter: Reporter) -> Table:
     """A few test sentences, evenly over the set, with each model's translation."""
     recipe = read_project_recipe(project.recipe_path)
-    texts = {
-        lang: project.text_path("test", lang).read_text(encoding="utf-8").split("\n")[:-1]
-        for lang in (recipe.src_lang, recipe.tgt_lang)
-    }
-    sources, references = texts[recipe.src_lang], texts[recipe.tgt_lang]
+    sources, references = (project.read_text("test", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
     chosen = [(2 * i + 1) * len(sources) // (2 * SAMPLES) for i in range(SAMPLES)]
     translations = {
         run.name: open_translator(project, run.name, {}, "auto", reporter, engine="torch").translate(

@@ -25,7 +25,7 @@ from a2d_cli.files import atomic_folder, read_json, sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.exported import MANIFEST, Exported, Manifest, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_model, list_runs
+from a2d_cli.project.run import Run, find_checkpoint, find_model, find_teacher_of
 from a2d_cli.project.score_cache import ScoreCache
 from a2d_cli.reporting import Reporter
 
@@ -115,10 +115,7 @@ def _open_job(project: Project, folder: Path, reporter: Reporter) -> _Job:
             f"{folder} translates {checkpoint.pair}, the validation text of {project.folder} is {recipe.pair}",
             "name the project that it belongs to with -C DIR",
         )
-    sources, references = (
-        project.text_path("valid", lang).read_text(encoding="utf-8").split("\n")[:-1]
-        for lang in (recipe.src_lang, recipe.tgt_lang)
-    )
+    sources, references = (project.read_text("valid", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
     decoding = replace(read_project_recipe(run.recipe_path).decoding if run.recipe_path.exists() else recipe.decoding, nbest=1)
     return _Job(project, recipe, checkpoint, run, decoding, sources, references, reporter)
 
@@ -230,6 +227,5 @@ def _teacher(job: _Job) -> dict[str, Any] | None:
     digits = job.run.info.get("settings", {}).get("teacher")
     if not digits:
         return None
-    teachers = [run for run in list_runs(job.project) if run.info.get("kind") == "teacher" and run.best_dir.exists()]
-    names = [run.name for run in teachers if sha256_file(run.best_dir / WEIGHTS).startswith(digits)]
-    return {"name": names[0] if names else None, "weights_sha256": digits}
+    teacher = find_teacher_of(job.project, job.run)
+    return {"name": teacher.name if teacher else None, "weights_sha256": digits}

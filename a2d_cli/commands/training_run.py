@@ -18,7 +18,6 @@ from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.decoding.speed import peak_memory_bytes
 from a2d_cli.distillation.pseudo_text import Encoding, TaughtText
 from a2d_cli.errors import ConfigError, Interrupted
 from a2d_cli.files import lock_folder, remove_leftovers, write_json, write_text
@@ -28,6 +27,7 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, place_for
 from a2d_cli.reporting import LoggedReporter, Reporter, count_text, duration_text
 from a2d_cli.training.distributed import World, choose_device, process_group
+from a2d_cli.training.memory import peak_memory_bytes
 from a2d_cli.training.objective import Objective, Stage
 from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.validation import ValidationSettings, Validator
@@ -167,16 +167,12 @@ def _pseudo_dir(run: Run) -> Path:
 
 def _encode_pseudo(project: Project, recipe: Recipe, pseudo: TaughtText, run: Run, reporter: Reporter) -> None:
     held_out = {
-        name: list(zip(*(_read_lines(project, name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)), strict=True))
+        name: list(zip(*(project.read_text(name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)), strict=True))
         for name in ("valid", *project.state()["prepared"]["tests"])
     }
     tokenizer = Tokenizer.load(project.data_dir)
     encoding = Encoding(_pseudo_dir(run), (recipe.src_lang, recipe.tgt_lang), held_out, tokenizer)
     write_json(encoding.folder / "report.json", pseudo.encode(encoding, reporter))
-
-
-def _read_lines(project: Project, name: str, lang: str) -> list[str]:
-    return project.text_path(name, lang).read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str, Any]:
@@ -237,7 +233,7 @@ def _train(
         )
     ids = SpecialIds.of(tokenizer)
     objective = make_objective(model, Stage(plan, ids, device, world, reporter, request.resume_command))
-    sources, references = (_read_lines(project, "valid", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
+    sources, references = (project.read_text("valid", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
     validator = Validator(
         valid,
         sources,

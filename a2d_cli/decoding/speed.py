@@ -1,16 +1,12 @@
-"""What translating costs: processor time, wall time and memory, for each sentence and each token written."""
+"""What translating costs: processor time and wall time, for each sentence and each token written."""
 
 from __future__ import annotations
 
 import math
-import re
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.tokenizer import Tokenizer
@@ -120,13 +116,3 @@ class CountingEngine:
         src_tokens = sum(map(len, batch.sources)) / len(batch.sources)
         limit = min(max(round(self._length_ratio * src_tokens), 2), self.max_tokens)
         return SearchBatch(batch.sources, [limit] * len(batch.sources))
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held."""
-    # Not getrusage where Linux knows better: a process begins there with the peak of the one that started it.
-    status = Path("/proc/self/status")
-    if status.exists() and (found := re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)):
-        return int(found[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -71,6 +71,10 @@ class Project:
         """Cleaned text of `train`, `valid` or a test set, one sentence a line."""
         return self.text_dir / f"{name}.{lang}"
 
+    def read_text(self, name: str, lang: str) -> list[str]:
+        """Its lines."""
+        return self.text_path(name, lang).read_text(encoding="utf-8").split("\n")[:-1]
+
     def command(self, verb: str) -> str:
         """What to type in the current folder, for this project."""
         if self.folder.resolve() == Path.cwd():

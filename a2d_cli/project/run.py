@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import LOCK, check_format, disk_errors, read_json, write_json, write_text
+from a2d_cli.files import LOCK, check_format, disk_errors, read_json, sha256_file, write_json, write_text
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
@@ -163,6 +163,15 @@ def broken_runs(project: Project) -> list[Run]:
     """Those that `list_runs` leaves out, by name."""
     runs = [Run(path.parent) for path in sorted(project.runs_dir.glob("*/run.json"))]
     return [run for run in runs if run.problem]
+
+
+def find_teacher_of(project: Project, student: Run) -> Run | None:
+    """The project's run that has the weights a distilled student learned from; None: it learned from none, or it is gone."""
+    digits = student.info.get("settings", {}).get("teacher")
+    for run in list_runs(project) if digits else ():
+        if (run.best_dir / WEIGHTS).is_file() and sha256_file(run.best_dir / WEIGHTS).startswith(digits):
+            return run
+    return None
 
 
 def find_model(project: Project, name: str | None, reporter: Reporter | None = None) -> Path:

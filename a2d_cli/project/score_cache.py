@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from a2d_cli.errors import A2DError
-from a2d_cli.files import disk_errors, fingerprint, read_json, sha256_file, write_text
+from a2d_cli.files import fingerprint, read_json, sha256_file, write_text
 from a2d_cli.project.exported import MODEL_FILE, Exported
+from a2d_cli.project.result_log import ResultLog
 from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint
 
 
@@ -116,19 +116,11 @@ class ScoreCache:
     """scores/: a file a translation, and results.jsonl that says what each is."""
 
     def __init__(self, folder: Path):
-        self._folder, self._path = folder, folder / "results.jsonl"
-        self._results: dict[str, Result] = {}
-        for line in self._path.read_bytes().split(b"\n") if self._path.exists() else ():
-            try:
-                result = Result(**json.loads(line))
-            except (ValueError, TypeError):  # cut short by a crash, or of another version: translated again
-                continue
-            if result.format == Result.format:
-                self._results[result.key] = result
+        self._folder, self._log = folder, ResultLog(folder / "results.jsonl", Result)
 
     def find(self, key: str) -> Result | None:
         """The last result of this key, if its translations are still what they were."""
-        result = self._results.get(key)
+        result = self._log.find(key)
         if result is None:
             return None
         path = self._folder / result.hypotheses
@@ -136,7 +128,7 @@ class ScoreCache:
 
     def of_weights(self, weights_sha256: str) -> list[Result]:
         """The results of a model and its exports."""
-        return [result for result in self._results.values() if result.weights_sha256 == weights_sha256]
+        return [result for result in self._log.results.values() if result.weights_sha256 == weights_sha256]
 
     def hypotheses(self, result: Result) -> list[str]:
         return (self._folder / result.hypotheses).read_bytes().decode().split("\n")[:-1]
@@ -148,9 +140,4 @@ class ScoreCache:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def add(self, result: Result) -> None:
-        line = json.dumps(asdict(result), ensure_ascii=False).encode()
-        with disk_errors(self._path), open(self._path, "ab") as stream:
-            if stream.tell():
-                stream.write(b"\n")  # before, not after: stands apart even from a line that a crash cut short
-            stream.write(line)
-        self._results[result.key] = result
+        self._log.add(result)

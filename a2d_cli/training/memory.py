@@ -1,8 +1,12 @@
-"""What the process does with memory that a training step frees: it keeps it for the next one."""
+"""What a process knows and does about its memory."""
 
 from __future__ import annotations
 
 import ctypes
+import re
+import resource
+import sys
+from pathlib import Path
 
 # Parameters of mallopt(3), from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -20,3 +24,13 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the highest that glibc takes
     mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held."""
+    # Not getrusage where Linux knows better: a process begins there with the peak of the one that started it.
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)):
+        return int(found[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -46,14 +46,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from a2d_cli.config.schema import Distillation, ModelShape, Training
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, SpecialIds
-from a2d_cli.decoding.speed import peak_memory_bytes
 from a2d_cli.distillation.cached_teacher import CachedTeacher, CacheRequest, cached_or_live
 from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.model.transformer import Transformer, Vocabularies, sinusoids
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import World
-from a2d_cli.training.memory import keep_freed_memory
+from a2d_cli.training.memory import keep_freed_memory, peak_memory_bytes
 from a2d_cli.training.objective import Moment, Objective, Stage, TranslationObjective
 from a2d_cli.training.optimizer import make_adam
 
