@@ -25,14 +25,11 @@ from tiny import (
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import BatchPlan, BatchSettings, share
 from a2d_cli.distillation.alignment import SimplexAlignment
-from a2d_cli.distillation.objective import (
-    CALIBRATION_BATCHES,
-    DistillationObjective,
-    ReleaseObjective,
-    kind_factors,
-    parse_method,
-)
+from a2d_cli.distillation.methods import parse_method
+from a2d_cli.distillation.objective import CALIBRATION_BATCHES, DistillationObjective
+from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
+from a2d_cli.distillation.terms import kind_factors
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
@@ -40,7 +37,8 @@ from a2d_cli.training import vocabulary_loss
 from a2d_cli.training.objective import Moment, Objective, TranslationObjective
 
 ATTENTION = ["a2d-masked", "a2d-simplex", "ce+a2d-simplex", "a2d-masked+a2d-simplex"]
-INVARIANT = ["ce", "word", *ATTENTION]
+FACTORS = ["a2d-cells-simplex", "a2d-rows-conv"]  # with a2d-masked and a2d-simplex: {cells, rows} × {conv, simplex}
+INVARIANT = ["ce", "word", *ATTENTION, *FACTORS, "a2d-frozen", "a2d-uniform"]
 RELEASED = ["a2d-release", "a2d-paper"]
 FIRST = Moment(1, 1)
 
@@ -53,7 +51,7 @@ def make(
     parsed = parse_method(distillation)
     if not parsed.needs_teacher:
         return TranslationObjective(student, 0.1)
-    if parsed.profiles in (("release",), ("paper",)):
+    if parsed.is_released:
         return ReleaseObjective(student, teacher, distillation, 0.1, seed=1)
     return DistillationObjective(student, teacher, distillation, 0.1, max_updates=100, seed=1)
 
@@ -73,20 +71,20 @@ def flat_gradient(objective: Objective, *batches) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "words", "profiles"),
+    ("method", "name", "words", "terms"),
     [
         ("ce", "ce", False, ()),
         ("word", "word", True, ()),
-        ("a2d", "a2d-simplex", True, ("simplex",)),
-        ("a2d-masked", "a2d-masked", True, ("masked",)),
-        ("word+a2d-masked", "a2d-masked", True, ("masked",)),
-        ("ce+a2d-release", "ce+a2d-release", False, ("release",)),
-        ("a2d-masked+a2d", "a2d-masked+a2d-simplex", True, ("masked", "simplex")),
+        ("a2d", "a2d-simplex", True, ("a2d-simplex",)),
+        ("a2d-masked", "a2d-masked", True, ("a2d-masked",)),
+        ("word+a2d-masked", "a2d-masked", True, ("a2d-masked",)),
+        ("ce+a2d-release", "ce+a2d-release", False, ("a2d-release",)),
+        ("a2d-masked+a2d", "a2d-masked+a2d-simplex", True, ("a2d-masked", "a2d-simplex")),
     ],
 )
-def test_a_method_is_read(method, name, words, profiles):
+def test_a_method_is_read(method, name, words, terms):
     parsed = parse_method(Distillation(method=method))
-    assert (parsed.name, parsed.words, parsed.profiles) == (name, words, profiles)
+    assert (parsed.name, parsed.words, parsed.terms) == (name, words, terms)
 
 
 @pytest.mark.parametrize("method", ["a2d-release+a2d-simplex", "a2d-masked+a2d-paper"])
@@ -133,7 +131,7 @@ def test_the_students_initial_weights_depend_on_the_seed_alone(seed):
 # --- sums ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["ce", "word", "a2d-masked+a2d-simplex"])
+@pytest.mark.parametrize("method", ["ce", "word", "a2d-masked+a2d-simplex", *FACTORS, "a2d-frozen", "a2d-uniform"])
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4),
     seed=st.integers(0, 99),
@@ -204,7 +202,7 @@ def test_simplex_terms_by_hand():
     expected = dict.fromkeys(("encoder_self", "decoder_self", "cross"), 0.0)
     for b, (src, tgt) in enumerate(((6, 4), (3, 8))):  # end marks counted
         for kind in expected:
-            aligner = objective.aligners["simplex"][kind]
+            aligner = objective.terms["a2d-simplex"].aligners[kind]
             assert isinstance(aligner, SimplexAlignment)
             mixed, target = aligner(getattr(ours, kind)), getattr(theirs, kind)
             for query in range(src if kind == "encoder_self" else tgt):
@@ -223,7 +221,7 @@ def test_simplex_terms_by_hand():
 def test_equal_models_through_identity_aligners_have_nothing_to_align(profile):
     student = tiny_model()
     objective = make(f"a2d-{profile}", student, Teacher(tiny_model()), row_floor=0.0)
-    for aligner in objective.aligners[profile].values():
+    for aligner in objective.terms[f"a2d-{profile}"].aligners.values():
         for name, parameter in aligner.named_parameters():
             identity = (
                 0.0 if name == "bias" else torch.eye(len(parameter)) * (1 if profile == "masked" else 100)
@@ -249,7 +247,7 @@ def test_the_teacher_is_out_of_reach(method):
     assert set(objective.state_dict()) == {
         f"{place}.{name}" for place, module in objective.named_children() for name in module.state_dict()
     }
-    assert {place for place, _ in objective.named_children()} <= {"model", "aligners", "teacher_mixers"}
+    assert {place for place, _ in objective.named_children()} <= {"model", "terms", "aligners", "teacher_mixers"}
     objective.to(torch.float64).float()
     assert weights_hash(teacher.model) == before
 
@@ -267,7 +265,7 @@ def test_gradients_reach_student_and_aligners(method):
 @pytest.mark.parametrize("method", ATTENTION)
 def test_attention_alone_moves_queries_and_keys_of_every_layer(method):
     student = tiny_model()
-    (terms,) = [make(method, student, alpha=1.0)._terms(random_batch(), True)[1]]
+    (terms,) = [make(method, student, alpha=1.0)._losses(random_batch(), True)[1]]
     terms.backward()
     layers = [layer.self_attention for layer in (*student.encoder_layers, *student.decoder_layers)]
     for attention in (*layers, *(layer.cross_attention for layer in student.decoder_layers)):
@@ -331,14 +329,14 @@ def measured_share(objective: DistillationObjective, batch, update: int) -> floa
     """‖λ · attention gradient‖ / ‖the rest‖ over the student's weights, from totals that the trainer sees."""
 
     def gradient(weight: float) -> torch.Tensor:
-        objective.attention_weight = weight
+        objective.term_weight = weight
         total = objective(batch, Moment(1, update)).total
         found = torch.autograd.grad(total, list(objective.model.parameters()))
         return torch.cat([g.flatten() for g in found])
 
-    weight = objective.attention_weight
+    weight = objective.term_weight
     with_attention, rest = gradient(weight), gradient(0.0)
-    objective.attention_weight = weight
+    objective.term_weight = weight
     return float((with_attention - rest).norm() / rest.norm())
 
 
@@ -373,7 +371,7 @@ def test_calibration_looks_only_when_it_is_due():
 def test_without_attention_or_share_nothing_is_calibrated(method, share):
     objective = make(method, gradient_share=share, beta=7.0)
     objective.before_update(lambda: pytest.fail("read a batch"), FIRST)
-    assert objective.attention_weight == 7.0
+    assert objective.term_weight == 7.0
 
 
 def test_calibration_leaves_the_model_as_it_was():
@@ -419,8 +417,8 @@ class Watched(Teacher):
         self.calls: list[bool] = []  # with attention?
         self.num_words = 0
 
-    def __call__(self, batch, where, need_attention):
-        output = super().__call__(batch, where, need_attention)
+    def __call__(self, batch, where, need_attention, need_hidden=False):
+        output = super().__call__(batch, where, need_attention, need_hidden)
         self.calls.append(need_attention)
 
         def words(rows):
@@ -428,7 +426,7 @@ class Watched(Teacher):
             self.num_words += len(found)
             return found
 
-        return TeacherOutput(words, output.maps)
+        return TeacherOutput(words, output.maps, output.hidden)
 
 
 LAST_ALIGNED = 133  # 0.5 ** (132 / 20) > 0.01 > 0.5 ** (133 / 20)
@@ -459,7 +457,7 @@ def test_every_parameter_has_a_gradient_where_attention_is_left_out():
     objective = make("a2d-simplex", half_life=0.2)
     objective(random_batch(), Moment(1, LAST_ALIGNED + 1)).total.backward()
     assert all(p.grad is not None for p in objective.parameters())
-    assert all((p.grad == 0).all() for p in objective.aligners.parameters())
+    assert all((p.grad == 0).all() for p in objective.terms.parameters())
 
 
 def test_what_is_left_out_is_not_calibrated():

@@ -14,7 +14,7 @@ from a2d_cli.config.schema import Decoding, Distillation
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.distillation.objective import parse_method
+from a2d_cli.distillation.methods import parse_method
 from a2d_cli.distillation.pseudo_corpus import Candidate, Origin, PseudoCorpus
 from a2d_cli.project.project import Project
 

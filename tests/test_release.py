@@ -16,8 +16,8 @@ import torch
 from tiny import part_of, random_batch, tiny_model, tiny_teacher
 
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.objective import ReleaseObjective
 from a2d_cli.distillation.release import KINDS, PointwiseWeights, ReleaseSettings, release_loss
+from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.model.attention import AttentionMaps
 from a2d_cli.training.objective import Moment
 

@@ -30,7 +30,7 @@ def draw(seed: int, dtype: torch.dtype = torch.float64) -> tuple[list[Tensor], T
 
 def response(inputs, teacher, targets, alpha, temperature=1.0, kind="fkl", smoothing=0.1, tokens_at_once=3):
     loss = Response(
-        SmoothedCrossEntropy(targets, smoothing), lambda rows: teacher[rows], alpha, temperature, kind
+        SmoothedCrossEntropy(targets, smoothing), lambda rows: teacher[rows].clone(), alpha, temperature, kind
     )
     return vocabulary_loss(*inputs, loss, tokens_at_once)
 

@@ -225,7 +225,7 @@ def test_sums_and_gradients_are_the_live_teachers_within_the_tolerance(tmp_path:
         terms = objective(batch, Moment(1, 1))
         terms.total.backward()
         gradient = torch.cat([p.grad.flatten() for p in objective.model.parameters() if p.grad is not None])
-        results.append((terms.parts, gradient, objective.attention_weight))
+        results.append((terms.parts, gradient, objective.term_weight))
     (parts, gradient, weight), (told, other_gradient, other_weight) = results
     assert parts.keys() == told.keys()
     for name in parts:

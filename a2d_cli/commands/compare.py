@@ -26,7 +26,7 @@ from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.schema import Recipe
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.distillation.fidelity import EncodedText, FidelityTest
-from a2d_cli.distillation.objective import parse_method
+from a2d_cli.distillation.methods import parse_method
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import ConfigError
 from a2d_cli.files import fingerprint

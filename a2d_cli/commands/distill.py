@@ -11,8 +11,10 @@ from a2d_cli.commands.training_run import RunRequest, train_run
 from a2d_cli.config.schema import Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
-from a2d_cli.distillation.objective import DistillationObjective, Method, ReleaseObjective, parse_method
+from a2d_cli.distillation.methods import Method, parse_method
+from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.distillation.pseudo_text import PseudoText, TaughtText
+from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, keep_rows
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.transformer import Transformer
@@ -75,7 +77,7 @@ def distill(
         reporter.info(f"taught by {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
         if Run(teacher.folder.parent).info.get("finished") is False:
             reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will teach")
-    fades = recipe.distillation.half_life > 0 and bool({"masked", "simplex"} & set(method.profiles))
+    fades = recipe.distillation.half_life > 0 and bool(method.terms) and not method.is_released
     request = RunRequest(
         name, "student", method_name, recipe.student, recipe.student_training, facts, command, fades, taught_text
     )
@@ -85,7 +87,7 @@ def distill(
         if teacher is None:
             return TranslationObjective(model, settings.label_smoothing)
         frozen = _frozen_teacher(project, recipe, method, teacher, request, stage)
-        if _learns_from_padding(method):
+        if method.is_released:
             return ReleaseObjective(model, frozen, recipe.distillation, settings.label_smoothing, seed)
         return DistillationObjective(
             model, frozen, recipe.distillation, settings.label_smoothing, settings.max_updates, seed
@@ -96,15 +98,11 @@ def distill(
 
 def _check_cache(recipe: Recipe, method: Method) -> None:
     mode = recipe.distillation.cache
-    if mode in ("states", "topk") and _learns_from_padding(method):
+    if mode in ("states", "topk") and method.is_released:
         raise ConfigError(
             f"distillation.cache: '{mode}' knows nothing of padding, from which {method.name} learns too",
             "write none; with auto (--cache-teacher), too, the teacher then teaches live",
         )
-
-
-def _learns_from_padding(method: Method) -> bool:
-    return bool({"release", "paper"} & set(method.profiles))
 
 
 def _frozen_teacher(
@@ -114,14 +112,14 @@ def _frozen_teacher(
     settings = recipe.distillation
     if settings.cache == "none":
         return live
-    if _learns_from_padding(method):
+    if method.is_released:
         stage.reporter.info(f"the teacher teaches live: {method.name} learns from padding too, of which a cache knows nothing")
         return live
     cached = CacheRequest(
         settings.cache,
         settings.cache_top_k,
         words=method.words,
-        maps=bool(method.profiles),
+        maps=method.needs_maps,
         caches_dir=project.caches_dir,
         teacher=teacher.weights_sha256[:16],
         teacher_place=os.path.relpath(teacher.folder, project.folder),
@@ -135,7 +133,7 @@ def _settings_that_count(recipe: Recipe, method: Method) -> dict[str, object]:
     settings = {key: value for key, value in asdict(recipe.distillation).items() if not key.startswith("pseudo")}
     for key in ("method", "profile", "teacher", "cache", "cache_top_k"):
         del settings[key]
-    if not method.profiles:
+    if not method.terms:
         settings = {key: settings[key] for key in ("alpha", "temperature", "divergence")}
     if method.words and recipe.distillation.cache == "topk":  # states say what the live teacher says; these do not
         settings["cache_top_k"] = recipe.distillation.cache_top_k

@@ -14,7 +14,10 @@ from a2d_cli.config.keys import unlike
 from a2d_cli.config.problems import Place, Problems
 from a2d_cli.config.schema import ModelShape, Recipe
 
-METHOD_TERMS = ("ce", "word", "seq", "a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex")
+METHOD_TERMS = (
+    *("ce", "word", "seq", "a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex"),
+    *("a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-shuffled", "a2d-uniform"),
+)
 
 _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (

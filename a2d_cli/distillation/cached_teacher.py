@@ -32,7 +32,7 @@ from a2d_cli.distillation.teacher_cache import (
 )
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
 from a2d_cli.errors import A2DError, Interrupted
-from a2d_cli.model.attention import AttentionMaps
+from a2d_cli.model.attention import KINDS, AttentionMaps
 from a2d_cli.model.transformer import ForwardOutput, Transformer
 from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.objective import Stage
@@ -45,8 +45,6 @@ FILL_TOKENS = 4096  # target tokens that the live teacher reads at once
 AUTO_SHARE = 0.5  # of the memory (reading must not wait for the disk) and of the free disk: what `auto` may take
 TOP_WORDS_ROWS = 1024  # positions whose scores are sorted at once
 SURELY_NOT = -1e4  # log-probability of words that do not exist; float16 holds it
-
-KINDS = ("encoder_self", "decoder_self", "cross")
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,9 @@ class CachedTeacher(Teacher):
         self.contents, self._stretches = contents, cache.open()
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_attention: bool) -> TeacherOutput:
+    def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
         """As the live teacher; `where` is the batch's own mask of real targets."""
+        assert not need_hidden, "a cached teacher keeps no layer but the last"
         assert batch.indices is not None, "a cached teacher knows pairs by their place in the corpus"
         assert where is batch.tgt_mask, "a cached teacher knows nothing of padding"
         return TeacherOutput(self._words(batch), self._maps(batch) if need_attention else None)

@@ -82,8 +82,8 @@ def row_divergence(
     teacher, student = teacher_maps.float(), intermediate_maps.float()
     valid = cells.float()
     uniform = valid / valid.sum(-1, keepdim=True).clamp(min=1.0)
-    floored = (1.0 - floor) * student + floor * uniform[:, None]
-    # Cells outside have teacher probability 0; the clamp keeps 0 · log 0 from becoming NaN there.
-    cross_entropy = -(teacher * floored.clamp(min=1e-12).log()).sum(-1)  # (B, C, Q)
+    # Cells outside have teacher probability 0; what is added keeps 0 · log 0 from becoming NaN there.
+    floored = torch.add((floor * uniform + 1e-12)[:, None], student, alpha=1.0 - floor)
+    cross_entropy = -(teacher * floored.log()).sum(-1)  # (B, C, Q)
     entropy = -torch.xlogy(teacher, teacher).sum(-1)
     return ((cross_entropy - entropy).mean(1) * row_weights).sum()

@@ -16,10 +16,8 @@ from torch import Tensor
 
 from a2d_cli.distillation.alignment import align
 from a2d_cli.distillation.divergences import cell_divergence
-from a2d_cli.model.attention import AttentionMaps
+from a2d_cli.model.attention import KINDS, AttentionMaps
 from a2d_cli.training.losses import smoothed_cross_entropy
-
-KINDS = ("encoder_self", "decoder_self", "cross")
 
 
 @dataclass(frozen=True)

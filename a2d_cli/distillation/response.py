@@ -21,7 +21,7 @@ class Response:
     """For `vocabulary_loss`; its sums are `loss`, `nll` and `word` (D without the factor τ²)."""
 
     cross_entropy: SmoothedCrossEntropy
-    words: Callable[[slice], Tensor]  # the teacher's scores (n, V)
+    words: Callable[[slice], Tensor]  # the teacher's scores (n, V), made anew by each call
     alpha: float
     temperature: float
     divergence: str
@@ -49,5 +49,5 @@ def _forward_kl(teacher: Tensor, student: Scores) -> TokenSums:
     """KL(p‖q) = Σ p · (teacher's - student's scores) - teacher's + student's log-sum-exp; its gradient is q - p."""
     p = teacher.softmax(-1)
     normalisers = teacher.amax(-1) - p.amax(-1).log()
-    word = (teacher - student.values).mul_(p).sum() + (student.normalisers - normalisers).sum()
+    word = teacher.sub_(student.values).mul_(p).sum() + (student.normalisers - normalisers).sum()
     return TokenSums({"word": word}, torch.sub(student.probabilities, p, out=p))

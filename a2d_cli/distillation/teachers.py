@@ -10,7 +10,7 @@ from torch import Tensor
 
 from a2d_cli.data.batching import Batch
 from a2d_cli.model.attention import AttentionMaps
-from a2d_cli.model.transformer import Transformer, Vocabularies
+from a2d_cli.model.transformer import HiddenStates, Transformer, Vocabularies
 from a2d_cli.project.checkpoint import load_weights, weights_of
 
 
@@ -19,8 +19,9 @@ class TeacherOutput:
     """What a teacher says of the N positions asked for. Its scores are made where they are wanted, a few rows at a time:
     all of them at once would be the largest tensor of a training step."""
 
-    words: Callable[[slice], Tensor]  # rows of the N -> scores (n, V), without gradient
+    words: Callable[[slice], Tensor]  # rows of the N -> scores (n, V), without gradient, for the caller to keep or overwrite
     maps: AttentionMaps | None
+    hidden: HiddenStates | None = None
 
 
 def keep_rows(model: Transformer, src_rows: list[int], tgt_rows: list[int]) -> Transformer:
@@ -46,13 +47,13 @@ class Teacher:
         self.model = model.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_attention: bool) -> TeacherOutput:
-        """Scores at the N target positions where `where` (B, T) is True and, if wanted, all maps."""
-        output = self.model(batch.src, batch.tgt_in, need_attention)
+    def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
+        """Scores at the N target positions where `where` (B, T) is True and, if wanted, all maps and layers' states."""
+        output = self.model(batch.src, batch.tgt_in, need_attention, need_hidden)
         states = output.states[where]  # (N, d)
 
         @torch.no_grad()
         def words(rows: slice) -> Tensor:
             return self.model.logits(states[rows])
 
-        return TeacherOutput(words, output.maps)
+        return TeacherOutput(words, output.maps, output.hidden)

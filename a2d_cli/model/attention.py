@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from a2d_cli.model.dropout import dropout as drop
 
+KINDS = ("encoder_self", "decoder_self", "cross")
+
 
 @dataclass(frozen=True)
 class AttentionMaps:

@@ -43,11 +43,29 @@ class Vocabularies:
 
 
 @dataclass(frozen=True)
+class HiddenStates:
+    """What each layer gives, in order; in a pre-norm model before the last norm."""
+
+    encoder: tuple[Tensor, ...]  # (B, S, d) each
+    decoder: tuple[Tensor, ...]  # (B, T, d) each
+
+
+@dataclass(frozen=True)
 class ForwardOutput:
     """What one teacher-forced pass gives."""
 
     states: Tensor  # (B, T, d) last decoder states; `Transformer.logits` turns them into scores
     maps: AttentionMaps | None
+    hidden: HiddenStates | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder gives."""
+
+    states: Tensor  # (B, S, d)
+    maps: Tensor | None  # (B, L·H, S, S)
+    hidden: tuple[Tensor, ...] = ()  # what each layer gives (B, S, d), where it is asked for
 
 
 @dataclass(frozen=True)
@@ -228,30 +246,37 @@ class Transformer(nn.Module):
         """(B, S) ids -> (B, 1, 1, S), True at real tokens."""
         return (src != self.vocabularies.src_pad)[:, None, None, :]
 
-    def encode(self, src: Tensor, need_maps: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Source ids (B, S), right-padded -> states (B, S, d) and maps (B, L·H, S, S) or None."""
+    def encode(self, src: Tensor, need_maps: bool = False, need_hidden: bool = False) -> Encoded:
+        """Source ids (B, S), right-padded."""
         mask = self.src_mask(src)
         x = self._embed(self.src_embedding, src)
-        maps = []
+        maps, hidden = [], []
         for layer in self.encoder_layers:
             x, attention = layer(x, mask, need_maps)
             maps.append(attention)
-        return self.encoder_norm(x), torch.cat(maps, 1) if need_maps else None
+            if need_hidden:
+                hidden.append(x)
+        return Encoded(self.encoder_norm(x), torch.cat(maps, 1) if need_maps else None, tuple(hidden))
 
-    def forward(self, src: Tensor, tgt_in: Tensor, need_attention: bool = False) -> ForwardOutput:
+    def forward(
+        self, src: Tensor, tgt_in: Tensor, need_attention: bool = False, need_hidden: bool = False
+    ) -> ForwardOutput:
         """Teacher-forced pass: source ids (B, S) and target ids shifted right (B, T), pad first."""
-        memory, encoder_maps = self.encode(src, need_attention)
+        encoded = self.encode(src, need_attention, need_hidden)
         src_mask = self.src_mask(src)
         length = tgt_in.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=src.device).tril()[None, None]
         x = self._embed(self.tgt_embedding, tgt_in)
-        self_maps, cross_maps = [], []
+        self_maps, cross_maps, hidden = [], [], []
         for layer in self.decoder_layers:
-            x, self_map, cross_map = layer(x, memory, causal, src_mask, need_attention)
+            x, self_map, cross_map = layer(x, encoded.states, causal, src_mask, need_attention)
             self_maps.append(self_map)
             cross_maps.append(cross_map)
-        maps = AttentionMaps(encoder_maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_attention else None
-        return ForwardOutput(self.decoder_norm(x), maps)
+            if need_hidden:
+                hidden.append(x)
+        maps = AttentionMaps(encoded.maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_attention else None
+        layers = HiddenStates(encoded.hidden, tuple(hidden)) if need_hidden else None
+        return ForwardOutput(self.decoder_norm(x), maps, layers)
 
     def logits(self, states: Tensor) -> Tensor:
         """Decoder states (..., d) -> scores of every id but pad (..., V-1)."""
@@ -261,7 +286,7 @@ class Transformer(nn.Module):
 
     def start_decoding(self, src: Tensor, beam: int) -> DecoderCache:
         """Encode (B, S) and make the empty cache of B·beam hypotheses."""
-        memory, _ = self.encode(src)
+        memory = self.encode(src).states
         cross = [layer.cross_attention.project_keys(memory) for layer in self.decoder_layers]
         heads, width = self.shape.num_heads, self.shape.d_model // self.shape.num_heads
         empty = memory.new_empty(src.shape[0] * beam, heads, 0, width)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SCORES_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 27}  # so that a CPU's cache holds them, or a GPU has enough to do
+SCORES_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 27}  # so that a CPU's cache holds them, or a GPU has enough to do
 FEWEST_TOKENS = 256  # products of fewer rows are slow
 
 

@@ -1,0 +1,115 @@
+"""Attention learned through an alignment module: from all student heads to all teacher heads (Jin et al. 2024).
+
+Two choices make four terms: the module (a convolution, or convex mixtures), and what is compared (all cells of a map
+at once, as published, or its rows, which are distributions). The controls are the same with one thing taken away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
+from a2d_cli.distillation.divergences import cell_divergence, row_divergence
+from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
+from a2d_cli.model.transformer import Transformer
+
+FROZEN_SPREAD = 2.0  # of a frozen mixture's scores: a few heads stand in for each, instead of the mean of all
+Control = Literal["", "frozen", "shuffled", "uniform"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How intermediate maps are made and compared with the teacher's."""
+
+    simplex: bool  # convex mixtures; else a convolution
+    rows: bool  # row by row; else all cells of a map at once
+    control: Control = ""
+
+
+PROFILES = {
+    "masked": Comparison(simplex=False, rows=False),
+    "simplex": Comparison(simplex=True, rows=True),
+    "cells-simplex": Comparison(simplex=True, rows=False),
+    "rows-conv": Comparison(simplex=False, rows=True),
+}
+
+
+def make_aligners(
+    kinds: dict[str, float], student: Transformer, teacher: Transformer, simplex: bool, generator: torch.Generator
+) -> nn.ModuleDict:
+    """One aligner a kind."""
+    aligner = SimplexAlignment if simplex else AttentionAlignment
+
+    def make(kind: str) -> nn.Module:
+        if kind == "encoder_self":
+            return aligner(student.num_encoder_maps, teacher.num_encoder_maps, generator)
+        return aligner(student.num_decoder_maps, teacher.num_decoder_maps, generator)
+
+    return nn.ModuleDict({kind: make(kind) for kind in kinds})
+
+
+class AlignedAttention(Term):
+    """Sum over kinds of D(teacher's maps, intermediate maps)."""
+
+    def __init__(self, pupils: Pupils, comparison: Comparison):
+        super().__init__()
+        self.comparison, self.row_floor = comparison, pupils.settings.row_floor
+        self.kinds = kind_factors(pupils.settings)
+        self.aligners = make_aligners(
+            self.kinds, pupils.student, pupils.teacher, comparison.simplex, pupils.generator
+        )
+        if comparison.control == "frozen":
+            self.aligners.requires_grad_(False)
+            for aligner in self.aligners.values():
+                if comparison.simplex:
+                    aligner.scores.normal_(std=FROZEN_SPREAD, generator=pupils.generator)
+
+    def forward(self, lesson: Lesson) -> Loss:
+        return weighed({kind: self._divergence(kind, lesson) for kind in self.aligners}, self.kinds)
+
+    @property
+    def saved(self) -> nn.Module:
+        return self.aligners
+
+    def _divergence(self, kind: str, lesson: Lesson) -> Tensor:
+        target, own = getattr(lesson.teacher.maps, kind), getattr(lesson.student.maps, kind)
+        cells, weights = lesson.cells[kind], lesson.row_weights[kind]
+        if self.comparison.control == "uniform":
+            target = uniform_maps(target, cells)
+        elif self.comparison.control == "shuffled":
+            donors, has_donor = donors_of(cells)
+            target = target[donors]
+            cells, weights = cells & has_donor[:, None, None], weights * has_donor[:, None]
+        intermediate = self.aligners[kind](own)
+        if not self.comparison.rows:
+            return cell_divergence(target, intermediate, cells)
+        if not self.comparison.simplex:
+            intermediate = as_rows(intermediate, cells)
+        return row_divergence(target, intermediate, cells, weights, self.row_floor)
+
+
+def as_rows(maps: Tensor, cells: Tensor) -> Tensor:
+    """The positive part of (B, C, Q, K), every row divided by its sum over the cells (B, Q, K): distributions stay as they are."""
+    positive = maps.clamp(min=0.0) * cells[:, None]
+    return positive / positive.sum(-1, keepdim=True).clamp(min=1e-6)
+
+
+def uniform_maps(maps: Tensor, cells: Tensor) -> Tensor:
+    """Of the shape of (B, C, Q, K): every row looks everywhere alike where it may look (B, Q, K)."""
+    uniform = cells / cells.sum(-1, keepdim=True).clamp(min=1)
+    return uniform[:, None].expand_as(maps).to(maps.dtype)
+
+
+def donors_of(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """For each sentence another one with the same cells (B, Q, K), in a circle: indices (B,), and whether there is one (B,)."""
+    flat = cells.flatten(1)
+    same = (flat[:, None] == flat[None]).all(-1)  # (B, B)
+    count, position = len(same), torch.arange(len(same), device=same.device)
+    # How far ahead, around the circle, each of the same kind stands; itself stands farthest.
+    ahead = (position[None, :] - position[:, None] - 1) % count
+    donors = torch.where(same, ahead, count).argmin(1)
+    return donors, donors != position

@@ -1,0 +1,93 @@
+"""A term: what a student is asked for besides words, from the inside of both models.
+
+Letters: B sentences, S source and T target length, Q query and K key positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from a2d_cli.config.schema import Distillation
+from a2d_cli.data.batching import Batch
+from a2d_cli.distillation.teachers import TeacherOutput
+from a2d_cli.model.transformer import ForwardOutput, Transformer
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One batch as both models see it, and which of it is real."""
+
+    batch: Batch
+    student: ForwardOutput
+    teacher: TeacherOutput
+    src_mask: Tensor  # (B, S), True at real tokens
+    cells: dict[str, Tensor] = field(init=False)  # by kind (B, Q, K): query and key real, the key not in the future
+    row_weights: dict[str, Tensor] = field(init=False)  # by kind (B, Q), 0 at padding; they sum to the target tokens
+
+    def __post_init__(self) -> None:
+        src, tgt = self.src_mask, self.batch.tgt_mask
+        causal = torch.ones(tgt.shape[1], tgt.shape[1], dtype=torch.bool, device=tgt.device).tril()
+        cells = {
+            "encoder_self": src[:, :, None] & src[:, None, :],
+            "decoder_self": tgt[:, :, None] & causal,
+            "cross": tgt[:, :, None] & src[:, None, :],
+        }
+        # A sentence's source rows together weigh as much as its target tokens: the sum stays one over target tokens.
+        tokens_a_row = tgt.sum(1, keepdim=True) / src.sum(1, keepdim=True)
+        rows = {"encoder_self": src * tokens_a_row, "decoder_self": tgt, "cross": tgt}
+        object.__setattr__(self, "cells", cells)
+        object.__setattr__(self, "row_weights", rows)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Sums over the target tokens of a batch."""
+
+    total: Tensor  # (), what is minimised
+    parts: dict[str, Tensor]  # () each, for the log: before they are weighed against each other
+
+
+@dataclass(frozen=True)
+class Pupils:
+    """Who learns from whom, and how: what a term is made for."""
+
+    student: Transformer
+    teacher: Transformer
+    settings: Distillation
+    generator: torch.Generator  # draws what the term draws, so that the student's initial weights never depend on it
+
+
+class Term(nn.Module):
+    """A loss over a lesson. Its trainable modules live here, never in the student."""
+
+    uses_maps = True
+    uses_hidden = False  # the layers' states
+    part_prefix = "attn_"  # of its parts in the log, where it is the only term
+    noun = "aligner"  # what its saved modules are called
+
+    def forward(self, lesson: Lesson) -> Loss:
+        raise NotImplementedError
+
+    @property
+    def saved(self) -> nn.Module:
+        """What of it is saved beside the student."""
+        return self
+
+
+MakeTerm = Callable[[Pupils], Term]
+
+
+def kind_factors(settings: Distillation) -> dict[str, float]:
+    """Weight of each kind of attention that is aligned: decoder kinds count half where both are used."""
+    half = 0.5 if settings.decoder_self and settings.cross else 1.0
+    factors = {"encoder_self": 1.0, "decoder_self": half, "cross": half}
+    return {kind: factor for kind, factor in factors.items() if getattr(settings, kind)}
+
+
+def weighed(parts: dict[str, Tensor], factors: dict[str, float]) -> Loss:
+    """Kinds of attention, each times its factor."""
+    return Loss(sum(factors[kind] * part for kind, part in parts.items()), parts)
