@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import SHAPE, quick, random_batch, tiny_model
 
-from a2d_cli.model.attention import MultiHeadAttention
+from a2d_cli.model.attention import KINDS, PLAIN, MapForm, MultiHeadAttention
 
 B, Q, K, H, D = 2, 3, 5, 7, 14
 
@@ -121,3 +121,127 @@ def test_map_index_is_layer_times_heads_plus_head():
             expected = scores.masked_fill(~mask[:, 0], float("-inf")).softmax(-1)
             torch.testing.assert_close(maps.encoder_self[:, layer_index * heads + head], expected)
         x, _ = layer(x, mask, need_map=False)
+
+
+# --- forms of maps --------------------------------------------------------------------------------------------
+
+FORMS = [MapForm("softened", 2.0), MapForm("softened", 0.5), MapForm("value-norm")]
+
+
+def form_id(form: MapForm) -> str:
+    return form.name
+
+
+def told(attention, query, memory, mask, form: MapForm) -> tuple[torch.Tensor, torch.Tensor]:
+    return attention.attend(query, *attention.project_keys(memory), mask, True, form)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=form_id)
+def test_a_form_changes_the_map_and_nothing_that_is_attended_to(form: MapForm):
+    attention, query, memory = module(), torch.randn(B, Q, D), torch.randn(B, K, D)
+    (mixed, plain), (same, other) = (told(attention, query, memory, None, each) for each in (PLAIN, form))
+    assert torch.equal(mixed, same) and not torch.allclose(plain, other, atol=1e-3)
+    torch.testing.assert_close(other.sum(-1), torch.ones(B, H, Q))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_softened_maps_are_powers_normalised_over_the_keys_that_may_be_seen(temperature: float):
+    attention, query, memory = module(), torch.randn(B, Q, D), torch.randn(B, K, D)
+    mask = torch.rand(B, 1, Q, K) < 0.6
+    mask[..., 0] = True
+    plain = told(attention, query, memory, mask, PLAIN)[1]
+    powers = plain ** (1 / temperature)
+    found = told(attention, query, memory, mask, MapForm("softened", temperature))[1]
+    torch.testing.assert_close(found, powers / powers.sum(-1, keepdim=True))
+    assert (found[~mask.expand_as(found)] == 0).all()
+
+
+def test_value_norm_maps_by_hand():
+    """Two heads of width 1. V = (3, 0), (1, 2); the output layer makes head 1 three times as long and head 2 twice."""
+    attention = MultiHeadAttention(2, 2)
+    with torch.no_grad():
+        for parameter in attention.parameters():
+            parameter.zero_()
+        attention.v_proj.weight.copy_(torch.eye(2))
+        attention.out_proj.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 2.0]]))
+        attention.out_proj.bias.fill_(100.0)  # belongs to no key
+    memory = torch.tensor([[[3.0, 0.0], [1.0, 2.0]]])
+    _, maps = told(attention, torch.zeros(1, 1, 2), memory, None, MapForm("value-norm"))  # A = (1/2, 1/2) for both heads
+    torch.testing.assert_close(maps, torch.tensor([[[[9 / 12, 3 / 12]], [[0.0, 1.0]]]]), rtol=0, atol=1e-6)
+
+
+def test_value_norm_maps_are_the_lengths_of_what_each_key_gives():
+    attention, query, memory = module(), torch.randn(B, Q, D), torch.randn(B, K, D)
+    plain = told(attention, query, memory, None, PLAIN)[1]
+    values, width = attention.v_proj(memory), D // H
+    for h in range(H):
+        part = slice(h * width, (h + 1) * width)
+        given_ = plain[:, h, :, :, None] * (values[..., part] @ attention.out_proj.weight[:, part].T)[:, None]  # (B, Q, K, d)
+        lengths = given_.norm(dim=-1)
+        found = told(attention, query, memory, None, MapForm("value-norm"))[1][:, h]
+        torch.testing.assert_close(found, lengths / lengths.sum(-1, keepdim=True))
+
+
+def test_a_sink_that_gives_nothing_fades_and_its_gradient_is_finite():
+    attention, query = module(), torch.randn(B, Q, D)
+    memory = torch.randn(B, K, D)
+    with torch.no_grad():
+        attention.v_proj.bias.copy_(-attention.v_proj.weight @ memory[0, 0])  # V of the first key of the first sentence is 0
+    _, maps = told(attention, query, memory, None, MapForm("value-norm"))
+    assert float(maps[0, :, :, 0].detach().max()) < 1e-4
+    maps.square().sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in attention.parameters())
+    assert (attention.v_proj.weight.grad != 0).any() and (attention.out_proj.weight.grad != 0).any()
+
+
+@pytest.mark.parametrize("form", FORMS, ids=form_id)
+def test_gradients_of_a_form_are_those_of_differences(form: MapForm):
+    attention = module().double()
+    query, memory = torch.randn(B, Q, D, dtype=torch.float64), torch.randn(B, K, D, dtype=torch.float64)
+    weights = torch.randn(B, H, Q, K)
+
+    def loss() -> torch.Tensor:
+        return (told(attention, query, memory, None, form)[1] * weights).sum()
+
+    loss().backward()
+    for parameter in (attention.k_proj.weight, attention.v_proj.weight, attention.out_proj.weight):
+        if parameter.grad is None:
+            continue
+        direction, step = torch.randn_like(parameter), 1e-3
+        slope = float((parameter.grad * direction).sum())
+        with torch.no_grad():
+            parameter.add_(step * direction)
+            above = float(loss())
+            parameter.sub_(2 * step * direction)
+            below = float(loss())
+            parameter.add_(step * direction)
+        assert (above - below) / (2 * step) == pytest.approx(slope, rel=2e-2, abs=2e-2)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=form_id)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_every_form_in_single(form: MapForm, dtype: torch.dtype):
+    attention, query, memory = module(), torch.randn(B, Q, D), torch.randn(B, K, D)
+    exact = told(attention, query, memory, None, form)[1]
+    with torch.autocast("cpu", dtype):
+        maps = told(attention, query, memory, None, form)[1]
+    assert maps.dtype == torch.float32
+    torch.testing.assert_close(maps.sum(-1), torch.ones(B, H, Q))
+    torch.testing.assert_close(maps, exact, rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=form_id)
+def test_a_model_gives_all_its_maps_in_the_form_asked_for(form: MapForm):
+    model, batch = tiny_model(), random_batch()
+    plain, other = (model(batch.src, batch.tgt_in, True, form=each) for each in (PLAIN, form))
+    assert torch.equal(plain.states, other.states)
+    for kind in KINDS:
+        ours, theirs = getattr(other.maps, kind), getattr(plain.maps, kind)
+        assert ((ours == 0) == (theirs == 0)).all() and not torch.allclose(ours, theirs, atol=1e-3)
+        torch.testing.assert_close(ours.sum(-1), torch.ones(ours.shape[:-1]))
+
+
+def test_every_form_has_a_name_of_its_own():
+    forms = [PLAIN, *FORMS, MapForm("softened", 2.5), MapForm("softened", 1e-7)]
+    assert [form.name for form in forms[:4]] == ["plain", "softened-2.0", "softened-0.5", "value-norm"]
+    assert len({form.name for form in forms}) == len(forms)

@@ -197,7 +197,7 @@ def fixed(*rows: list[float]):
 
     def step(tokens: Tensor, cache: PrefixCache) -> tuple[Tensor, PrefixCache]:
         row = torch.tensor(rows[min(next(steps), len(rows) - 1)]).log()
-        return row.expand(len(tokens), -1), cache
+        return row.repeat(len(tokens), 1), cache
 
     return step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2d_cli.config.schema import Cleaning
-from a2d_cli.data.cleaning import MAX_SAMPLES, Cleaner, Tally, clean_held_out, normalise
+from a2d_cli.data.cleaning import _INVISIBLE, MAX_SAMPLES, Cleaner, Tally, clean_held_out, normalise
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 
@@ -37,6 +38,19 @@ def test_normalising_twice_is_normalising_once(line):
     assert unicodedata.is_normalized("NFC", once)
     assert not {unicodedata.category(character) for character in once} & {"Cc", "Zl", "Zp"}
     assert once == " ".join(once.split())  # so it is one line, and words are counted by its spaces
+
+
+@relaxed
+@given(LINES)
+def test_most_lines_take_a_shorter_way_to_the_same_text(line):
+    assert normalise(line) == unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub("", line).split()))
+
+
+def test_what_is_printable_is_neither_invisible_nor_white_space():
+    printable = "".join(character for character in map(chr, range(sys.maxunicode + 1)) if character.isprintable())
+    assert len(printable) > 100_000
+    assert not _INVISIBLE.search(printable)
+    assert [character for character in printable if character.isspace()] == [" "]
 
 
 @pytest.mark.parametrize(

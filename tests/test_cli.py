@@ -16,7 +16,7 @@ from a2d_cli import __version__
 from a2d_cli.cli import explain
 from a2d_cli.errors import A2DError, ConfigError
 
-COMMANDS = ["prepare", "import", "train-teacher", "distill", "pseudo", "translate", "score", "export", "bench", "compare", "status", "demo", "recipes"]
+COMMANDS = ["prepare", "import", "train-teacher", "distill", "pseudo", "translate", "score", "export", "bench", "compare", "inspect", "status", "demo", "recipes"]
 HEAVY = ["torch", "numpy", "sentencepiece", "sacrebleu", "safetensors", "tensorboard", "yaml", "rich"]
 
 

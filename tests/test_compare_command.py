@@ -17,8 +17,9 @@ from conftest import Launcher, settings
 
 from a2d_cli.commands import compare_grid
 from a2d_cli.commands.compare import Request, compare, read_seeds
+from a2d_cli.commands.compare_fairness import notes_on, refuse_unequal
 from a2d_cli.commands.compare_figure import check_figure, draw
-from a2d_cli.commands.compare_grid import Launch, make_cells, train_grid
+from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
 from a2d_cli.commands.score import score_project
 from a2d_cli.errors import A2DError, ConfigError
@@ -203,6 +204,44 @@ def test_runs_that_differ_in_more_than_their_methods_are_refused(grid: Path, key
     edit(grid, "a2d-simplex-seed2", lambda values: values.update({key: value}))
     with pytest.raises(A2DError, match=message):
         run(grid)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_runs_that_aligned_maps_of_another_form_are_refused(grid: Path, older: bool):
+    """As are those of an older a2d, which knew no other form than plain."""
+    if older:
+        for name in NAMES[1::2]:
+            edit(grid, name, lambda values: values["settings"]["distillation"].pop("map_form"))
+        run(grid)
+    with pytest.raises(ConfigError) as caught:
+        run(grid, replace(REQUEST, settings=(*REQUEST.settings, "distillation.map_form=value-norm")))
+    expected = "distillation.map_form: value-norm asked, plain in a2d-simplex-seed1, a2d-simplex-seed2"
+    assert caught.value.message.endswith(expected)
+    assert "--set distillation.map_form=plain" in caught.value.hint
+
+
+def made_run(folder: Path, method: str, seed: int = 1, **facts: object) -> Cell:
+    """A finished run's folder, as far as fairness looks at it."""
+    made = Run(folder / f"{method}-seed{seed}")
+    made.folder.mkdir()
+    made.record(**{"initial_weights": "seeds", "target_tokens": 700, "updates": UPDATES, "settings": {}, **facts})
+    return Cell(method, UPDATES, seed, made)
+
+
+def test_students_of_copied_layers_have_a_start_of_their_own(tmp_path: Path):
+    plain = [made_run(tmp_path, method) for method in ("ce", "word")]
+    copying = [made_run(tmp_path, f"{method}+copy-layers", initial_weights="copied") for method in ("ce", "word")]
+    refuse_unequal([*plain, *copying])
+    assert notes_on([*plain, *copying])[0] == (
+        "ce+copy-layers, word+copy-layers: began with layers of the teacher, the others with random weights"
+    )
+    odd = made_run(tmp_path, "a2d-simplex+copy-layers", initial_weights="others")
+    message = r"initial weights \(seed 1\): copied in ce\+copy-layers-seed1, word\+copy-layers-seed1, others in a2d-simplex\+copy-layers-seed1"
+    with pytest.raises(A2DError, match=message):
+        refuse_unequal([*plain, *copying, odd])
+    other = made_run(tmp_path, "hidden", target_tokens=699, initial_weights="seeds")
+    with pytest.raises(A2DError, match=r"target tokens seen \(seed 1\): 700 in .*, 699 in hidden-seed1"):
+        refuse_unequal([*copying, other])
 
 
 def test_another_teacher_than_the_runs_had_is_refused(grid: Path):

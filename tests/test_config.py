@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from a2d_cli.config import loader, schema
 from a2d_cli.config.keys import recipe_keys
 from a2d_cli.config.loader import load_recipe, parse_recipe, parse_student, read_project_recipe
+from a2d_cli.config.rules import METHOD_TERMS
 from a2d_cli.config.schema import PRESETS, CorpusFiles, Download, ModelShape, Recipe, Training
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.errors import A2DError, ConfigError
@@ -309,7 +310,7 @@ def test_a_recipe_without_head(text: str, message: str):
         ("training.max_updates=0", "--set: training.max_updates: expected at least 1, got 0"),
         ("--max-hours student_training.max_hours=-1", "--max-hours: expected 0 or more, got -1.0"),
         ("--precision training.precision=fp8", "--precision: expected one of auto, fp32, bf16, fp16, got 'fp8'"),
-        ("--method distillation.method=foo", "--method: no method is called 'foo' | hint: the methods are ce, word, seq, a2d, a2d-release, a2d-paper, a2d-masked, a2d-simplex"),
+        ("--method distillation.method=foo", "--method: no method is called 'foo' | hint: the methods are " + ", ".join(METHOD_TERMS)),
         ("data.split={by: pairs}", "--set: data.split.by: expected one of components, every, got 'pairs'"),
     ],
 )

@@ -114,11 +114,51 @@ REFUSED = [
         ),
     ),
     (
+        "distillation: {method: word-selective+ce}",
+        (
+            "mine.yaml: distillation.method: 'word-selective+ce' contradicts itself: word-selective holds cross-entropy already"
+            " | hint: use word-selective alone; distillation.alpha weighs the two"
+        ),
+    ),
+    (
+        "distillation: {method: word+word-selective}",
+        (
+            "mine.yaml: distillation.method: 'word+word-selective' contradicts itself: word-selective is word for some tokens,"
+            " word for all | hint: use one of them; distillation.selected_fraction says for how many"
+        ),
+    ),
+    (
+        "distillation: {method: attn-fixed, encoder_self: false, decoder_self: false, cross: false}",
+        (
+            "mine.yaml: distillation.method: 'attn-fixed' has no attention to align"
+            " | hint: set distillation.encoder_self, decoder_self or cross to true"
+        ),
+    ),
+    (
         "distillation: {encoder_self: false, decoder_self: false, cross: false}",
         (
             "mine.yaml: distillation.method: 'a2d' has no attention to align"
             " | hint: set distillation.encoder_self, decoder_self or cross to true"
         ),
+    ),
+    (
+        "distillation: {method: a2d-release, map_form: softened}",
+        (
+            "mine.yaml: distillation.map_form: 'softened' maps are not those of the released objective"
+            " | hint: write plain, or leave a2d-release out"
+        ),
+    ),
+    ("distillation: {map_temperature: 0}", "mine.yaml: distillation.map_temperature: expected above 0, got 0.0"),
+    (
+        "distillation: {teacher: 'one,,two'}",
+        (
+            "mine.yaml: distillation.teacher: 'one,,two' names a teacher that has no name"
+            " | hint: for example teacher, or one,two"
+        ),
+    ),
+    (
+        "distillation: {teacher: 'one,two,one'}",
+        "mine.yaml: distillation.teacher: 'one' stands twice in 'one,two,one'",
     ),
     # data
     (

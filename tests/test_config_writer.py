@@ -89,7 +89,9 @@ recipes = st.builds(
     distillation=some(
         schema.Distillation,
         method=st.sampled_from([*METHOD_TERMS, "ce+a2d-paper", "word+a2d-simplex"]),
+        teacher=st.lists(paths.filter(lambda path: "," not in path), min_size=1, max_size=3, unique=True).map(",".join),
         encoder_self=st.just(True),
+        map_form=st.just("plain"),  # the released objective knows no other
         pseudo=st.just("best"),
         pseudo_nbest=st.just(0),
     ),

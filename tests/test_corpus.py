@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from a2d_cli.config import schema
+from a2d_cli.data import aligned_text as aligned_text_module
 from a2d_cli.data import corpus as corpus_module
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.corpus import ParallelCorpus, write_corpus
@@ -55,6 +57,41 @@ def test_chunks_change_nothing(tmp_path, tokenizer, monkeypatch):
     for name in files:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "pieces" / name).read_bytes()
     assert whole.fingerprint == pieces.fingerprint
+
+
+def test_both_sides_at_once_give_the_bytes_of_one_line_at_a_time(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(corpus_module, "_CHUNK_PAIRS", 7)
+    write(tmp_path, iter(PAIRS), tokenizer)
+    for lang, side, encode in (("de", 0, tokenizer.encode_src), ("en", 1, tokenizer.encode_tgt)):
+        lines = [encode([pair[side]])[0] for pair in PAIRS]
+        ids, lengths = [i for line in lines for i in line], [len(line) for line in lines]
+        assert (tmp_path / f"train.{lang}.ids").read_bytes() == np.array(ids, dtype="<u2").tobytes()
+        offsets = np.cumsum([0, *lengths], dtype="<i8")
+        assert (tmp_path / f"train.{lang}.offsets").read_bytes() == offsets.tobytes()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, A2DError("the text was changed")])
+def test_a_text_that_breaks_off_leaves_no_corpus(tmp_path, tokenizer, monkeypatch, error):
+    def pairs():
+        yield from PAIRS[:23]
+        raise error
+
+    monkeypatch.setattr(corpus_module, "_CHUNK_PAIRS", 7)
+    write(tmp_path, PAIRS[:5], tokenizer)
+    with pytest.raises(error if isinstance(error, type) else A2DError):
+        write(tmp_path, pairs(), tokenizer)
+    assert not (tmp_path / "train.ids.json").exists()
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_what_goes_wrong_while_encoding_is_told(tmp_path, tokenizer, monkeypatch):
+    def fail(lines):
+        raise A2DError("no such line")
+
+    monkeypatch.setattr(tokenizer, "encode_tgt", fail)
+    with pytest.raises(A2DError, match="no such line"):
+        write(tmp_path, PAIRS, tokenizer)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ids_are_small_where_the_vocabulary_is(tmp_path, tokenizer):
@@ -123,6 +160,20 @@ def test_aligned_text_round_trip(tmp_path):
     assert stamp.num_pairs == 3
     assert list(text.read(stamp)) == pairs
     assert (tmp_path / "a.en").read_bytes() == "a sentence\nü\n\n".encode()
+
+
+@pytest.mark.parametrize("block_pairs", [1, 2, 113, 1000])
+def test_aligned_text_is_the_same_in_blocks_of_any_size(tmp_path, monkeypatch, block_pairs):
+    monkeypatch.setattr(aligned_text_module, "_BLOCK_PAIRS", block_pairs)
+    text = AlignedText(tmp_path / "a.de", tmp_path / "a.en")
+    stamp = text.write(iter(PAIRS))
+    digest = hashlib.sha256()
+    for src, tgt in PAIRS:
+        digest.update(f"{src}\n{tgt}\n".encode())
+    assert stamp == TextStamp(len(PAIRS), digest.hexdigest()[:16])
+    assert text.src.read_bytes() == "".join(f"{src}\n" for src, _ in PAIRS).encode()
+    assert text.tgt.read_bytes() == "".join(f"{tgt}\n" for _, tgt in PAIRS).encode()
+    assert list(text.read(stamp)) == PAIRS
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +34,12 @@ def decontaminate(train, valid, tests, reduced=()):
 
 def test_normal_form():
     assert normal_form(" Zu\u0308g \tSTRASSE") == normal_form("züg straße") == "züg strasse"
+
+
+@relaxed
+@given(st.text(st.one_of(st.sampled_from("aÄß \t\u0308\u00a0\u200b"), st.characters(exclude_categories=["Cs"]))))
+def test_most_sentences_take_a_shorter_way_to_their_normal_form(sentence):
+    assert normal_form(sentence) == " ".join(unicodedata.normalize("NFC", sentence).casefold().split())
 
 
 @relaxed

@@ -10,6 +10,9 @@ import pytest
 from conftest import Launcher, own_files, settings, write_language
 from safetensors.torch import load_file, save_file
 
+from a2d_cli.config.schema import Distillation
+from a2d_cli.distillation.methods import settings_that_count
+
 QUICK = settings(
     {
         "training.max_updates": 3,
@@ -174,3 +177,152 @@ def test_a_teacher_in_training_teaches_with_a_warning(a2d: Launcher, taught_proj
 )
 def test_options_that_cannot_be_right(a2d: Launcher, taught: Path, options: list[str], message: str):
     assert message in a2d.error(taught, "distill", *options, code=2)
+
+
+# --- what a student starts from, and several teachers --------------------------------------------------------------
+
+TEACHERS_SHAPE = ["--student", "d_model=32,num_heads=2,ffn_dim=48,dropout=0.3"]  # with one decoder layer of two
+
+
+@pytest.fixture(scope="module")
+def copied(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with students that began with layers of their teacher, and one that did not."""
+    folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("copied") / "project"))
+    for method in ("ce", "ce+copy-layers", "a2d+copy-layers"):
+        ended = a2d.well(folder, "distill", "--method", method, *TEACHERS_SHAPE, *QUICK)
+        does = {"ce": "training student", "ce+copy-layers": "begins with layers of", "a2d+copy-layers": "taught by"}[method]
+        assert does in ended.err
+    return folder
+
+
+def test_copied_layers_are_what_the_run_starts_from(a2d: Launcher, copied: Path):
+    names = ("ce", "ce+copy-layers", "a2d-simplex+copy-layers")
+    plain, copying, other = (read(copied / "runs" / name / "run.json") for name in names)
+    assert plain["initial_weights"] != copying["initial_weights"] == other["initial_weights"]
+    assert copying["settings"]["distillation"] == {"method": "ce+copy-layers"}
+    assert copying["settings"]["teacher"] == other["settings"]["teacher"] and "teacher" not in plain["settings"]
+    losses = [next(row["loss"] for row in map(json.loads, (copied / "runs" / name / "metrics.jsonl").open()) if row["event"] == "train") for name in names[:2]]
+    assert losses[1] < losses[0]  # three updates are nothing: what it knows is its teacher's
+    assert list((copied / "runs/ce+copy-layers").glob("*.safetensors")) == []
+
+
+def test_a_resumed_run_does_not_copy_again(a2d: Launcher, copied: Path, tmp_path: Path):
+    project = Path(shutil.copytree(copied, tmp_path / "project"))
+    run = project / "runs/ce+copy-layers"
+    before = read(run / "run.json")["initial_weights"]
+    longer = ["--method", "ce+copy-layers", *TEACHERS_SHAPE, *QUICK, "--set", "training.max_updates=5"]
+    assert "resuming ce+copy-layers at update 3" in a2d.well(project, "distill", *longer).err
+    whole = a2d.well(project, "distill", *longer, "--name", "whole")
+    assert whole.code == 0 and read(run / "run.json")["initial_weights"] == before
+    resumed, uninterrupted = (load_file(project / f"runs/{name}/last/model.safetensors") for name in (run.name, "whole"))
+    assert all((resumed[key] - uninterrupted[key]).abs().max() < 1e-6 for key in uninterrupted)
+
+
+def test_a_student_that_cannot_hold_its_teachers_layers_is_refused(a2d: Launcher, taught: Path):
+    said = a2d.error(taught, "distill", "--method", "word+copy-layers", *QUICK, code=2)
+    assert said.startswith("error: copy-layers: student.d_model is 24, the teacher's 32\nhint: copied layers keep their form: add --student d_model=32")
+    said = a2d.error(taught, "distill", "--method", "copy-layers", *TEACHERS_SHAPE[:1], TEACHERS_SHAPE[1] + ",encoder_layers=2", *QUICK, code=2)
+    assert said.startswith("error: copy-layers: student.encoder_layers is 2, the teacher has 1\nhint: ")
+    assert not (taught / "runs/ce+copy-layers").exists()
+
+
+def test_layers_alone_may_come_from_a_teacher_of_other_pieces(a2d: Launcher, teacher: Path, tmp_path: Path):
+    write_language(tmp_path, {"train": 97, "valid": 7, "test": 5}, seed=12)
+    project = tmp_path / "other project"
+    a2d.well(tmp_path, "-C", str(project), "prepare", *own_files(tmp_path), "--pair", "de-en", "--set", "tokenizer.vocab_size=72")
+    begin = ["distill", "--teacher", str(teacher), "--student", TEACHERS_SHAPE[1] + ",encoder_layers=1,decoder_layers=2", *QUICK]
+    a2d.well(project, *begin, "--method", "copy-layers")
+    weights, own = load_file(teacher / "best/model.safetensors"), project / "runs/ce+copy-layers"
+    assert load_file(own / "best/model.safetensors").keys() == weights.keys()
+    assert "has another vocabulary" in a2d.error(project, *begin, "--method", "word+copy-layers", code=2)
+
+
+@pytest.fixture(scope="module")
+def two_teachers(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a second teacher, of another shape and hardly trained."""
+    folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("two") / "project"))
+    shape = settings({"teacher.num_heads": 4, "teacher.encoder_layers": 2})
+    a2d.well(folder, "train-teacher", "--name", "second", *shape, *QUICK)
+    return folder
+
+
+def test_an_ensemble_teaches_live_and_cached_alike(a2d: Launcher, two_teachers: Path):
+    both = ["distill", "--teacher", "teacher,second", *QUICK, "--set", "distillation.calibrate_at_update=1"]
+    ended = a2d.well(two_teachers, *both)
+    assert ended.err.count("taught by ") == 2
+    ended = a2d.well(two_teachers, *both, "--cache-teacher", "--name", "cached")
+    assert ended.err.count("teacher cache: float16 states and float16 maps") == 2
+    assert len(list((two_teachers / "cache").iterdir())) == 2
+    live, cached = (two_teachers / "runs" / name for name in ("a2d-simplex", "cached"))
+    digits = [read(two_teachers / f"runs/{name}/best/config.json")["tokenizer"] for name in ("teacher", "second")]
+    assert digits[0] == digits[1]
+    one, other = read(live / "run.json")["settings"]["teacher"].split(",")
+    assert one != other and len(one) == len(other) == 16
+    aligner = load_file(live / "aligner.simplex.safetensors")
+    assert aligner["encoder_self.scores"].shape == (2 * 1 + 4 * 2, 3) and aligner["cross.scores"].shape == (2 * 2 + 4 * 2, 3)
+    rows = [[row for row in map(json.loads, (run / "metrics.jsonl").open()) if row["event"] == "train"] for run in (live, cached)]
+    for row, same in zip(*rows, strict=True):
+        assert same["word"] == pytest.approx(row["word"], rel=3e-3) and same["attn_cross"] == pytest.approx(row["attn_cross"], rel=3e-3)
+    # Another order or another member is another teacher.
+    said = a2d.error(two_teachers, "distill", "--teacher", "second,teacher", *QUICK, "--set", "distillation.calibrate_at_update=1", code=2)
+    assert f"teacher: {one},{other} -> {other},{one}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["distill", "--method", "hidden"], "distillation.teacher: 'teacher,second' are several teachers, hidden takes one"),
+        (["distill", "--method", "seq"], "distillation.teacher: 'teacher,second' are several teachers, seq takes one"),
+        (["distill", "--method", "copy-layers"], "distillation.teacher: 'teacher,second' are several teachers, copy-layers takes one"),
+        (["pseudo"], "distillation.teacher: 'teacher,second' are several teachers, and one is needed here"),
+        (["compare", "--methods", "ce,word"], "distillation.teacher: 'teacher,second' are several teachers, and one is needed here"),
+    ],
+)
+def test_what_an_ensemble_cannot_do(a2d: Launcher, two_teachers: Path, arguments: list[str], message: str):
+    ensemble = ["--set", "distillation.teacher='teacher,second'"]
+    assert message in a2d.error(two_teachers, *arguments, *ensemble, code=2)
+
+
+def test_a_member_that_is_not_there_is_named(a2d: Launcher, taught: Path):
+    said = a2d.error(taught, "distill", "--teacher", "teacher,nobody", code=2)
+    assert said.startswith("error: teacher: no run or folder 'nobody'\nhint: run 'a2d train-teacher' first")
+
+
+# --- settings ---------------------------------------------------------------------------------------------------
+
+
+def test_map_forms_are_settings_of_methods_with_maps_alone(a2d: Launcher, methods: Path, tmp_path: Path):
+    project = Path(shutil.copytree(methods, tmp_path / "project"))
+    softened = settings({"distillation.map_form": "softened"})
+    again = a2d.well(project, "distill", "--method", "word", "--seed", "3", *QUICK, *softened)
+    assert "word-seed3 is finished" in again.err
+    said = a2d.error(project, "distill", *QUICK, *softened, code=2)
+    assert "distillation.map_form: plain -> softened" in said
+    a2d.well(project, "distill", *QUICK, *softened, "--name", "soft")
+    assert read(project / "runs/soft/run.json")["settings"]["distillation"]["map_temperature"] == 2.0
+    said = a2d.error(project, "distill", *QUICK, *softened, "--set", "distillation.map_temperature=3", "--name", "soft", code=2)
+    assert "distillation.map_temperature: 2.0 -> 3.0" in said
+
+
+def test_runs_of_an_older_a2d_know_fewer_settings_of_distillation(a2d: Launcher, methods: Path, tmp_path: Path):
+    project = Path(shutil.copytree(methods, tmp_path / "project"))
+    edit(project / "runs/a2d-simplex/run.json", lambda info: info["settings"]["distillation"].pop("map_form"))
+    assert "a2d-simplex is finished" in a2d.well(project, "distill", *QUICK).err
+    said = a2d.error(project, "distill", *QUICK, *settings({"distillation.map_form": "value-norm"}), code=2)
+    assert "distillation.map_form: plain -> value-norm" in said
+
+
+def test_settings_that_count_are_those_that_change_the_result():
+    def counting(method: str, **changes: object) -> set[str]:
+        return settings_that_count(Distillation(method=method, **changes)).keys() - {"method"}
+
+    words = {"alpha", "temperature", "divergence"}
+    assert counting("word") == counting("word+copy-layers") == counting("seq+word") == words
+    assert counting("ce+copy-layers") == set()
+    assert counting("word", cache="topk") == words | {"cache_top_k"}
+    assert counting("word-selective") == words | {"selected_fraction", "selection_queue"}
+    assert counting("hidden") - counting("a2d-simplex") == {"layer_map"}
+    assert counting("a2d-simplex") - counting("hidden") == counting("a2d-simplex") - counting("a2d-release") == {"map_form"}
+    assert counting("a2d-simplex", map_form="softened") - counting("a2d-simplex") == {"map_temperature"}
+    assert counting("a2d-proj") - counting("a2d-simplex") == {"ridge", "gram_decay"}
+    assert not {"teacher", "cache", "profile", "pseudo"} & counting("a2d-proj+hidden")

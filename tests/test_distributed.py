@@ -44,6 +44,7 @@ COMMANDS = {
     "a2d-simplex": ["distill", "--method", "a2d-simplex"],
     # Attention is left out from update 7 on.
     "a2d-masked": ["distill", "--method", "a2d-masked", "--set", "distillation.half_life=0.09"],
+    "word-selective+a2d-proj": ["distill", "--method", "word-selective+a2d-proj"],
 }
 
 
@@ -103,6 +104,7 @@ def alone(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory)
         ("a2d-simplex", 2, 1),
         ("a2d-masked", 2, 1),
         ("a2d-simplex", 2, 3),  # six shares of at most five pairs: some are empty
+        ("word-selective+a2d-proj", 2, 3),
         ("ce", 7, 1),  # more ranks than pairs
     ],
 )
@@ -157,6 +159,31 @@ def test_all_ranks_stop_when_one_is_told_to_and_go_on_together(a2d: Launcher, pr
     assert [rank.code for rank in ended] == [2, 2]
     assert "run 'teacher' exists with other settings: training.lr: 0.006 -> 0.5" in ended[0].err
     assert ended[1].err == ""
+
+
+SEEN_BY_TORCH = """
+import os, sys
+
+class Watcher:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":  # whose threads read their settings when it is loaded, and never again
+            print(*(os.environ.get(name) for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")), flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watcher())
+sys.argv = ["a2d", "train-teacher"]
+from a2d_cli.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("told", "seen"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_that_wait_sleep_unless_their_user_wants_them_to_spin(prepared: Path, told: dict[str, str], seen: str):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {**ENVIRONMENT, "OMP_NUM_THREADS": "3", **told}
+    command = [sys.executable, "-c", SEEN_BY_TORCH]
+    ended = subprocess.run(command, cwd=prepared, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"{seen} 3\n"  # and as many of them as its user said
 
 
 def test_one_process_is_a_world_of_its_own():

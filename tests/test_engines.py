@@ -68,10 +68,10 @@ def both_engines(shape: ModelShape, vocabularies: Vocabularies, folder: Path) ->
 @torch.no_grad()
 def _let_outputs_end(model: Transformer) -> None:
     """Turn the end mark towards the usual decoder state, until it comes now and then."""
-    engine = TorchEngine(model, special_ids(model.vocabularies))
     sources = _sources(model.vocabularies)
     batch = random_batch(vocabularies=model.vocabularies)
     for _ in range(31):
+        engine = TorchEngine(model, special_ids(model.vocabularies))  # which holds the weights as they are
         found = flat(search(engine, sources, LIMIT, beam=1)) + flat(search(engine, sources, LIMIT, beam=5))
         if sum(len(h.tokens) < LIMIT - 1 for h in found) > 2:
             return

@@ -11,7 +11,7 @@ from tiny import quick
 from torch import Tensor
 
 from a2d_cli.distillation.divergences import word_divergence
-from a2d_cli.distillation.response import Response
+from a2d_cli.distillation.response import Response, SelectiveResponse
 from a2d_cli.training.losses import SmoothedCrossEntropy, smoothed_cross_entropy
 from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
@@ -66,6 +66,30 @@ def test_its_gradients_are_the_differences_of_its_values(kind, temperature):
     assert torch.autograd.gradcheck(
         lambda *x: response(x, teacher, targets, 0.3, temperature, kind)["loss"], inputs
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(seed=st.integers(0, 999), num_hard=st.integers(0, N), tokens_at_once=st.integers(1, N + 1))
+@quick
+def test_where_tokens_are_selected_it_is_response_for_some_and_references_for_the_others(kind, seed, num_hard, tokens_at_once):
+    inputs, teacher, targets = draw(seed)
+    states, weight, bias = inputs
+    logits = F.linear(states, weight[:-1], bias)
+    nll = F.cross_entropy(logits, targets, reduction="none").detach()
+    order = nll.argsort(descending=True)
+    threshold = nll[order[num_hard - 1]] if num_hard else torch.tensor(float("inf"))
+    hard, easy = order[:num_hard], order[num_hard:]
+    ce = [smoothed_cross_entropy(logits[some], targets[some], 0.1).loss for some in (hard, easy)]
+    word = word_divergence(teacher[hard], logits[hard], 2.0, kind)
+    expected = 0.7 * ce[0] + 0.3 * 4.0 * word + ce[1]
+    taught = Response(SmoothedCrossEntropy(targets, 0.1), lambda rows: teacher[rows].clone(), 0.3, 2.0, kind)
+    found = vocabulary_loss(*inputs, SelectiveResponse(taught, threshold - 1e-9), tokens_at_once)  # but for rounding
+    torch.testing.assert_close(found["loss"], expected)
+    torch.testing.assert_close(found["nll"], nll.sum())
+    torch.testing.assert_close(found["word"], word)
+    assert int(found["selected"]) == num_hard
+    for ours, theirs in zip(*(torch.autograd.grad(x, inputs) for x in (found["loss"], expected)), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])

@@ -155,3 +155,25 @@ def test_killed_and_stopped_anywhere_training_ends_as_if_never_interrupted(
     assert_same_run(whole / "runs" / name, run)
     assert "is finished" in a2d.well(broken, *command, *SHORT).err
     assert len({row["update"] for row in metrics(run) if row["event"] == "train"}) == 45 // 3
+
+
+STOP_AT = """
+import os, signal
+from a2d_cli.training.trainer import Trainer
+step = Trainer._step
+def stopping(self, indices, moment):
+    if moment.update == {update}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, indices, moment)
+Trainer._step = stopping
+"""
+
+
+def test_what_a_method_remembers_from_update_to_update_is_resumed(a2d: Launcher, taught: Path, tmp_path: Path, rng: random.Random):
+    method = "word-selective+a2d-proj"
+    command = ["distill", "--method", method, *SHORT, *settings({"training.max_updates": 12})]
+    whole, broken = (Path(shutil.copytree(taught, tmp_path / side)) for side in ("whole", "broken"))
+    a2d.well(whole, *command)
+    assert a2d(broken, *command, before=STOP_AT.format(update=rng.randrange(2, 12))).code == 128 + signal.SIGTERM
+    a2d.well(broken, *command)
+    assert_same_run(whole / "runs" / method, broken / "runs" / method)

@@ -476,9 +476,27 @@ def test_a_text_that_a_teacher_wrote_has_a_cache_of_its_own(a2d: Launcher, taugh
 def test_the_released_objective_has_a_live_teacher(a2d: Launcher, taught_project: Path):
     command = ["distill", "--method", "a2d-release", "--cache-teacher", *SHORT]
     said = a2d.error(taught_project, *command, "--set", "distillation.cache=states", code=2)
-    assert "distillation.cache: 'states' knows nothing of padding, from which a2d-release learns too" in said
+    assert "distillation.cache: 'states' cannot teach: a2d-release learns from padding too, of which a cache knows nothing" in said
     assert "the teacher teaches live: a2d-release learns from padding too" in a2d.well(taught_project, *command).err
     assert not (taught_project / "cache").exists()
+
+
+def test_hidden_states_come_from_a_live_teacher(a2d: Launcher, taught_project: Path):
+    command = ["distill", "--method", "hidden", "--cache-teacher", *SHORT]
+    for mode in ("states", "topk"):
+        said = a2d.error(taught_project, *command, "--set", f"distillation.cache={mode}", code=2)
+        why = "hidden learns from the states of all layers, of which a cache keeps the last"
+        assert f"error: distillation.cache: '{mode}' cannot teach: {why}\nhint: write none; with auto" in said
+    assert f"the teacher teaches live: {why}" in a2d.well(taught_project, *command).err
+    assert not (taught_project / "cache").exists()
+
+
+def test_members_of_an_ensemble_share_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "disk_usage", disk_with(free=100_000))
+    assert isinstance(remember(tmp_path, num_teachers=1)[0], CachedTeacher)
+    teacher, said = remember(tmp_path / "other", num_teachers=2)
+    assert not isinstance(teacher, CachedTeacher)
+    assert said[0].endswith("would take more than 25% of the free disk, 0.10 MB")
 
 
 def test_an_interruption_ends_filling_behind_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

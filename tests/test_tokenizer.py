@@ -106,6 +106,29 @@ def test_the_sample_is_bounded_and_even():
     assert UNK in tokenizer.encode_src(["xylophon"])[0]
 
 
+class Streamed:
+    """Pairs as they come from a file: one at a time, and anew each time."""
+
+    def __iter__(self):
+        yield from PAIRS
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_text_that_streams_trains_as_one_in_memory_does(joint):
+    settings = schema.Tokenizer(vocab_size="auto", joint=joint, max_training_sentences=211)  # more than there is: trained twice
+    streamed, listed = (train_tokenizer(pairs, len(PAIRS), settings) for pairs in (Streamed(), PAIRS))
+    assert streamed.fingerprint == listed.fingerprint
+
+
+def test_what_is_wrong_with_the_text_is_told_while_training():
+    def pairs():
+        yield from PAIRS
+        raise A2DError("the text was changed")
+
+    with pytest.raises(A2DError, match="the text was changed"):
+        train_tokenizer(pairs(), len(PAIRS), schema.Tokenizer(vocab_size=128))
+
+
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
 def test_a_vocabulary_beyond_the_corpus(model_type):
     with pytest.raises(ConfigError) as error:

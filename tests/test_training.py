@@ -44,13 +44,38 @@ DIVERGE_AT = """
 import math
 from dataclasses import replace
 from a2d_cli.training.trainer import Trainer
-step = Trainer._step
-def diverging(self, indices, moment):
-    sums = step(self, indices, moment)
-    too_fast = moment.update == {update} and self.state.lr_factor > {factor}
-    return replace(sums, terms=dict.fromkeys(sums.terms, math.nan)) if too_fast else sums
-Trainer._step = diverging
+watch = Trainer._watch
+def diverging(self, sums):
+    too_fast = sums.update == {update} and self.state.lr_factor > {factor}
+    watch(self, replace(sums, terms=dict.fromkeys(sums.terms, math.nan)) if too_fast else sums)
+Trainer._watch = diverging
 """
+STOP_AT = """
+import os, signal
+from a2d_cli.training.trainer import Trainer
+step = Trainer._step
+def stopping(self, indices, moment):
+    if moment.update == {update}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, indices, moment)
+Trainer._step = stopping
+"""
+# A gradient that is no number, though the loss is one.
+SPOIL_AT = """
+import math
+from dataclasses import replace
+from a2d_cli.training.objective import TranslationObjective
+forward, spoiled = TranslationObjective.forward, []
+def spoiling(self, batch, moment):
+    terms = forward(self, batch, moment)
+    if moment.update == {update} and not spoiled:
+        spoiled.append(moment)
+        terms = replace(terms, total=terms.total * math.nan)
+    return terms
+TranslationObjective.forward = spoiling
+"""
+# As on a GPU: what an update did is read while the next one runs.
+ONE_BEHIND = "from a2d_cli.training import trainer; trainer.UPDATES_BEHIND['cpu'] = 1\n"
 
 
 def train(a2d: Launcher, folder: Path, before: str = "", **changes: object) -> Ended:
@@ -104,13 +129,13 @@ def test_out_of_memory_in_a_validation_stops_and_smaller_batches_go_on(a2d: Laun
     command = ["train-teacher", *settings({**SHORT, "training.decode_below_nll": 99, "training.valid_sentences": 7})]
     before = """
 import torch
-from a2d_cli.model.transformer import Transformer
-start = Transformer.start_decoding
+from a2d_cli.model.incremental_decoder import IncrementalDecoder
+start = IncrementalDecoder.start
 def limited(self, src, beam):
     if len(src) > 2:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     return start(self, src, beam)
-Transformer.start_decoding = limited
+IncrementalDecoder.start = limited
 """
     said = a2d.error(project, *command, before=before, code=1)
     assert "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\nhint: smaller batches: --set decoding.batch_sentences=N" in said
@@ -127,6 +152,41 @@ def test_divergence_rewinds_to_the_last_save_at_half_the_rate(a2d: Launcher, pla
     ours, theirs = losses(project), losses(plain)
     assert all(ours[update] == theirs[update] for update in range(1, 13))
     assert len(ours) == 20 and ours[20] != theirs[20]
+
+
+@pytest.mark.parametrize("before", ["", ONE_BEHIND])
+@pytest.mark.parametrize(("update", "saved"), [(12, 10), (15, 12)])  # a save is due at 12
+def test_a_gradient_that_is_no_number_is_found_before_its_step_is_saved(
+    a2d: Launcher, project: Path, before: str, update: int, saved: int
+):
+    ended = train(a2d, project, before=before + SPOIL_AT.format(update=update), log_every_updates=7)
+    assert ended.code == 0, ended.err
+    assert f"diverged at update {update} (loss " in ended.err and ", gradient norm nan): " in ended.err
+    assert f"back to update {saved} at 0.5 of the learning rate" in ended.err
+    weights = load_file(project / "runs/teacher/last/model.safetensors")
+    assert info(project)["updates"] == 20 and all(each.isfinite().all() for each in weights.values())
+
+
+def test_what_is_read_one_update_late_is_the_same(a2d: Launcher, project: Path, tmp_path: Path):
+    late = Path(shutil.copytree(project, tmp_path / "late"))
+    often = {"log_every_updates": 3, "save_every_updates": 8, "max_updates": 23}
+    diverge = DIVERGE_AT.format(update=15, factor=0.6)
+    for folder, before in ((project, diverge), (late, ONE_BEHIND + diverge)):
+        ended = train(a2d, folder, before=before, **often)
+        assert "diverged at update 15 (loss nan" in ended.err and "back to update 10 at 0.5 of" in ended.err
+    rows = [
+        [{key: value for key, value in row.items() if key not in ("elapsed_s", "wps", "ups")} for row in map(json.loads, text.splitlines())]
+        for text in ((each / "runs/teacher/metrics.jsonl").read_text(encoding="utf-8") for each in (project, late))
+    ]
+    assert rows[0] == rows[1] and len(rows[0]) == 23 // 3 + 3
+    ours, theirs = ((each / "runs/teacher/last/model.safetensors").read_bytes() for each in (project, late))
+    assert ours == theirs
+
+
+def test_a_signal_that_is_read_one_update_late_stops_before_the_next(a2d: Launcher, project: Path):
+    ended = train(a2d, project, before=ONE_BEHIND + STOP_AT.format(update=7), log_every_updates=5)
+    assert ended.code == 143
+    assert "teacher is saved at update 8\nstopped; " in ended.err
 
 
 def test_divergence_again_and_again_stops(a2d: Launcher, project: Path):
@@ -270,17 +330,7 @@ def test_what_is_trained_and_how_long_it_took_is_told_in_plain_words(a2d: Launch
 def test_overwrite_begins_anew_and_is_not_part_of_the_command_that_goes_on(a2d: Launcher, plain: Path, project: Path):
     shutil.copytree(plain / "runs", project / "runs")
     (project / "runs/teacher/aligner.masked.safetensors").write_bytes(b"of another method")
-    stop = """
-import os, signal
-from a2d_cli.training.trainer import Trainer
-step = Trainer._step
-def stopping(self, indices, moment):
-    if moment.update == 7:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return step(self, indices, moment)
-Trainer._step = stopping
-"""
-    ended = a2d(project, "train-teacher", "--overwrite", *settings(SHORT), before=stop)
+    ended = a2d(project, "train-teacher", "--overwrite", *settings(SHORT), before=STOP_AT.format(update=7))
     assert ended.code == 143
     assert "--overwrite" not in ended.err and "--overwrite" not in info(project)["command"]
     run = project / "runs" / "teacher"

@@ -1,4 +1,4 @@
-"""The Transformer: padding changes nothing, stepwise decoding is the full pass, and the form is exact."""
+"""The Transformer: padding changes nothing, and the form is exact."""
 
 from __future__ import annotations
 
@@ -64,38 +64,6 @@ def test_asking_for_maps_changes_no_states():
     model, batch = tiny_model(), random_batch()
     with_maps = model(batch.src, batch.tgt_in, need_attention=True)
     torch.testing.assert_close(with_maps.states, model(batch.src, batch.tgt_in).states, rtol=1e-4, atol=1e-5)
-
-
-# --- decoding -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("norm", "vocabularies"), FORMS)
-@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
-@torch.no_grad()
-def test_decoding_step_by_step_is_the_full_pass(norm, vocabularies, activation):
-    """Also while hypotheses change places, sentences leave, and those left share one set of source keys."""
-    model = tiny_model(replace(SHAPE, norm=norm, activation=activation, output_bias=norm == "post"), vocabularies)
-    batch, beam, steps = random_batch(((5, 1), (2, 1), (7, 1)), vocabularies), 2, 6
-    generator = torch.Generator().manual_seed(11)
-    src, cache = batch.src, model.start_decoding(batch.src, beam)
-    tokens = torch.full((len(src) * beam,), vocabularies.tgt_pad)
-    history = tokens[:, None]  # (N·W, t)
-    for step in range(steps):
-        log_probs, cache = model.decode_step(tokens, cache)
-        full = model.logits(model(src.repeat_interleave(beam, 0), history).states[:, -1]).log_softmax(-1)
-        torch.testing.assert_close(log_probs, full, rtol=1e-4, atol=1e-4)
-        sentences = None
-        rows = (
-            torch.randint(beam, (len(src), beam), generator=generator)
-            + beam * torch.arange(len(src))[:, None]
-        )
-        if step == 2:
-            sentences = torch.tensor([0, 2])
-            src, rows = src[sentences], rows[sentences]
-        rows = rows.flatten()
-        cache = cache.select(rows, sentences)
-        tokens = torch.randint(1, vocabularies.tgt_pad, (len(rows),), generator=generator)
-        history = torch.cat([history[rows], tokens[:, None]], 1)
 
 
 # --- form ---------------------------------------------------------------------------------------------------

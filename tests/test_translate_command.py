@@ -235,10 +235,10 @@ def test_invalid_utf8_through_the_command(a2d: Launcher, taught: Path):
 def test_out_of_memory_is_told(a2d: Launcher, taught: Path):
     before = """
 import torch
-from a2d_cli.model.transformer import Transformer
-def start_decoding(self, src, beam):
+from a2d_cli.model.incremental_decoder import IncrementalDecoder
+def start(self, src, beam):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-Transformer.start_decoding = start_decoding
+IncrementalDecoder.start = start
 """
     said = a2d.error(taught, "translate", stdin=b"labi\n", before=before, code=1)
     assert "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\nhint: smaller batches: " in said

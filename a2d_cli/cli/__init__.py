@@ -47,6 +47,8 @@ for _name, _command in {
     "export": deployment.export,
     "bench": deployment.bench,
     "compare": training.compare,
+    "inspect": overview.inspect_run,
+    "report": overview.report,
     "status": overview.status,
     "demo": overview.demo,
 }.items():

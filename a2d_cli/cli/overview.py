@@ -7,8 +7,20 @@ from typing import Annotated
 
 import typer
 
-from a2d_cli.cli.options import Json, Overwrite, Set, overrides_of, print_one, stop_at_once, typed
+from a2d_cli.cli.options import (
+    Device,
+    Json,
+    Overwrite,
+    Set,
+    check_choice,
+    overrides_of,
+    print_all,
+    print_one,
+    stop_at_once,
+    typed,
+)
 from a2d_cli.console import make_reporter, print_json, print_table
+from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 
 
@@ -21,6 +33,74 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         print_json(report.to_json())
     else:
         print_table(f"project {report.folder}", ["what", "state", "where"], report.rows(), report.note)
+
+
+def inspect_run(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="Run name or run folder (default: the newest that has alignments).")] = None,
+    sentence: Annotated[str | None, typer.Option(help="Show attention maps of this source sentence.")] = None,
+    target: Annotated[str | None, typer.Option(help="Its translation (default: the student's own).")] = None,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="Of the sentence: encoder_self, decoder_self or cross. Repeatable.")
+    ] = None,
+    heads: Annotated[
+        list[str] | None,
+        typer.Option("--head", metavar="LAYER.HEAD", help="Of the teacher, on the sentence; or best, worst. Repeatable."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the pictures (default: the run's inspection/).")] = None,
+    form: Annotated[str, typer.Option("--format", help="Of the pictures: svg or png.")] = "svg",
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Show which student heads stand in for which teacher heads.
+
+    Shares, distances to the teacher's attention on validation text, and pictures of both.
+
+    Examples: a2d inspect
+              a2d inspect a2d-simplex --sentence "Der Hund schläft."
+    """
+    from a2d_cli.commands import inspect_run as command
+    from a2d_cli.commands.inspect_figure import FORMATS, missing_package, write_figures
+
+    check_choice("--format", form, FORMATS)
+    if sentence is None and (target is not None or kinds or heads):
+        raise ConfigError("--target, --kind and --head go with --sentence", 'add --sentence "…"')
+    problem, reporter = missing_package(), make_reporter()
+    if problem and output:
+        raise problem
+    request = None if sentence is None else command.SentenceRequest(sentence, target, tuple(kinds or ()), tuple(heads or ()))
+    inspection = command.inspect_run(context.obj, run, request, device or "auto", reporter)
+    pictures: list[Path] = []
+    if problem:
+        reporter.info(f"no pictures: {problem.message} ({problem.hint})")
+    else:
+        pictures = write_figures(inspection, output, form)
+    print_all(inspection.tables(), {**inspection.to_json(), "pictures": [str(path) for path in pictures]}, as_json)
+    if pictures and not as_json:
+        print("\npictures:", *pictures, sep="\n")
+
+
+def report(
+    context: typer.Context,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write (default: the project's report.html).")] = None,
+    alignment: Annotated[bool, typer.Option("--alignment/--no-alignment", help="Measure and draw the best alignment.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Write a report of the project: one HTML file.
+
+    Data, models, learning curves, comparison, alignment, translations, environment, hashes and commands, out of what is
+    there; what is missing is named with the command that makes it.
+
+    Examples: a2d report
+              a2d report -o paper/appendix.html --no-alignment
+    """
+    from a2d_cli.commands import report as command
+
+    path = command.report(context.obj, output, alignment, make_reporter())
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        print(path)
 
 
 def demo(

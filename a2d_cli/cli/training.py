@@ -133,7 +133,9 @@ def train_teacher(
 
 def distill(
     context: typer.Context,
-    teacher: Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Run name, run folder or checkpoint folder; several, with commas between, teach together.")
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="ce, word, seq, a2d, a2d-PROFILE (release, paper, masked, simplex); joined by '+'.")
     ] = None,

@@ -8,7 +8,8 @@ from typing import Any
 
 from a2d_cli.commands.compare_grid import Cell
 from a2d_cli.commands.training_run import SOFT_KEYS
-from a2d_cli.config.schema import Decoding, ModelShape, Recipe, Training
+from a2d_cli.config.schema import Decoding, Distillation, ModelShape, Recipe, Training
+from a2d_cli.distillation.methods import settings_that_count
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
 
@@ -49,7 +50,7 @@ def refuse_other_settings(
         info = cell.run.info
         if not info:
             continue
-        asked, found = _asked(project, recipe, facts[cell.method], cell), _found(info)
+        asked, found = _asked(project, recipe, facts[cell.method], cell), _found(info, cell.method)
         for key in sorted((asked.keys() | found.keys()) - FREE_KEYS):
             counts = key in found or not key.startswith(("distillation.", "teacher"))  # which not every method has
             if counts and asked.get(key) != found.get(key):
@@ -76,12 +77,14 @@ def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cel
     return _flat({"method": cell.method, "seed": cell.seed, **settings, **facts})
 
 
-def _found(info: dict[str, Any]) -> dict[str, Any]:
+def _found(info: dict[str, Any], method: str) -> dict[str, Any]:
     """A run's settings; keys that an older a2d did not know stand at their defaults."""
     settings = {key: dict(value) if isinstance(value, dict) else value for key, value in info.get("settings", {}).items()}
     for section, defaults in (("shape", ModelShape()), ("training", Training()), ("decoding", Decoding())):
         settings[section] = asdict(defaults) | settings.get(section, {})
-    settings.get("distillation", {}).pop("method", None)  # stands beside, as `method`
+    if "distillation" in settings:
+        settings["distillation"] = settings_that_count(Distillation(method=method)) | settings["distillation"]
+        del settings["distillation"]["method"]  # stands beside, as `method`
     return _flat({"method": info.get("method"), "seed": info.get("seed"), **settings})
 
 
@@ -106,7 +109,8 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
 
 
 def refuse_unequal(cells: Sequence[Cell]) -> None:
-    """Finished runs must have begun with the same weights, and have seen the same tokens in the same number of updates.
+    """Finished runs must have begun with the same weights, but for layers copied from the teacher, and have seen the same
+    tokens in the same number of updates.
 
     Raises:
         A2DError: names the fact, the runs and their values.
@@ -116,12 +120,19 @@ def refuse_unequal(cells: Sequence[Cell]) -> None:
         groups.setdefault((cell.updates, cell.seed), []).append(cell)
     for (updates, seed), group in groups.items():
         infos = {cell.run.name: cell.run.info for cell in group}
-        _refuse(f"initial weights (seed {seed})", {name: info.get("initial_weights") for name, info in infos.items()})
+        for copies in (False, True):
+            names = [cell.run.name for cell in group if copies_layers(cell) is copies]
+            _refuse(f"initial weights (seed {seed})", {name: infos[name].get("initial_weights") for name in names})
         own_text = {name for name, info in infos.items() if learns_from_other_text(info)}
         tokens = {name: info.get("target_tokens") for name, info in infos.items() if name not in own_text}
         _refuse(f"target tokens seen (seed {seed})", tokens)
         done = {name: info.get("updates") for name, info in infos.items()}
         _refuse("updates", done, expected=updates)
+
+
+def copies_layers(cell: Cell) -> bool:
+    """Layers of the teacher take the place of the seed's weights: equal starts among such runs, not with the others."""
+    return "copy-layers" in cell.method.split("+")
 
 
 def learns_from_other_text(info: dict[str, Any]) -> bool:
@@ -160,6 +171,9 @@ def notes_on(cells: Sequence[Cell]) -> list[str]:
     other_text = sorted({cell.method for cell in cells if learns_from_other_text(infos[cell.run.name])})
     if other_text:
         notes.append(f"{', '.join(other_text)}: the teacher's translations as text; as many updates, but not the same batches")
+    copying = sorted({cell.method for cell in cells if copies_layers(cell)})
+    if copying:
+        notes.append(f"{', '.join(copying)}: began with layers of the teacher, the others with random weights")
     rewound = [name for name, info in infos.items() if info.get("rewinds")]
     if rewound:
         notes.append(f"diverged and went on from an earlier state at half the learning rate: {', '.join(rewound)}")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from a2d_cli.commands.pseudo import find_teacher, load_teacher, teacher_text
+from a2d_cli.commands.pseudo import find_teacher, find_teachers, load_teacher, teacher_text
 from a2d_cli.commands.training_run import RunRequest, train_run
-from a2d_cli.config.schema import Recipe
+from a2d_cli.config.schema import Distillation, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
-from a2d_cli.distillation.methods import Method, parse_method
+from a2d_cli.distillation.copied_layers import check_copying, copy_layers
+from a2d_cli.distillation.ensemble import EnsembleTeacher
+from a2d_cli.distillation.methods import Method, parse_method, settings_that_count
 from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.distillation.pseudo_text import PseudoText, TaughtText
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, keep_rows
 from a2d_cli.errors import ConfigError
+from a2d_cli.model.attention import MapForm
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.project.checkpoint import Checkpoint
 from a2d_cli.project.project import Project
@@ -43,7 +47,8 @@ def distill(
         pseudo: sources and their translations, one a line, to learn from instead of the training text.
 
     Raises:
-        ConfigError: a name that cannot be the student's, no teacher, a teacher of another vocabulary or language pair, or a cache that cannot serve the method.
+        ConfigError: a name that cannot be the student's, no teacher, a teacher of another vocabulary or language pair, one
+            whose layers the student cannot hold, or a cache that cannot serve the method.
     """
     project.require_prepared()
     if not environment_world().is_main:
@@ -53,8 +58,8 @@ def distill(
     if name is None:
         name = method_name if seed == 1 else f"{method_name}-seed{seed}"
     run = place_for(project, name, "student", overwrite)
-    taught = method.needs_teacher or method.seq
-    if taught and find_teacher(project, recipe).resolve().is_relative_to(run.folder.resolve()):
+    folders = find_teachers(project, recipe) if method.needs_teacher or method.seq else ()
+    if any(folder.resolve().is_relative_to(run.folder.resolve()) for folder in folders):
         raise ConfigError(f"run '{name}' is the teacher itself: no student takes its place", "choose another --name")
     facts: dict[str, object] = {}
     taught_text: TaughtText | None = None
@@ -69,24 +74,39 @@ def distill(
     elif method.seq:
         taught_text = teacher_text(project, recipe, command, reporter)
         facts = {"pseudo": taught_text.facts(), "teacher": taught_text.corpus.origin.teacher}
-    teacher = None
-    if method.needs_teacher:
-        _check_cache(recipe, method)
-        teacher = matching_teacher(project, recipe)
-        facts |= {"distillation": _settings_that_count(recipe, method), "teacher": teacher.weights_sha256[:16]}
-        reporter.info(f"taught by {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
-        if Run(teacher.folder.parent).info.get("finished") is False:
-            reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will teach")
+    teachers = _open_teachers(project, recipe, method, folders, reporter) if method.needs_teacher else []
+    fact_defaults: dict[str, object] = {}
+    if teachers:
+        digits = ",".join(teacher.weights_sha256[:16] for teacher in teachers)
+        facts |= {"distillation": settings_that_count(recipe.distillation), "teacher": digits}
+        usual = Distillation(method=recipe.distillation.method, profile=recipe.distillation.profile)
+        fact_defaults = {"distillation": settings_that_count(usual)}
+
+    def copy_from_teacher(student: Transformer) -> None:
+        (teacher,) = teachers
+        same_pieces = teacher.tokenizer.fingerprint == Tokenizer.load(project.data_dir).fingerprint
+        copy_layers(student, teacher.model, same_pieces)
+
     fades = recipe.distillation.half_life > 0 and bool(method.terms) and not method.is_released
     request = RunRequest(
-        name, "student", method_name, recipe.student, recipe.student_training, facts, command, fades, taught_text
+        name,
+        "student",
+        method_name,
+        recipe.student,
+        recipe.student_training,
+        facts,
+        command,
+        fades,
+        taught_text,
+        fact_defaults,
+        copy_from_teacher if method.copies_layers else None,
     )
 
     def make_objective(model: Transformer, stage: Stage) -> Objective:
         settings = recipe.student_training
-        if teacher is None:
+        if not method.asks_teacher:
             return TranslationObjective(model, settings.label_smoothing)
-        frozen = _frozen_teacher(project, recipe, method, teacher, request, stage)
+        frozen = _frozen_teacher(project, recipe, method, teachers, request, stage)
         if method.is_released:
             return ReleaseObjective(model, frozen, recipe.distillation, settings.label_smoothing, seed)
         return DistillationObjective(
@@ -96,65 +116,98 @@ def distill(
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
 
 
+def _open_teachers(
+    project: Project, recipe: Recipe, method: Method, folders: Sequence[Path], reporter: Reporter
+) -> list[Checkpoint]:
+    """Read them, over the project's pieces where they are asked for words and attention, and say who they are."""
+    _check_cache(recipe, method)
+    if method.asks_teacher:
+        teachers = [_matching(project, recipe, folder) for folder in folders]
+    else:  # for layers alone, whatever their pieces
+        own = Tokenizer.load(project.data_dir)
+        given = [load_teacher(folder, recipe) for folder in folders]
+        teachers = [_over_own_pieces(teacher, own) or teacher for teacher in given]
+    if method.copies_layers:
+        check_copying(recipe.student, teachers[0].model.shape)
+    for teacher in teachers:
+        does = "taught by" if method.asks_teacher else "begins with layers of"
+        reporter.info(f"{does} {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
+        if Run(teacher.folder.parent).info.get("finished") is False:
+            reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will teach")
+    return teachers
+
+
+def _beyond_a_cache(method: Method) -> str:
+    """What the method learns from that no cache holds; empty: nothing."""
+    if method.is_released:
+        return f"{method.name} learns from padding too, of which a cache knows nothing"
+    return f"{method.name} learns from the states of all layers, of which a cache keeps the last" if method.needs_hidden else ""
+
+
 def _check_cache(recipe: Recipe, method: Method) -> None:
-    mode = recipe.distillation.cache
-    if mode in ("states", "topk") and method.is_released:
+    mode, beyond = recipe.distillation.cache, _beyond_a_cache(method)
+    if mode in ("states", "topk") and beyond:
         raise ConfigError(
-            f"distillation.cache: '{mode}' knows nothing of padding, from which {method.name} learns too",
+            f"distillation.cache: '{mode}' cannot teach: {beyond}",
             "write none; with auto (--cache-teacher), too, the teacher then teaches live",
         )
 
 
 def _frozen_teacher(
-    project: Project, recipe: Recipe, method: Method, teacher: Checkpoint, request: RunRequest, stage: Stage
-) -> Teacher:
-    live = Teacher(teacher.model.to(stage.device))
+    project: Project,
+    recipe: Recipe,
+    method: Method,
+    teachers: Sequence[Checkpoint],
+    request: RunRequest,
+    stage: Stage,
+) -> Teacher | EnsembleTeacher:
     settings = recipe.distillation
-    if settings.cache == "none":
-        return live
-    if method.is_released:
-        stage.reporter.info(f"the teacher teaches live: {method.name} learns from padding too, of which a cache knows nothing")
-        return live
-    cached = CacheRequest(
-        settings.cache,
-        settings.cache_top_k,
-        words=method.words,
-        maps=method.needs_maps,
-        caches_dir=project.caches_dir,
-        teacher=teacher.weights_sha256[:16],
-        teacher_place=os.path.relpath(teacher.folder, project.folder),
-        text_place=f"the text of {request.name}" if request.pseudo else "data",
-    )
-    return cached_or_live(live, cached, stage)
+    form = MapForm(settings.map_form, settings.map_temperature)
+    beyond = _beyond_a_cache(method)
+    if beyond and settings.cache != "none":
+        stage.reporter.info(f"the teacher teaches live: {beyond}")
 
+    def frozen(teacher: Checkpoint) -> Teacher:
+        live = Teacher(teacher.model.to(stage.device), form)
+        if beyond or settings.cache == "none":
+            return live
+        cached = CacheRequest(
+            settings.cache,
+            settings.cache_top_k,
+            words=method.words,
+            maps=method.needs_maps,
+            caches_dir=project.caches_dir,
+            teacher=teacher.weights_sha256[:16],
+            teacher_place=os.path.relpath(teacher.folder, project.folder),
+            text_place=f"the text of {request.name}" if request.pseudo else "data",
+            num_teachers=len(teachers),
+        )
+        return cached_or_live(live, cached, stage)
 
-def _settings_that_count(recipe: Recipe, method: Method) -> dict[str, object]:
-    """Distillation settings that change this method's result; where the teacher lies does not."""
-    settings = {key: value for key, value in asdict(recipe.distillation).items() if not key.startswith("pseudo")}
-    for key in ("method", "profile", "teacher", "cache", "cache_top_k"):
-        del settings[key]
-    if not method.terms:
-        settings = {key: settings[key] for key in ("alpha", "temperature", "divergence")}
-    if method.words and recipe.distillation.cache == "topk":  # states say what the live teacher says; these do not
-        settings["cache_top_k"] = recipe.distillation.cache_top_k
-    return {"method": method.name, **settings}
+    members = [frozen(teacher) for teacher in teachers]
+    return EnsembleTeacher(members) if len(members) > 1 else members[0]
 
 
 def matching_teacher(project: Project, recipe: Recipe) -> Checkpoint:
-    folder = find_teacher(project, recipe)
-    teacher = load_teacher(folder, recipe)
-    own = Tokenizer.load(project.data_dir)
-    if teacher.tokenizer.fingerprint != own.fingerprint:
-        rows = own.rows_in(teacher.tokenizer)
-        if rows is None:
-            raise ConfigError(
-                f"teacher {folder} has another vocabulary (fingerprint {teacher.tokenizer.fingerprint}, "
-                f"the project's {own.fingerprint})",
-                "words and attention can only be matched on the same pieces: train a teacher in this project, "
-                "distil in the project where the teacher was trained, prepare a project with --tokenizer-from "
-                f"{recipe.distillation.teacher}, or let it teach by its translations (--method seq, or --pseudo SRC HYP)",
-            )
-        teacher = replace(teacher, model=keep_rows(teacher.model, *rows), tokenizer=own)
+    """The one teacher, over the project's pieces.
+
+    Raises:
+        ConfigError: there is none, an ensemble, one of another language pair or vocabulary, or one that reads too little.
+    """
+    return _matching(project, recipe, find_teacher(project, recipe))
+
+
+def _matching(project: Project, recipe: Recipe, folder: Path) -> Checkpoint:
+    given, own = load_teacher(folder, recipe), Tokenizer.load(project.data_dir)
+    teacher = _over_own_pieces(given, own)
+    if teacher is None:
+        raise ConfigError(
+            f"teacher {folder} has another vocabulary (fingerprint {given.tokenizer.fingerprint}, "
+            f"the project's {own.fingerprint})",
+            "words and attention can only be matched on the same pieces: train a teacher in this project, "
+            "distil in the project where the teacher was trained, prepare a project with --tokenizer-from "
+            f"{folder}, or let it teach by its translations (--method seq, or --pseudo SRC HYP)",
+        )
     positions = min(recipe.student.max_positions, recipe.student_training.max_length)
     if teacher.model.shape.max_positions < positions:
         raise ConfigError(
@@ -162,3 +215,11 @@ def matching_teacher(project: Project, recipe: Recipe) -> Checkpoint:
             f"add --set training.max_length={teacher.model.shape.max_positions}",
         )
     return teacher
+
+
+def _over_own_pieces(teacher: Checkpoint, own: Tokenizer) -> Checkpoint | None:
+    """The teacher cut to the pieces of the project; None: it does not have them all."""
+    if teacher.tokenizer.fingerprint == own.fingerprint:
+        return teacher
+    rows = own.rows_in(teacher.tokenizer)
+    return None if rows is None else replace(teacher, model=keep_rows(teacher.model, *rows), tokenizer=own)

@@ -439,10 +439,22 @@ def _empty_set(name: str, tally: Tally) -> A2DError:
 # --- tokenizer and ids
 
 
+@dataclass(frozen=True)
+class _TrainingText:
+    """Its pairs, as often as they are asked for."""
+
+    job: _Job
+    stamp: TextStamp
+
+    def __iter__(self) -> Iterator[Pair]:
+        pairs = self.job.text("train").read(self.stamp)
+        return self.job.watched(pairs, "read for the tokenizer", self.stamp.num_pairs)
+
+
 def _make_tokenizer(job: _Job) -> _Result:
     stamp = job.stamps("decontaminate")["train"]
     settings, tokenizer = job.recipe.tokenizer, job.given_tokenizer
-    pairs = job.watched(job.text("train").read(stamp), "read for the tokenizer", stamp.num_pairs)
+    pairs = _TrainingText(job, stamp)
     if tokenizer is None:
         with job.reporter.progress("train the tokenizer"):
             tokenizer = train_tokenizer(pairs, stamp.num_pairs, settings)

@@ -74,22 +74,36 @@ def teacher_text(project: Project, recipe: Recipe, command: str, reporter: Repor
     return TeacherText(corpus, settings.pseudo, settings.pseudo_references, fill)
 
 
-def find_teacher(project: Project, recipe: Recipe) -> Path:
-    """The run or checkpoint folder of the recipe's teacher.
+def find_teachers(project: Project, recipe: Recipe) -> tuple[Path, ...]:
+    """The run or checkpoint folders of the recipe's teacher, or of the members of its ensemble.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such.
     """
     try:
-        return find_model(project, recipe.distillation.teacher)
+        return tuple(find_model(project, name) for name in recipe.distillation.teachers)
     except ConfigError as error:
         raise ConfigError(
             f"teacher: {error.message}", f"run 'a2d train-teacher' first, or --teacher RUN|FOLDER; {error.hint}"
         ) from None
 
 
+def find_teacher(project: Project, recipe: Recipe) -> Path:
+    """The one teacher.
+
+    Raises:
+        ConfigError: there is none, or an ensemble.
+    """
+    if len(recipe.distillation.teachers) > 1:
+        raise ConfigError(
+            f"distillation.teacher: '{recipe.distillation.teacher}' are several teachers, and one is needed here",
+            "an ensemble can only teach (a2d distill): it neither translates nor is compared to; name one of them",
+        )
+    return find_teachers(project, recipe)[0]
+
+
 def load_teacher(folder: Path, recipe: Recipe) -> Checkpoint:
-    """Read what `find_teacher` has found.
+    """Read what `find_teachers` has found.
 
     Raises:
         ConfigError: it translates another pair of languages than the project.

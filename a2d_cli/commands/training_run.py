@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ class RunRequest:
     resume_command: str
     length_matters: bool = False  # the objective, too, depends on `max_updates`
     pseudo: TaughtText | None = None  # what to learn from instead of the training text
+    fact_defaults: dict[str, Any] = field(default_factory=dict)  # of facts that an older a2d may not have recorded
+    initialize: Callable[[Transformer], None] | None = None  # what a new run does to its weights before the first update
 
     @property
     def soft_keys(self) -> frozenset[str]:
@@ -130,7 +132,7 @@ def _open_run(
                 f"choose another --name, or --overwrite to train a new '{run.name}' in its place",
             )
         asked = {"method": request.method, **settings}
-        found = {"method": info.get("method"), **_completed(info.get("settings", {}))}
+        found = {"method": info.get("method"), **_completed(info.get("settings", {}), request.fact_defaults)}
         changes = differences(found, asked)
         hard = [f"{key}: {values}" for key, values in changes.items() if key not in request.soft_keys]
         if hard:
@@ -187,9 +189,9 @@ def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str
     }
 
 
-def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+def _completed(settings: dict[str, Any], fact_defaults: dict[str, Any]) -> dict[str, Any]:
     """Settings of a run that an older a2d began: keys it did not know stand at their defaults."""
-    defaults = {"shape": asdict(ModelShape()), "training": asdict(Training()), "decoding": asdict(Decoding())}
+    defaults = {"shape": asdict(ModelShape()), "training": asdict(Training()), "decoding": asdict(Decoding()), **fact_defaults}
     return settings | {key: default | settings[key] for key, default in defaults.items() if key in settings}
 
 
@@ -217,14 +219,17 @@ def _train(
     train_dir = _pseudo_dir(run) if request.pseudo else project.data_dir
     train = ParallelCorpus.open(train_dir, "train", recipe.src_lang, recipe.tgt_lang)
     valid = ParallelCorpus.open(project.data_dir, "valid", recipe.src_lang, recipe.tgt_lang)
-    # The initial weights are a function of the seed and the shape alone, whatever the method.
+    # The initial weights are a function of the seed and the shape alone, whatever the method, unless it copies layers.
     torch.manual_seed(settings.seed)
     model = Transformer(
         request.shape, Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size, tokenizer.joint)
     )
     longest = min(settings.max_length, request.shape.max_positions)
     plan = BatchPlan(train, BatchSettings(settings.max_tokens, settings.max_sentences, longest), settings.seed)
-    if world.is_main and not run.state_path.exists():
+    is_new = not run.state_path.exists()
+    if is_new and request.initialize:
+        request.initialize(model)
+    if is_new and world.is_main:
         run.record(parameters=model.num_parameters, initial_weights=weights_hash(model))
         reporter.info(
             f"training {request.title}: {model.num_parameters / 1e6:.1f} M parameters, "

@@ -17,6 +17,8 @@ from a2d_cli.config.schema import ModelShape, Recipe
 METHOD_TERMS = (
     *("ce", "word", "seq", "a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex"),
     *("a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-shuffled", "a2d-uniform"),
+    *("word-selective", "attn-fixed", "amad", "a2d-proj"),
+    *("hidden", "copy-layers"),
 )
 
 _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
@@ -31,7 +33,7 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         Training.max_updates Training.max_tokens Training.accumulate Training.max_length
         Training.validate_every_updates Training.save_every_updates
         Training.log_every_updates Distillation.calibrate_at_update Distillation.cache_top_k
-        Distillation.pseudo_beam
+        Distillation.pseudo_beam Distillation.selection_queue
         Decoding.beam Decoding.nbest Decoding.max_source_tokens Decoding.batch_sentences""",
     ),
     (
@@ -48,12 +50,13 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "above 0",
         lambda value: value > 0,
-        "Training.lr Training.adam_eps Distillation.temperature Decoding.max_length_ratio",
+        """Training.lr Training.adam_eps Distillation.temperature Distillation.ridge Distillation.map_temperature
+        Decoding.max_length_ratio""",
     ),
     (
         "above 0 and at most 1",
         lambda value: 0 < value <= 1,
-        "Tokenizer.character_coverage",
+        "Tokenizer.character_coverage Distillation.selected_fraction",
     ),
     (
         "from 0 to 1",
@@ -64,7 +67,7 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "at least 0 and below 1",
         lambda value: 0 <= value < 1,
         """ModelShape.dropout ModelShape.attention_dropout Training.adam_beta1 Training.adam_beta2
-        Training.label_smoothing Distillation.row_floor""",
+        Training.label_smoothing Distillation.row_floor Distillation.gram_decay""",
     ),
 )
 _RANGE_OF = {name: (phrase, holds) for phrase, holds, names in _RANGES for name in names.split()}
@@ -97,6 +100,7 @@ def check_recipe(recipe: Recipe, where: str, options: Mapping[str, str] | None =
     _check_dimensions(recipe.student, "student", place)
     _check_training(recipe, place)
     _check_method(recipe.distillation, place)
+    _check_teachers(recipe.distillation, place)
     _check_pseudo(recipe.distillation, place)
     nbest, beam = recipe.decoding.nbest, recipe.decoding.beam
     if nbest > beam:
@@ -265,13 +269,30 @@ def _check_method(distillation: schema.Distillation, place: Place) -> None:
     twice = next((term for term in terms if terms.count(term) > 1), None)
     if twice:
         place.complain(key, f"'{twice}' stands twice in '{method}'")
-    if "ce" in terms and "word" in terms:
-        message = f"'{method}' contradicts itself: word holds cross-entropy already"
-        place.complain(key, message, "use word alone; distillation.alpha weighs the two")
+    worded = next((term for term in terms if term in ("word", "word-selective")), None)
+    if "ce" in terms and worded:
+        message = f"'{method}' contradicts itself: {worded} holds cross-entropy already"
+        place.complain(key, message, f"use {worded} alone; distillation.alpha weighs the two")
+    if "word" in terms and "word-selective" in terms:
+        message = f"'{method}' contradicts itself: word-selective is word for some tokens, word for all"
+        place.complain(key, message, "use one of them; distillation.selected_fraction says for how many")
     aligned = distillation.encoder_self or distillation.decoder_self or distillation.cross
-    if not aligned and any(term.startswith("a2d") for term in terms):
+    if not aligned and any(term.startswith("a2d") or term in ("attn-fixed", "amad") for term in terms):
         hint = "set distillation.encoder_self, decoder_self or cross to true"
         place.complain(key, f"'{method}' has no attention to align", hint)
+    released = {"a2d-release", "a2d-paper"} & set(terms)
+    if released and distillation.map_form != "plain":
+        message = f"'{distillation.map_form}' maps are not those of the released objective"
+        place.complain("distillation.map_form", message, f"write plain, or leave {min(released)} out")
+
+
+def _check_teachers(distillation: schema.Distillation, place: Place) -> None:
+    key, teachers = "distillation.teacher", distillation.teachers
+    if not all(teachers):
+        place.complain(key, f"'{distillation.teacher}' names a teacher that has no name", "for example teacher, or one,two")
+    twice = next((teacher for teacher in teachers if teachers.count(teacher) > 1), None)
+    if twice:
+        place.complain(key, f"'{twice}' stands twice in '{distillation.teacher}'")
 
 
 def _check_pseudo(distillation: schema.Distillation, place: Place) -> None:

@@ -154,11 +154,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Distillation:
-    """METHOD: ce, word, seq, a2d, a2d-release, a2d-paper, a2d-masked, a2d-simplex, or several joined by '+'."""
+    """METHOD: ce, word, word-selective, seq, hidden, attn-fixed, amad, a2d, a2d-release, a2d-paper, a2d-masked, a2d-simplex,
+    a2d-proj, or several joined by '+', copy-layers among them."""
 
     method: str = "a2d"
     profile: Literal["release", "paper", "masked", "simplex"] = "simplex"  # of a plain `a2d`
-    teacher: str = "teacher"  # run name, run folder or checkpoint folder
+    teacher: str = "teacher"  # run name, run folder or checkpoint folder; several with commas between: an ensemble
     alpha: float = 0.5  # weight of the word term; 1 - alpha that of cross-entropy
     temperature: float = 1.0
     divergence: Literal["fkl", "rkl", "js", "tvd", "skew"] = "fkl"
@@ -173,6 +174,13 @@ class Distillation:
     teacher_mix: Literal["none", "random"] = "none"  # release: the published random teacher convolution
     gradient_scale: Literal["mean", "release"] = "mean"  # release: divide gradients by the tokens once more
     row_floor: float = 1e-3  # simplex: uniform mass mixed into a student row
+    map_form: Literal["plain", "softened", "value-norm"] = "plain"  # attention terms: of both models' maps
+    map_temperature: float = 2.0  # softened: maps to the power of 1 / this, normalised; 1 = plain
+    selected_fraction: float = 0.5  # word-selective: of the target tokens, those of the largest cross-entropy
+    selection_queue: int = 30000  # word-selective: newest tokens whose cross-entropies set the threshold
+    layer_map: Literal["forward", "reverse", "all-to-one", "random"] = "forward"  # attn-fixed, hidden: a student layer's teacher
+    ridge: float = 1e-3  # a2d-proj: penalty of the least squares, as a fraction of a student map's mean square
+    gram_decay: float = 0.9  # a2d-proj: of the sums that the least squares are solved from, per update
     cache: Literal["none", "auto", "states", "topk"] = "none"  # what is kept of the teacher; auto: states if they fit
     cache_top_k: int = 32  # topk: words kept a position, the mass of the others as one
     pseudo: Literal["best", "closest"] = "best"  # seq: which translation; of the n-best the closest to the reference (chrF)
@@ -180,6 +188,11 @@ class Distillation:
     pseudo_nbest: int = 0  # seq: translations kept of each sentence; 0 = as many as the beam
     pseudo_references: bool = False  # seq: learn from the references as well, 1:1
     pseudo_quantization: Literal["float32", "int8"] = "float32"  # seq: of the teacher's weights while it translates
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The members of an ensemble, or the one teacher."""
+        return tuple(self.teacher.split(","))
 
 
 @dataclass(frozen=True)

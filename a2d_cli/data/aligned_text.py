@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path
+
+_BLOCK_PAIRS = 1000  # read, written and hashed at a time
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,9 @@ class _StampWriter:
         self._digest = hashlib.sha256()
         self.num_pairs = 0
 
-    def add(self, src: str, tgt: str) -> None:
-        self._digest.update(f"{src}\n{tgt}\n".encode())
-        self.num_pairs += 1
+    def add(self, pairs: list[tuple[str, str]]) -> None:
+        self._digest.update("".join([f"{src}\n{tgt}\n" for src, tgt in pairs]).encode())
+        self.num_pairs += len(pairs)
 
     def stamp(self) -> TextStamp:
         return TextStamp(self.num_pairs, self._digest.hexdigest()[:16])
@@ -44,16 +48,17 @@ class AlignedText:
     def write(self, pairs: Iterable[tuple[str, str]]) -> TextStamp:
         """Stream `pairs` into both files; neither appears before all are written."""
         stamp = _StampWriter()
+        pairs = iter(pairs)
         with (
             atomic_path(self.src) as src_path,
             atomic_path(self.tgt) as tgt_path,
             open(src_path, "w", encoding="utf-8", newline="\n") as src_file,
             open(tgt_path, "w", encoding="utf-8", newline="\n") as tgt_file,
         ):
-            for src, tgt in pairs:
-                src_file.write(src + "\n")
-                tgt_file.write(tgt + "\n")
-                stamp.add(src, tgt)
+            while block := list(islice(pairs, _BLOCK_PAIRS)):
+                src_file.write("".join([f"{src}\n" for src, _ in block]))
+                tgt_file.write("".join([f"{tgt}\n" for _, tgt in block]))
+                stamp.add(block)
         return stamp.stamp()
 
     def read(self, expected: TextStamp) -> Iterator[tuple[str, str]]:
@@ -65,13 +70,12 @@ class AlignedText:
         stamp = _StampWriter()
         try:
             with (
-                open(self.src, encoding="utf-8", newline="\n") as src_file,
-                open(self.tgt, encoding="utf-8", newline="\n") as tgt_file,
+                open(self.src, "rb") as src_file,
+                open(self.tgt, "rb") as tgt_file,
             ):
-                for src, tgt in zip(src_file, tgt_file, strict=True):
-                    pair = (src.removesuffix("\n"), tgt.removesuffix("\n"))
-                    stamp.add(*pair)
-                    yield pair
+                while block := list(zip(_next_lines(src_file), _next_lines(tgt_file), strict=True)):
+                    stamp.add(block)
+                    yield from block
         except FileNotFoundError as error:
             raise A2DError(
                 f"{error.filename}: no such file", "run 'a2d prepare' again: it is made anew"
@@ -88,3 +92,9 @@ class AlignedText:
             f"{self.src} and {self.tgt.name} are not as 'a2d prepare' wrote them ({reason})",
             "delete both and run 'a2d prepare' again: they are made anew",
         )
+
+
+def _next_lines(file: BinaryIO) -> list[str]:
+    """The next lines of UTF-8 text, at most a block; none at its end."""
+    text = b"".join(islice(file, _BLOCK_PAIRS)).decode()
+    return text.removesuffix("\n").split("\n") if text else []

@@ -28,8 +28,17 @@ def normalise(line: str) -> str:
 
     The tokenizer applies it too, so that a text to translate is read as the training text was.
     """
+    if not line.isprintable():  # a printable line holds nothing invisible
+        line = _INVISIBLE.sub("", line)
     # NFC last: what stood around an invisible character may compose once that is gone.
-    return unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub("", line).split()))
+    return unicodedata.normalize("NFC", single_spaced(line))
+
+
+def single_spaced(text: str) -> str:
+    """Every run of white space one space, none at the ends."""
+    if text.isprintable() and "  " not in text:  # most lines: white space that is printable is U+0020 only
+        return text.strip(" ")
+    return " ".join(text.split())
 
 
 class Tally:

@@ -8,9 +8,10 @@ where the vocabulary allows, else 32); `*.offsets`, pairs + 1 int64 that say whe
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,8 @@ import numpy as np
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path, check_format, fingerprint, read_json, write_json
+
+_Encode = Callable[[list[str]], list[list[int]]]
 
 FORMAT = 1  # of *.ids.json
 _CHUNK_PAIRS = 20_000  # tokenised at a time, on all cores
@@ -122,15 +125,25 @@ def write_corpus(
     index_path.unlink(missing_ok=True)  # while the others change there is no corpus here
     src_stem, tgt_stem = (data_dir / f"{name}.{lang}" for lang in languages)
     with (
-        _side_writer(src_stem, tokenizer.src_vocab_size) as src,
-        _side_writer(tgt_stem, tokenizer.tgt_vocab_size) as tgt,
+        _side_writer(src_stem, tokenizer.encode_src, tokenizer.src_vocab_size) as src,
+        _side_writer(tgt_stem, tokenizer.encode_tgt, tokenizer.tgt_vocab_size) as tgt,
+        ThreadPoolExecutor(max_workers=2) as threads,
     ):
+        # SentencePiece needs no Python: while it is at one side, Python is at the other, or reads the next chunk.
+        writing: list[Future[None]] = []
         for chunk in _chunks(pairs):
-            src.write(tokenizer.encode_src([pair[0] for pair in chunk]))
-            tgt.write(tokenizer.encode_tgt([pair[1] for pair in chunk]))
+            _wait(writing)
+            src_lines, tgt_lines = zip(*chunk, strict=True)
+            writing = [threads.submit(src.write, src_lines), threads.submit(tgt.write, tgt_lines)]
+        _wait(writing)
     index = CorpusIndex(src.num_sentences, text_digest, tokenizer.fingerprint, src.index(), tgt.index())
     write_json(index_path, {"format": FORMAT, **asdict(index)})
     return [*_side_paths(src_stem), *_side_paths(tgt_stem), index_path]
+
+
+def _wait(futures: Iterable[Future[None]]) -> None:
+    for future in futures:
+        future.result()
 
 
 def _side_paths(stem: Path) -> tuple[Path, Path]:
@@ -138,7 +151,7 @@ def _side_paths(stem: Path) -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def _side_writer(stem: Path, vocab_size: int) -> Iterator[_SideWriter]:
+def _side_writer(stem: Path, encode: _Encode, vocab_size: int) -> Iterator[_SideWriter]:
     ids_path, offsets_path = _side_paths(stem)
     with (
         atomic_path(ids_path) as ids_temporary,
@@ -146,11 +159,12 @@ def _side_writer(stem: Path, vocab_size: int) -> Iterator[_SideWriter]:
         open(ids_temporary, "wb") as ids,
         open(offsets_temporary, "wb") as offsets,
     ):
-        yield _SideWriter(ids, offsets, vocab_size)
+        yield _SideWriter(ids, offsets, encode, vocab_size)
 
 
 class _SideWriter:
-    def __init__(self, ids: BinaryIO, offsets: BinaryIO, vocab_size: int):
+    def __init__(self, ids: BinaryIO, offsets: BinaryIO, encode: _Encode, vocab_size: int):
+        self._encode = encode
         self._dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
         self._ids = ids
         self._offsets = offsets
@@ -159,11 +173,10 @@ class _SideWriter:
         self._num_unknown = 0
         self.num_sentences = 0
 
-    def write(self, sentences: list[list[int]]) -> None:
+    def write(self, lines: Sequence[str]) -> None:
+        sentences = self._encode(list(lines))
         lengths = np.fromiter(map(len, sentences), dtype="<i8", count=len(sentences))
-        ids = np.fromiter(
-            (i for sentence in sentences for i in sentence), dtype=self._dtype, count=lengths.sum()
-        )
+        ids = np.fromiter(chain.from_iterable(sentences), dtype=self._dtype, count=lengths.sum())
         self._ids.write(ids.tobytes())
         self._offsets.write((self._num_tokens + np.cumsum(lengths)).tobytes())
         self._num_tokens += len(ids)

@@ -9,14 +9,14 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from a2d_cli.data.cleaning import Tally
+from a2d_cli.data.cleaning import Tally, single_spaced
 
 Pair = tuple[str, str]
 
 
 def normal_form(sentence: str) -> str:
     """What two sentences share that differ in case, spacing or Unicode composition only."""
-    return " ".join(unicodedata.normalize("NFC", sentence).casefold().split())
+    return single_spaced(unicodedata.normalize("NFC", sentence).casefold())
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import io
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -344,24 +345,33 @@ def train_tokenizer(
     them is scored against references that do.
 
     Args:
+        pairs: read once for each training, so that no copy of the sample stays beside SentencePiece's own.
         settings: checked: the size is a multiple of 8.
 
     Raises:
         ConfigError: a size that the text does not allow (says which does).
     """
-    sample = _even_sample(pairs, num_pairs, settings.max_training_sentences // (2 if settings.joint else 1))
-    if settings.joint:
-        return Tokenizer(_train([line for pair in sample for line in pair], num_pairs, settings))
-    src_lines, tgt_lines = zip(*sample, strict=True)
-    return Tokenizer(_train(src_lines, num_pairs, settings), _train(tgt_lines, num_pairs, settings))
+    sides = [(0, 1)] if settings.joint else [(0,), (1,)]
+    max_pairs = settings.max_training_sentences // len(sides[0])
+    return Tokenizer(*(_train(_Sample(pairs, num_pairs, max_pairs, each), num_pairs, settings) for each in sides))
 
 
-def _even_sample(pairs: Iterable[tuple[str, str]], num_pairs: int, max_pairs: int) -> list[tuple[str, str]]:
-    wanted = min(num_pairs, max(1, max_pairs))
-    # floor(i * wanted / num_pairs) steps up exactly `wanted` times, evenly.
-    return [
-        pair for i, pair in enumerate(pairs, 1) if i * wanted // num_pairs > (i - 1) * wanted // num_pairs
-    ]
+@dataclass(frozen=True)
+class _Sample:
+    """Lines of at most `max_pairs` pairs, spread evenly; of both sides, or of one."""
+
+    pairs: Iterable[tuple[str, str]]
+    num_pairs: int
+    max_pairs: int
+    sides: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[str]:
+        wanted = min(self.num_pairs, max(1, self.max_pairs))
+        for i, pair in enumerate(self.pairs, 1):
+            # floor(i * wanted / num_pairs) steps up exactly `wanted` times, evenly.
+            if i * wanted // self.num_pairs > (i - 1) * wanted // self.num_pairs:
+                for side in self.sides:
+                    yield pair[side]
 
 
 def _train(lines: Iterable[str], num_pairs: int, settings: schema.Tokenizer) -> bytes:
@@ -389,9 +399,18 @@ class _VocabularyTooLarge(Exception):
 
 def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenizer) -> bytes:
     model = io.BytesIO()
+    problems: list[Exception] = []  # of the text: SentencePiece would tell them in its own way
+
+    def read() -> Iterator[str]:
+        try:
+            yield from lines
+        except Exception as error:
+            problems.append(error)
+            raise
+
     train = partial(
         sentencepiece.SentencePieceTrainer.train,
-        sentence_iterator=iter(lines),
+        sentence_iterator=read(),
         model_writer=model,
         vocab_size=vocab_size - 1,  # padding is ours
         model_type=settings.model_type,
@@ -407,7 +426,9 @@ def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenize
     )
     try:
         _run_beside(train)
-    except RuntimeError as error:
+    except (RuntimeError, SystemError) as error:
+        if problems:
+            raise problems[0] from None
         # Its messages hold "Please set it to a value <= 196." and "required_chars. 8 vs 28. Increase ...".
         if found := re.search(r"value <= (\d+)", str(error)):
             raise _VocabularyTooLarge(_multiple_of_8(int(found[1]) + 1)) from None

@@ -38,7 +38,8 @@ def beam_search(
     """Search all sentences of a batch at once.
 
     Args:
-        step: last tokens (N·W,) and cache -> next log-probabilities (N·W, V) and the grown cache.
+        step: last tokens (N·W,) and cache -> next log-probabilities (N·W, V), the search's to write in, and the grown
+            cache.
         cache: for N·W hypotheses, those of a sentence side by side.
         max_lengths: (N,) most tokens of each output, end mark counted; at the limit the end mark is forced.
         start: the id that the decoder reads first.
@@ -48,75 +49,75 @@ def beam_search(
         For each sentence its `nbest` best hypotheses, best first (fewer only if no more exist).
     """
     beam, device = settings.beam, max_lengths.device
-    num_sentences = len(max_lengths)
-    finished: list[list[Hypothesis]] = [[] for _ in range(num_sentences)]
-    open_sentences = torch.arange(num_sentences, device=device)  # row n of the batch searches this sentence
-    tokens = torch.full((num_sentences * beam,), start, dtype=torch.long, device=device)
-    history = torch.empty((num_sentences * beam, 0), dtype=torch.long, device=device)  # (N·W, t)
-    scores = torch.full((num_sentences, beam), float("-inf"), device=device)
+    limits = max_lengths.tolist()
+    finished: list[list[Hypothesis]] = [[] for _ in limits]
+    open_sentences = list(range(len(limits)))  # row n of the batch searches this sentence
+    first_rows = torch.arange(0, len(limits) * beam, beam, device=device)  # of each sentence
+    tokens = torch.full((len(limits) * beam,), start, dtype=torch.long, device=device)
+    history = torch.empty((len(limits) * beam, 0), dtype=torch.long, device=device)  # (N·W, t)
+    scores = torch.full((len(limits), beam), float("-inf"), device=device)
     scores[:, 0] = 0.0  # all hypotheses start alike: let one of them live
-    for length in range(1, int(max_lengths.max()) + 1):
+    for length in range(1, max(limits) + 1):
         log_probs, cache = step(tokens, cache)  # (N·W, V)
+        at_limit = [limits[sentence] <= length for sentence in open_sentences]
+        if settings.exact_length or any(at_limit):
+            _forbid(log_probs.view(len(open_sentences), beam, -1), max_lengths <= length, eos, settings.exact_length)
         if settings.no_repeat_ngram:
-            banned = _completes_repetition(history, settings.no_repeat_ngram, log_probs.shape[-1])
-            log_probs = log_probs.masked_fill(banned, float("-inf"))
-        log_probs = log_probs.view(len(open_sentences), beam, -1)
-        at_limit = max_lengths[open_sentences] <= length
-        is_end = torch.arange(log_probs.shape[-1], device=device) == eos
-        if bool(at_limit.any()):
-            log_probs = log_probs.masked_fill(at_limit[:, None, None] & ~is_end, float("-inf"))
-        if settings.exact_length:
-            log_probs = log_probs.masked_fill(~at_limit[:, None, None] & is_end, float("-inf"))
-        total = scores[:, :, None] + log_probs  # (N, W, V)
-        vocabulary = total.shape[-1]
-        # Twice the beam: even if `beam` candidates end now, `beam` go on.
-        top, index = total.flatten(1).topk(min(2 * beam, total[0].numel()), dim=1)  # (N, 2W)
-        parent = index.div(vocabulary, rounding_mode="floor")
-        token = index % vocabulary
+            _forbid_repetition(log_probs, history, settings.no_repeat_ngram)
+        # Twice the beam: even if `beam` candidates end now, `beam` go on. First of each hypothesis, then of all.
+        width = min(2 * beam, log_probs.shape[-1])
+        top, token = (each.view(len(open_sentences), beam, width) for each in log_probs.topk(width, dim=1))
+        top, index = (scores[:, :, None] + top).flatten(1).topk(min(2 * beam, beam * width), dim=1)  # (N, 2W)
+        parent, token = index.div(width, rounding_mode="floor"), token.flatten(1).gather(1, index)
         ends = token == eos
         # An end counts where it stands among the best `beam`.
-        rows, columns = (ends & top.isfinite())[:, :beam].nonzero(as_tuple=True)
-        ended = zip(
-            open_sentences[rows].tolist(),
-            history[rows * beam + parent[rows, columns]].tolist(),
-            top[rows, columns].tolist(),
-            strict=True,
-        )
-        for sentence, prefix, log_prob in ended:
-            finished[sentence].append(Hypothesis(tuple(prefix), log_prob / length**settings.length_penalty))
+        counted = (ends & top.isfinite())[:, :beam]
 
         # Of the rest, the best `beam` live on; a stable sort keeps them in order of score.
         alive = ends.to(torch.int8).sort(dim=1, stable=True).indices[:, :beam]
         scores = top.gather(1, alive).masked_fill(ends.gather(1, alive), float("-inf"))
-        parent, token = parent.gather(1, alive), token.gather(1, alive)
 
-        done = [
-            len(finished[sentence]) >= beam or limit or not lives
-            for sentence, limit, lives in zip(
-                open_sentences.tolist(), at_limit.tolist(), scores.isfinite().any(1).tolist(), strict=True
-            )
+        # The step's one wait for the device, but where hypotheses have ended.
+        num_ended, num_alive = torch.stack([counted.sum(1), scores.isfinite().sum(1)]).tolist()
+        if any(num_ended):
+            rows, columns = counted.nonzero(as_tuple=True)
+            prefixes = history[first_rows[rows] + parent[rows, columns]].tolist()
+            for row, prefix, log_prob in zip(rows.tolist(), prefixes, top[rows, columns].tolist(), strict=True):
+                hypothesis = Hypothesis(tuple(prefix), log_prob / length**settings.length_penalty)
+                finished[open_sentences[row]].append(hypothesis)
+        staying = [
+            row
+            for row, sentence in enumerate(open_sentences)
+            if len(finished[sentence]) < beam and not at_limit[row] and num_alive[row]
         ]
-        if all(done):
+        if not staying:
             break
-        first_rows = torch.arange(0, len(done) * beam, beam, device=device)  # of each sentence
-        kept = None
-        if any(done):
-            kept = torch.tensor([row for row, is_done in enumerate(done) if not is_done], device=device)
-            open_sentences, first_rows = open_sentences[kept], first_rows[kept]
-            scores, parent, token = scores[kept], parent[kept], token[kept]
-        rows = (first_rows[:, None] + parent).flatten()
+        parent, token = parent.gather(1, alive), token.gather(1, alive)
+        rows, kept = first_rows[:, None] + parent, None
+        if len(staying) < len(open_sentences):
+            kept = torch.tensor(staying, device=device)
+            open_sentences = [open_sentences[row] for row in staying]
+            max_lengths, first_rows = max_lengths[kept], first_rows[: len(staying)]
+            scores, token, rows = scores[kept], token[kept], rows[kept]
+        rows, tokens = rows.flatten(), token.flatten()
         cache = cache.select(rows, kept)
-        tokens = token.flatten()
         history = torch.cat([history[rows], tokens[:, None]], 1)
     return [sorted(hypotheses, key=lambda h: -h.score)[: settings.nbest] for hypotheses in finished]
 
 
-def _completes_repetition(history: Tensor, size: int, vocabulary: int) -> Tensor:
-    """(R, V), True at tokens that would make the last `size` tokens of a history (R, t) occur in it twice."""
-    banned = torch.zeros(history.shape[0], vocabulary, dtype=torch.bool, device=history.device)
+def _forbid(log_probs: Tensor, at_limit: Tensor, eos: int, exact_length: bool) -> None:
+    """Leave of (N, W, V) the end mark alone where `at_limit` (N,); of exact length, anything but it elsewhere."""
+    ends = log_probs[..., eos].clone()
+    if exact_length:
+        ends.masked_fill_(~at_limit[:, None], float("-inf"))
+    log_probs.masked_fill_(at_limit[:, None, None], float("-inf"))
+    log_probs[..., eos] = ends
+
+
+def _forbid_repetition(log_probs: Tensor, history: Tensor, size: int) -> None:
+    """In (R, V), the tokens that would make the last `size` tokens of a history (R, t) occur in it twice."""
     if history.shape[1] >= size:
         n_grams = history.unfold(1, size, 1)  # (R, t - size + 1, size)
         begun = history[:, history.shape[1] - size + 1 :]  # (R, size - 1)
         rows, columns = (n_grams[..., :-1] == begun[:, None]).all(-1).nonzero(as_tuple=True)
-        banned[rows, n_grams[rows, columns, -1]] = True
-    return banned
+        log_probs[rows, n_grams[rows, columns, -1]] = float("-inf")

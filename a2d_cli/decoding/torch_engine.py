@@ -12,12 +12,13 @@ from a2d_cli.config.schema import Decoding
 from a2d_cli.data.batching import SpecialIds, pad_batch, pad_sources
 from a2d_cli.decoding.beam_search import SearchSettings, beam_search
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch
+from a2d_cli.model.incremental_decoder import IncrementalDecoder
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.reporting import count_text
 
 
 class TorchEngine:
-    """A Transformer in evaluation mode.
+    """A Transformer in evaluation mode. From its first search on the engine holds the weights as they were then.
 
     Args:
         alignment_head: (layer, head) of the cross-attention that `align` reads, both from 0.
@@ -28,6 +29,7 @@ class TorchEngine:
     def __init__(self, model: Transformer, ids: SpecialIds, alignment_head: tuple[int, int] | None = None):
         self.model, self.ids, self.alignment_head = model, ids, alignment_head
         self.max_tokens = model.shape.max_positions
+        self._decoders: dict[bool, IncrementalDecoder] = {}  # by whether they are made for one row
 
     @property
     def machine(self) -> str:
@@ -47,12 +49,16 @@ class TorchEngine:
     def _search(self, batch: SearchBatch, settings: Decoding, exact_length: bool) -> list[list[Hypothesis]]:
         device = self.model.positions.device
         src = pad_sources(batch.sources, self.ids).to(device)
-        cache = self.model.start_decoding(src, settings.beam)
+        one_row = len(src) * settings.beam == 1
+        if one_row not in self._decoders:
+            self._decoders[one_row] = IncrementalDecoder(self.model, one_row)
+        decoder = self._decoders[one_row]
         search = SearchSettings(
             settings.beam, settings.nbest, settings.length_penalty, settings.no_repeat_ngram, exact_length
         )
         limits = torch.tensor(batch.limits, device=device)
-        return beam_search(self.model.decode_step, cache, limits, self.ids.tgt_pad, self.ids.eos, search)
+        cache = decoder.start(src, settings.beam)
+        return beam_search(decoder.step, cache, limits, self.ids.tgt_pad, self.ids.eos, search)
 
     @torch.inference_mode()
     def score_tokens(self, sources: list[list[int]], targets: list[list[int]]) -> list[list[float]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence
+from a2d_cli.distillation.teachers import Inside
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
 from a2d_cli.model.transformer import Transformer
 
@@ -39,7 +40,7 @@ PROFILES = {
 
 
 def make_aligners(
-    kinds: dict[str, float], student: Transformer, teacher: Transformer, simplex: bool, generator: torch.Generator
+    kinds: dict[str, float], student: Transformer | Inside, teacher: Inside, simplex: bool, generator: torch.Generator
 ) -> nn.ModuleDict:
     """One aligner a kind."""
     aligner = SimplexAlignment if simplex else AttentionAlignment

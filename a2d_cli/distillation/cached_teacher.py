@@ -32,7 +32,7 @@ from a2d_cli.distillation.teacher_cache import (
 )
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
 from a2d_cli.errors import A2DError, Interrupted
-from a2d_cli.model.attention import KINDS, AttentionMaps
+from a2d_cli.model.attention import KINDS, PLAIN, AttentionMaps, MapForm
 from a2d_cli.model.transformer import ForwardOutput, Transformer
 from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.objective import Stage
@@ -59,6 +59,7 @@ class CacheRequest:
     teacher: str  # hash of its weights
     teacher_place: str
     text_place: str
+    num_teachers: int = 1  # that share memory and disk, each with a cache of its own
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,23 @@ class Contents:
     states: str = ""  # number format of the last decoder states; empty: they are not kept
     top_k: int = 0  # so many words a position instead; 0: none
     maps: bool = False
+    form: MapForm = PLAIN  # of the maps
 
     def __str__(self) -> str:
         words = f"{self.states} states" if self.states else f"the {self.top_k} likeliest words" if self.top_k else ""
-        return " and ".join(part for part in (words, "float16 maps" if self.maps else "") if part)
+        form = "" if self.form.kind == "plain" else f"{self.form.name} "
+        return " and ".join(part for part in (words, f"float16 {form}maps" if self.maps else "") if part)
+
+    def map_part(self, kind: str) -> str:
+        """The part that holds the maps of a kind: one for each form, so that forms never mix."""
+        return kind if self.form.kind == "plain" else f"{kind}_{self.form.name}"
 
 
 class CachedTeacher(Teacher):
     """Answers for pairs of the corpus that the cache was made of, at their real target tokens."""
 
     def __init__(self, model: Transformer, contents: Contents, cache: TeacherCache):
-        super().__init__(model)
+        super().__init__(model, contents.form)
         self.contents, self._stretches = contents, cache.open()
 
     @torch.no_grad()
@@ -114,7 +121,7 @@ class CachedTeacher(Teacher):
         def padded(kind: str) -> Tensor:
             num_maps = self.model.num_encoder_maps if kind == "encoder_self" else self.model.num_decoder_maps
             inside = cells[kind][:, None].expand(-1, num_maps, -1, -1)  # (B, C, Q, K)
-            numbers = self._read(kind, batch).float()
+            numbers = self._read(self.contents.map_part(kind), batch).float()
             return numbers.new_zeros(inside.shape).masked_scatter_(inside, numbers)
 
         return AttentionMaps(*(padded(kind) for kind in KINDS))
@@ -160,12 +167,12 @@ class _Preparation:
         pairs = np.concatenate(self.plan.in_order())
         chosen = np.random.default_rng(self.plan.seed).permutation(len(pairs))[:SAMPLED_PAIRS]
         self.sample = self.plan.load(pairs[chosen], stage.ids).to(stage.device)
-        self.said = _ask(self.model, self.sample, request.maps)
+        self.said = _ask(self.model, self.sample, request.maps, live.form)
 
     def contents(self, interruption: Interruption) -> Contents | None:
         """What the cache holds; None: the live teacher must teach."""
         request = self.request
-        contents = Contents(maps=request.maps)
+        contents = Contents(maps=request.maps, form=self.live.form)
         if request.words and request.mode == "topk":
             contents = replace(contents, top_k=min(request.top_k, self.model.vocabularies.tgt_pad))
         elif request.words:
@@ -215,11 +222,12 @@ class _Preparation:
         free, memory = shutil.disk_usage(place).free, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         told = f"{contents} of {len(cache.order):,} pairs, {_size(size)}"
         if self.request.mode == "auto":
-            hint = f"more than {AUTO_SHARE:.0%} of the"
+            share = AUTO_SHARE / self.request.num_teachers
+            hint = f"more than {share:.0%} of the"
             reason = ""
-            if size > AUTO_SHARE * memory:
+            if size > share * memory:
                 reason = f"{hint} memory, {_size(memory)}"
-            elif missing > AUTO_SHARE * free:
+            elif missing > share * free:
                 reason = f"{hint} free disk, {_size(free)}"
             if reason:
                 self.reporter.info(f"the teacher teaches live: a cache of {told}, would take {reason}")
@@ -280,8 +288,8 @@ class _Preparation:
 
 
 @torch.no_grad()
-def _ask(model: Transformer, batch: Batch, need_attention: bool) -> ForwardOutput:
-    return model(batch.src, batch.tgt_in, need_attention)
+def _ask(model: Transformer, batch: Batch, need_attention: bool, form: MapForm) -> ForwardOutput:
+    return model(batch.src, batch.tgt_in, need_attention, form=form)
 
 
 def _cache(model: Transformer, request: CacheRequest, contents: Contents, plan: BatchPlan) -> TeacherCache:
@@ -303,14 +311,14 @@ def _parts(model: Transformer, contents: Contents, plan: BatchPlan) -> list[Part
     if contents.maps:
         encoder, decoder = model.num_encoder_maps, model.num_decoder_maps
         sizes = {"encoder_self": encoder * s * s, "decoder_self": decoder * (t * (t + 1) // 2), "cross": decoder * t * s}
-        parts += [Part(kind, "float16", sizes[kind]) for kind in KINDS]
+        parts += [Part(contents.map_part(kind), "float16", sizes[kind]) for kind in KINDS]
     return parts
 
 
 @torch.no_grad()
 def _answers(model: Transformer, contents: Contents, batch: Batch) -> dict[str, np.ndarray]:
     """The parts' numbers for a batch: the pairs one after the other."""
-    output = _ask(model, batch, contents.maps)
+    output = _ask(model, batch, contents.maps, contents.form)
     states = output.states[batch.tgt_mask]  # (N, d)
     numbers = {}
     if contents.states:
@@ -319,7 +327,8 @@ def _answers(model: Transformer, contents: Contents, batch: Batch) -> dict[str, 
         numbers[f"top{k}_ids"], numbers[f"top{k}_scores"] = _top_words(model, states, k)
     if contents.maps:
         for kind, cells in _cells(model, batch).items():
-            numbers[kind] = getattr(output.maps, kind).masked_select(cells[:, None]).half()  # by pair, map, query, key
+            kept = getattr(output.maps, kind).masked_select(cells[:, None])  # by pair, map, query, key
+            numbers[contents.map_part(kind)] = kept.half()
     return {name: tensor.cpu().numpy() for name, tensor in numbers.items()}
 
 

@@ -10,6 +10,7 @@ import torch
 
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.response import Response
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.model.transformer import Transformer
@@ -55,7 +56,14 @@ class FidelityTest:
         max_length: tokens a side, end mark counted, that teacher and models can read.
     """
 
-    def __init__(self, text: EncodedText, ids: SpecialIds, teacher: Teacher, max_length: int, device: torch.device):
+    def __init__(
+        self,
+        text: EncodedText,
+        ids: SpecialIds,
+        teacher: Teacher | EnsembleTeacher,
+        max_length: int,
+        device: torch.device,
+    ):
         plan = BatchPlan(text, BatchSettings(max(_BATCH_TOKENS, max_length), max_length=max_length), seed=0)
         self._device, self._num_left_out = device, plan.num_left_out
         self._batches = [plan.load(indices, ids).to(device) for indices in plan.in_order()]

@@ -7,16 +7,30 @@ objective nor trainer knows it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.aligned_attention import PROFILES, AlignedAttention, Comparison
+from a2d_cli.distillation.amad import Amad
+from a2d_cli.distillation.fixed_attention import FixedAttention
+from a2d_cli.distillation.hidden_states import HiddenStateMatching
+from a2d_cli.distillation.projected_attention import ProjectedAttention
 from a2d_cli.distillation.terms import MakeTerm
 from a2d_cli.errors import ConfigError
 
 RELEASED = ("a2d-release", "a2d-paper")  # whole objectives, not terms: their mean over padding is no sum over tokens
 CONTROLS = ("frozen", "shuffled", "uniform")
+ONE_TEACHER = ("hidden", "attn-fixed", "seq", "copy-layers", *RELEASED)  # what an ensemble cannot teach
+
+WORD_SETTINGS = ("alpha", "temperature", "divergence")
+SETTINGS_OF = {  # those that count for some terms alone; the others count for all but the word terms
+    "layer_map": ("hidden", "attn-fixed"),
+    "selected_fraction": ("word-selective",),
+    "selection_queue": ("word-selective",),
+    "ridge": ("a2d-proj",),
+    "gram_decay": ("a2d-proj",),
+}
 
 
 @dataclass(frozen=True)
@@ -26,24 +40,37 @@ class Method:
     words: bool  # the word term
     terms: tuple[str, ...] = ()  # of `TERMS`, or one of RELEASED
     seq: bool = False  # on the teacher's translations, which are no term: they take the references' place
+    selective: bool = False  # the word term for hard tokens alone
+    copies_layers: bool = False  # the student starts from layers of the teacher
 
     @property
     def name(self) -> str:
-        """Canonical: `ce`, `word`, `seq`, `seq+a2d-simplex`, `ce+a2d-masked` (attention without the word term)."""
+        """Canonical: `ce`, `word`, `seq`, `seq+a2d-simplex`, `ce+a2d-masked` (attention without the word term), `word+copy-layers`."""
         names = list(self.terms)
         if names and not self.words:
             names = ["ce", *names]
+        elif self.selective:
+            names = ["word-selective", *names]
         elif not names:
             names = ["word"] if self.words else [] if self.seq else ["ce"]
-        return "+".join(["seq", *names] if self.seq else names)
+        return "+".join(["seq"] * self.seq + names + ["copy-layers"] * self.copies_layers)
 
     @property
     def needs_teacher(self) -> bool:
+        return self.asks_teacher or self.copies_layers
+
+    @property
+    def asks_teacher(self) -> bool:
+        """In every update, not only before the first."""
         return self.words or bool(self.terms)
 
     @property
     def needs_maps(self) -> bool:
         return bool(set(self.terms) - {"hidden"})
+
+    @property
+    def needs_hidden(self) -> bool:
+        return "hidden" in self.terms
 
     @property
     def is_released(self) -> bool:
@@ -54,18 +81,45 @@ def parse_method(settings: Distillation) -> Method:
     """Read a method string; `a2d` stands for `a2d-PROFILE`. The loader has checked the names of the terms.
 
     Raises:
-        ConfigError: `release` or `paper` beside another term, or a control of theirs.
+        ConfigError: `release` or `paper` beside another term, or several teachers where only one can teach.
     """
     given = [f"a2d-{settings.profile}" if term == "a2d" else term for term in settings.method.split("+")]
     terms = tuple(term for term in given if term in TERMS or term in RELEASED)
-    if len(terms) > 1 and set(RELEASED) & set(terms):
+    selective = "word-selective" in given
+    if len(terms) + selective > 1 and set(RELEASED) & set(terms):
         raise ConfigError(
             f"distillation.method: '{settings.method}' mixes the released objective with another one",
             "a2d-release and a2d-paper stand alone or with ce; the other terms can be joined",
         )
     # A term from the inside of the models contains the word term, so that `word` is its baseline, unless `ce` says otherwise.
-    words = "word" in given or (bool(terms) and "ce" not in given)
-    return Method(words, terms, seq="seq" in given)
+    words = "word" in given or selective or (bool(terms) and "ce" not in given)
+    alone = [term for term in given if term in ONE_TEACHER]
+    if alone and len(settings.teachers) > 1:
+        raise ConfigError(
+            f"distillation.teacher: '{settings.teacher}' are several teachers, {alone[0]} takes one",
+            "an ensemble teaches words and aligned attention: name one teacher, or choose another method",
+        )
+    return Method(words, terms, seq="seq" in given, selective=selective, copies_layers="copy-layers" in given)
+
+
+def settings_that_count(settings: Distillation) -> dict[str, object]:
+    """Those that change the result of `settings.method`, and its name; where the teacher lies does not."""
+    method = parse_method(settings)
+    values = {key: value for key, value in asdict(settings).items() if not key.startswith("pseudo")}
+    for key in ("profile", "teacher", "cache", "cache_top_k"):
+        del values[key]
+    names = {*method.terms, *["word-selective"] * method.selective}
+    unused = {key for key, terms in SETTINGS_OF.items() if not names & set(terms)}
+    if not method.terms:
+        unused |= values.keys() - SETTINGS_OF.keys() - set(WORD_SETTINGS if method.words else ())
+    if not method.needs_maps or method.is_released:
+        unused |= {"map_form", "map_temperature"}
+    elif settings.map_form != "softened":
+        unused |= {"map_temperature"}
+    counting = {key: value for key, value in values.items() if key not in unused}
+    if method.words and settings.cache == "topk":  # states say what the live teacher says; these do not
+        counting["cache_top_k"] = settings.cache_top_k
+    return {**counting, "method": method.name}
 
 
 def _aligned(comparison: Comparison) -> MakeTerm:
@@ -81,4 +135,8 @@ def _controls() -> Iterator[tuple[str, MakeTerm]]:
 TERMS: dict[str, MakeTerm] = {
     **{f"a2d-{profile}": _aligned(comparison) for profile, comparison in PROFILES.items()},
     **dict(_controls()),
+    "a2d-proj": ProjectedAttention,
+    "attn-fixed": FixedAttention,
+    "amad": Amad,
+    "hidden": HiddenStateMatching,
 }

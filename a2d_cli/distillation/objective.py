@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,17 +11,20 @@ from torch import Tensor, nn
 
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import Batch
+from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.methods import TERMS, parse_method
-from a2d_cli.distillation.response import Response
-from a2d_cli.distillation.teachers import Teacher
-from a2d_cli.distillation.terms import Lesson, Pupils
-from a2d_cli.model.transformer import Transformer
+from a2d_cli.distillation.response import Response, SelectiveResponse
+from a2d_cli.distillation.selection import Selection, all_tokens_nll
+from a2d_cli.distillation.teachers import Teacher, TeacherOutput
+from a2d_cli.distillation.terms import Lesson, Pupils, Term
+from a2d_cli.model.transformer import ForwardOutput, Transformer
 from a2d_cli.training.losses import SmoothedCrossEntropy
 from a2d_cli.training.objective import LossTerms, Moment, Objective
 from a2d_cli.training.vocabulary_loss import TokenLoss, vocabulary_loss
 
 CALIBRATION_BATCHES = 16  # the share of one batch swings; the mean of this many holds
 CALIBRATION_SENTENCES = 32  # of each batch: the same on every rank, and a bounded cost
+SENTENCES_AHEAD = 32  # of each batch, for what looks ahead
 NEGLIGIBLE = 0.01  # of λ at update 1: below this the terms are left out, and with them what they need of the models
 
 
@@ -34,7 +38,7 @@ class DistillationObjective(Objective):
     def __init__(
         self,
         student: Transformer,
-        teacher: Teacher,
+        teacher: Teacher | EnsembleTeacher,
         settings: Distillation,
         label_smoothing: float,
         max_updates: int,
@@ -48,7 +52,10 @@ class DistillationObjective(Objective):
         self.terms = nn.ModuleDict()
         for name in self.method.terms:
             generator = torch.Generator().manual_seed(seed)
-            self.terms[name] = TERMS[name](Pupils(student, teacher.model, settings, generator))
+            self.terms[name] = TERMS[name](Pupils(student, teacher.inside, settings, generator))
+        self.selection: Selection | None = None
+        if self.method.selective:
+            self.selection = Selection(settings.selected_fraction, settings.selection_queue)
         self._norms: list[tuple[float, float]] = []  # measured gradient norms: of the terms, of the rest
         self.term_weight = settings.beta  # λ at update 1, before the half-life
 
@@ -74,22 +81,20 @@ class DistillationObjective(Objective):
 
     def _losses(self, batch: Batch, with_terms: bool) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Sums over tokens: the response term, the unweighted sum of the terms (or None), and all parts by name."""
-        need_maps = with_terms and any(term.uses_maps for term in self.terms.values())
-        need_hidden = with_terms and any(term.uses_hidden for term in self.terms.values())
-        output = self.model(batch.src, batch.tgt_in, need_maps, need_hidden)
-        taught = None
-        if with_terms or self.method.words:
-            taught = self._teacher[0](batch, batch.tgt_mask, need_maps, need_hidden)
+        terms = self.terms.values() if with_terms else ()
+        output, taught = self._outputs(batch, terms, with_teacher=with_terms or self.method.words)
         loss: TokenLoss = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], self.label_smoothing)
         if self.method.words:
             settings = self.settings
             loss = Response(loss, taught.words, settings.alpha, settings.temperature, settings.divergence)
+            if self.selection is not None:
+                loss = SelectiveResponse(loss, self.selection.threshold)
         weights = self.model.tgt_embedding.weight, self.model.output_bias
         parts = vocabulary_loss(output.states[batch.tgt_mask], *weights, loss)
         response = parts.pop("loss")
         if not with_terms:
             return response, None, parts
-        lesson = Lesson(batch, output, taught, self.model.src_mask(batch.src)[:, 0, 0])
+        lesson = self._lesson(batch, output, taught)
         inside = torch.zeros((), device=response.device)
         for name, term in self.terms.items():
             found = term(lesson)
@@ -98,8 +103,24 @@ class DistillationObjective(Objective):
             parts |= {f"{prefix}{part}": value for part, value in found.parts.items()}
         return response, inside, parts
 
+    def _outputs(
+        self, batch: Batch, terms: Collection[Term], with_teacher: bool
+    ) -> tuple[ForwardOutput, TeacherOutput | None]:
+        """What both models say of a batch, and of their inside what the terms use."""
+        teacher = self._teacher[0]
+        need_maps, need_hidden = (any(getattr(term, use) for term in terms) for use in ("uses_maps", "uses_hidden"))
+        output = self.model(batch.src, batch.tgt_in, need_maps, need_hidden, teacher.form)
+        return output, teacher(batch, batch.tgt_mask, need_maps, need_hidden) if with_teacher else None
+
+    def _lesson(self, batch: Batch, output: ForwardOutput, taught: TeacherOutput) -> Lesson:
+        return Lesson(batch, output, taught, self.model.src_mask(batch.src)[:, 0, 0])
+
     def before_update(self, load: Callable[[], Batch], moment: Moment) -> None:
-        """Set λ from the gradient norms of the first updates, and once more after `calibrate_at_update`."""
+        """Show the update to what looks ahead. Set λ from the gradient norms of the first updates, and once more after
+        `calibrate_at_update`."""
+        curious = [term for term in self.terms.values() if term.looks_ahead] if self._has_terms(moment.update) else []
+        if curious or self.selection is not None:
+            self._look_ahead(load().head(SENTENCES_AHEAD), curious)
         if not self._has_terms(moment.update) or self.settings.gradient_share <= 0:
             return
         first = self.settings.calibrate_at_update
@@ -113,18 +134,36 @@ class DistillationObjective(Objective):
             if faded > 0:
                 self.term_weight = self.settings.gradient_share * rest / faded
 
+    @torch.no_grad()
+    def _look_ahead(self, batch: Batch, terms: Collection[Term]) -> None:
+        """What has a memory learns from some sentences of the update before it is cut: ranks and pieces play no part in it."""
+        with self._without_dropout():
+            output, taught = self._outputs(batch, terms, with_teacher=bool(terms))
+        for term in terms:
+            term.look(self._lesson(batch, output, taught))
+        if self.selection is not None:
+            weights, real = (self.model.tgt_embedding.weight, self.model.output_bias), batch.tgt_mask
+            self.selection.look(all_tokens_nll(output.states[real], *weights, batch.tgt_out[real]))
+
+    @contextmanager
+    def _without_dropout(self) -> Iterator[None]:
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(was_training)
+
     def _measure_norms(self, batch: Batch) -> tuple[float, float]:
         """Gradient norms, over the student's weights, of the terms and of the rest; dropout off."""
         part = batch.head(CALIBRATION_SENTENCES)
         weights = list(self.model.parameters())
-        was_training = self.model.training
-        self.model.eval()
-        response, inside, _ = self._losses(part, with_terms=True)
+        with self._without_dropout():
+            response, inside, _ = self._losses(part, with_terms=True)
         norms = []
         for loss, keep in ((inside, True), (response, False)):
             gradients = torch.autograd.grad(loss, weights, retain_graph=keep, allow_unused=True)
             norms.append(float(torch.stack([g.float().norm() for g in gradients if g is not None]).norm()))
-        self.model.train(was_training)
         return norms[0], norms[1]
 
     def helper_modules(self) -> dict[str, nn.Module]:

@@ -6,12 +6,13 @@ Letters: N target tokens, n of them at a time, V vocabulary; p the teacher's wor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from a2d_cli.distillation.divergences import word_divergence
+from a2d_cli.distillation.selection import token_nll
 from a2d_cli.training.losses import SmoothedCrossEntropy
 from a2d_cli.training.vocabulary_loss import Scores, TokenSums
 
@@ -43,6 +44,36 @@ class Response:
             word = word_divergence(teacher, student, self.temperature, self.divergence)
             (gradient,) = torch.autograd.grad(word, student)
         return TokenSums({"word": word.detach()}, gradient)
+
+
+@dataclass(frozen=True)
+class SelectiveResponse:
+    """`Response` where the student's loss is at the threshold or above; the references alone elsewhere.
+
+    Its sum `word` is over these tokens alone, and `selected` is their number.
+    """
+
+    response: Response
+    threshold: Tensor  # (), of -log q(target)
+
+    def __call__(self, rows: slice, scores: Scores) -> TokenSums:
+        references = self.response.cross_entropy
+        targets = references.targets[rows]
+        hard = token_nll(scores, targets) >= self.threshold  # (n,)
+
+        def part(tokens: Tensor) -> tuple[SmoothedCrossEntropy, Scores]:
+            some = Scores(scores.values[tokens], scores.probabilities[tokens], scores.normalisers[tokens])
+            return replace(references, targets=targets[tokens]), some
+
+        ce, some = part(~hard)
+        untaught = ce(slice(None), some)
+        ce, some = part(hard)
+        words = self.response.words
+        taught = replace(self.response, cross_entropy=ce, words=lambda _: words(rows)[hard])(slice(None), some)
+        gradient = torch.empty_like(scores.probabilities)
+        gradient[hard], gradient[~hard] = taught.gradient, untaught.gradient
+        sums = {name: value + untaught.sums.get(name, 0.0) for name, value in taught.sums.items()}
+        return TokenSums({**sums, "selected": hard.sum().to(gradient.dtype)}, gradient)
 
 
 def _forward_kl(teacher: Tensor, student: Scores) -> TokenSums:

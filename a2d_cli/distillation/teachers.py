@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.batching import Batch
-from a2d_cli.model.attention import AttentionMaps
+from a2d_cli.model.attention import PLAIN, AttentionMaps, MapForm
 from a2d_cli.model.transformer import HiddenStates, Transformer, Vocabularies
 from a2d_cli.project.checkpoint import load_weights, weights_of
 
@@ -22,6 +23,27 @@ class TeacherOutput:
     words: Callable[[slice], Tensor]  # rows of the N -> scores (n, V), without gradient, for the caller to keep or overwrite
     maps: AttentionMaps | None
     hidden: HiddenStates | None = None
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What is known of a teacher's inside before it is asked: the shapes of its members, in the order of their maps."""
+
+    shapes: tuple[ModelShape, ...]
+
+    @property
+    def shape(self) -> ModelShape:
+        """Of a teacher that is one model."""
+        (shape,) = self.shapes
+        return shape
+
+    @property
+    def num_encoder_maps(self) -> int:
+        return sum(shape.encoder_layers * shape.num_heads for shape in self.shapes)
+
+    @property
+    def num_decoder_maps(self) -> int:
+        return sum(shape.decoder_layers * shape.num_heads for shape in self.shapes)
 
 
 def keep_rows(model: Transformer, src_rows: list[int], tgt_rows: list[int]) -> Transformer:
@@ -41,15 +63,23 @@ def keep_rows(model: Transformer, src_rows: list[int], tgt_rows: list[int]) -> T
 
 
 class Teacher:
-    """A trained Transformer, frozen, in evaluation mode."""
+    """A trained Transformer, frozen, in evaluation mode.
 
-    def __init__(self, model: Transformer):
-        self.model = model.eval().requires_grad_(False)
+    Args:
+        form: of its maps.
+    """
+
+    def __init__(self, model: Transformer, form: MapForm = PLAIN):
+        self.model, self.form = model.eval().requires_grad_(False), form
+
+    @property
+    def inside(self) -> Inside:
+        return Inside((self.model.shape,))
 
     @torch.no_grad()
     def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
         """Scores at the N target positions where `where` (B, T) is True and, if wanted, all maps and layers' states."""
-        output = self.model(batch.src, batch.tgt_in, need_attention, need_hidden)
+        output = self.model(batch.src, batch.tgt_in, need_attention, need_hidden, self.form)
         states = output.states[where]  # (N, d)
 
         @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import Batch
-from a2d_cli.distillation.teachers import TeacherOutput
+from a2d_cli.distillation.teachers import Inside, TeacherOutput
 from a2d_cli.model.transformer import ForwardOutput, Transformer
 
 
@@ -56,7 +56,7 @@ class Pupils:
     """Who learns from whom, and how: what a term is made for."""
 
     student: Transformer
-    teacher: Transformer
+    teacher: Inside
     settings: Distillation
     generator: torch.Generator  # draws what the term draws, so that the student's initial weights never depend on it
 
@@ -66,11 +66,15 @@ class Term(nn.Module):
 
     uses_maps = True
     uses_hidden = False  # the layers' states
+    looks_ahead = False  # it is shown some of each update's sentences before
     part_prefix = "attn_"  # of its parts in the log, where it is the only term
     noun = "aligner"  # what its saved modules are called
 
     def forward(self, lesson: Lesson) -> Loss:
         raise NotImplementedError
+
+    def look(self, lesson: Lesson) -> None:
+        """Some sentences of the coming update, the same on every rank and however it is cut: no gradient, dropout off."""
 
     @property
     def saved(self) -> nn.Module:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,29 @@ KINDS = ("encoder_self", "decoder_self", "cross")
 
 
 @dataclass(frozen=True)
+class MapForm:
+    """What a map tells of a head; its rows sum to 1 in every form.
+
+    plain: the probabilities A. softened: A^(1/τ), normalised: softmax of the scores / τ. value-norm: A_ij ‖V_j W_O‖,
+    normalised, in which a key that is looked at but gives next to nothing fades (Kobayashi et al. 2020).
+    """
+
+    kind: Literal["plain", "softened", "value-norm"] = "plain"
+    temperature: float = 1.0  # τ of softened
+
+    @property
+    def name(self) -> str:
+        """`plain`, `softened-2.0`, `value-norm`: another one for other maps."""
+        return f"softened-{self.temperature!r}" if self.kind == "softened" else self.kind
+
+
+PLAIN = MapForm()
+SMALLEST_NORM = 1e-6  # of a value: below it the root's gradient would be infinite, and a row of zeros no distribution
+
+
+@dataclass(frozen=True)
 class AttentionMaps:
-    """Post-softmax probabilities of every head, before dropout. Map index = layer · H + head."""
+    """Of every head, before dropout: its probabilities, or another form of them. Map index = layer · H + head."""
 
     encoder_self: Tensor  # (B, L·H, S, S)
     decoder_self: Tensor  # (B, L·H, T, T), causal
@@ -47,19 +69,26 @@ class MultiHeadAttention(nn.Module):
         return self.split_heads(self.k_proj(x)), self.split_heads(self.v_proj(x))
 
     def attend(
-        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, need_map: bool = False
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | None,
+        need_map: bool = False,
+        form: MapForm = PLAIN,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend from `query` (B, Q, d) to projected keys and values (B, H, K, e).
 
         Args:
             mask: broadcastable to (B, H, Q, K); True where a query may look. None: everywhere.
             need_map: take the explicit path and return the map.
+            form: of the map that is returned; what is attended to is the same.
 
         Returns:
             (B, Q, d) and the map (B, H, Q, K) or None.
         """
         q = self.split_heads(self.q_proj(query))
-        attention = None
+        returned = None
         if need_map:
             # Scaling the query, not the scores: fewer products, and no overflow in half precision.
             scores = (q / math.sqrt(q.shape[-1])) @ keys.transpose(-2, -1)  # (B, H, Q, K)
@@ -67,7 +96,22 @@ class MultiHeadAttention(nn.Module):
                 scores = scores.masked_fill(~mask, float("-inf"))
             attention = scores.softmax(-1, dtype=torch.float32)
             mixed = drop(attention, self.dropout, self.training).to(values.dtype) @ values
+            returned = attention
+            if form.kind == "softened":
+                returned = (scores / form.temperature).softmax(-1, dtype=torch.float32)
+            elif form.kind == "value-norm":
+                weighed = attention * self._value_norms(values)[:, :, None]
+                returned = weighed / weighed.sum(-1, keepdim=True)
         else:
             rate = self.dropout if self.training else 0.0
             mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, dropout_p=rate)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2)), attention
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), returned
+
+    def _value_norms(self, values: Tensor) -> Tensor:
+        """‖V_j W_O‖ of each head's values (B, H, K, e), without the output's bias: (B, H, K)."""
+        with torch.autocast(values.device.type, enabled=False):
+            # ‖v W‖² = v (W W^T) v^T: e×e products a key, instead of e×d.
+            heads = self.out_proj.weight.T.float().unflatten(0, (self.num_heads, -1))  # (H, e, d)
+            v = values.float()
+            squares = (v @ (heads @ heads.mT) * v).sum(-1)
+        return squares.clamp(min=SMALLEST_NORM**2).sqrt()

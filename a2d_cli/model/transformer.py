@@ -4,8 +4,7 @@ Positions are sinusoids from 0 with angle p / 10000^(2i/d), sines in the first h
 are scaled by √d; biases everywhere; LayerNorm eps 1e-5; the decoder starts from pad, whose embedding is zero.
 Pad is the last id of a vocabulary, so logits cover the ids below it and pad stands outside the softmax.
 
-Letters: B sentences, S source length, T target length, d width, V target vocabulary (pad included), L layers, H heads,
-N = sentences still searched, W = beam width.
+Letters: B sentences, S source length, T target length, d width, V target vocabulary (pad included), L layers, H heads.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2d_cli.config.schema import ModelShape
-from a2d_cli.model.attention import AttentionMaps, MultiHeadAttention
+from a2d_cli.model.attention import PLAIN, AttentionMaps, MapForm, MultiHeadAttention
 from a2d_cli.model.dropout import dropout
 
 LAYER_NORM_EPS = 1e-5
@@ -68,30 +67,6 @@ class Encoded:
     hidden: tuple[Tensor, ...] = ()  # what each layer gives (B, S, d), where it is asked for
 
 
-@dataclass(frozen=True)
-class DecoderCache:
-    """Keys and values of the steps so far: one entry a layer. Search reorders it and knows nothing else of it."""
-
-    self_keys: tuple[Tensor, ...]  # (N·W, H, t, e)
-    self_values: tuple[Tensor, ...]
-    cross_keys: tuple[Tensor, ...]  # (N, H, S, e): once a sentence, whatever the beam
-    cross_values: tuple[Tensor, ...]
-    src_mask: Tensor  # (N, 1, 1, S)
-
-    def select(self, rows: Tensor, sentences: Tensor | None) -> DecoderCache:
-        """Keep hypothesis `rows` (of N·W) and, where given, `sentences` (of N)."""
-
-        def take(tensors: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
-            return tuple(tensor.index_select(0, index) for tensor in tensors)
-
-        if sentences is None:
-            cross_keys, cross_values, src_mask = self.cross_keys, self.cross_values, self.src_mask
-        else:
-            cross_keys, cross_values = take(self.cross_keys, sentences), take(self.cross_values, sentences)
-            src_mask = self.src_mask.index_select(0, sentences)
-        return DecoderCache(take(self.self_keys, rows), take(self.self_values, rows), cross_keys, cross_values, src_mask)
-
-
 def sinusoids(num_positions: int, d_model: int) -> Tensor:
     """Position table (P, d): row p holds sin(p / 10000^(2i/d)) for i < d/2, then the cosines."""
     frequency = 10000.0 ** (-2 * torch.arange(d_model // 2, dtype=torch.float64) / d_model)
@@ -138,10 +113,12 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(shape)
         self.around_attention, self.around_feed_forward = Sublayer(shape), Sublayer(shape)
 
-    def forward(self, x: Tensor, src_mask: Tensor, need_map: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, src_mask: Tensor, need_map: bool, form: MapForm = PLAIN
+    ) -> tuple[Tensor, Tensor | None]:
         inner = self.around_attention.enter(x)
         change, attention = self.self_attention.attend(
-            inner, *self.self_attention.project_keys(inner), src_mask, need_map
+            inner, *self.self_attention.project_keys(inner), src_mask, need_map, form
         )
         x = self.around_attention.leave(x, change)
         x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
@@ -157,34 +134,26 @@ class DecoderLayer(nn.Module):
         self.around_self, self.around_cross, self.around_feed_forward = Sublayer(shape), Sublayer(shape), Sublayer(shape)
 
     def forward(
-        self, x: Tensor, memory: Tensor, causal: Tensor, src_mask: Tensor, need_maps: bool
+        self,
+        x: Tensor,
+        memory: Tensor,
+        causal: Tensor,
+        src_mask: Tensor,
+        need_maps: bool,
+        form: MapForm = PLAIN,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         inner = self.around_self.enter(x)
         change, self_map = self.self_attention.attend(
-            inner, *self.self_attention.project_keys(inner), causal, need_maps
+            inner, *self.self_attention.project_keys(inner), causal, need_maps, form
         )
         x = self.around_self.leave(x, change)
         keys, values = self.cross_attention.project_keys(memory)
-        change, cross_map = self.cross_attention.attend(self.around_cross.enter(x), keys, values, src_mask, need_maps)
+        change, cross_map = self.cross_attention.attend(
+            self.around_cross.enter(x), keys, values, src_mask, need_maps, form
+        )
         x = self.around_cross.leave(x, change)
         x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
         return x, self_map, cross_map
-
-    def step(
-        self, x: Tensor, past_keys: Tensor, past_values: Tensor, cross_keys: Tensor, cross_values: Tensor, src_mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One position (N·W, 1, d); returns it with the grown self keys and values."""
-        inner = self.around_self.enter(x)
-        keys, values = self.self_attention.project_keys(inner)
-        keys, values = torch.cat([past_keys, keys], 2), torch.cat([past_values, values], 2)
-        x = self.around_self.leave(x, self.self_attention.attend(inner, keys, values, None)[0])
-        # A sentence's hypotheses share its keys: they are W queries of one sentence instead of W copies of the keys.
-        num_sentences = cross_keys.shape[0]
-        query = self.around_cross.enter(x).view(num_sentences, -1, x.shape[-1])  # (N, W, d)
-        change = self.cross_attention.attend(query, cross_keys, cross_values, src_mask)[0].view_as(x)
-        x = self.around_cross.leave(x, change)
-        x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
-        return x, keys, values
 
 
 class Transformer(nn.Module):
@@ -237,39 +206,49 @@ class Transformer(nn.Module):
     def num_decoder_maps(self) -> int:
         return self.shape.decoder_layers * self.shape.num_heads
 
-    def _embed(self, embedding: nn.Embedding, ids: Tensor, first_position: int = 0) -> Tensor:
-        positions = self.positions[first_position : first_position + ids.shape[1]]
-        x = embedding(ids) * math.sqrt(self.shape.d_model) + positions
+    def _embed(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
+        x = embedding(ids) * math.sqrt(self.shape.d_model) + self.positions[: ids.shape[1]]
         return dropout(x, self.shape.dropout, self.training)
 
     def src_mask(self, src: Tensor) -> Tensor:
         """(B, S) ids -> (B, 1, 1, S), True at real tokens."""
         return (src != self.vocabularies.src_pad)[:, None, None, :]
 
-    def encode(self, src: Tensor, need_maps: bool = False, need_hidden: bool = False) -> Encoded:
+    def encode(
+        self, src: Tensor, need_maps: bool = False, need_hidden: bool = False, form: MapForm = PLAIN
+    ) -> Encoded:
         """Source ids (B, S), right-padded."""
         mask = self.src_mask(src)
         x = self._embed(self.src_embedding, src)
         maps, hidden = [], []
         for layer in self.encoder_layers:
-            x, attention = layer(x, mask, need_maps)
+            x, attention = layer(x, mask, need_maps, form)
             maps.append(attention)
             if need_hidden:
                 hidden.append(x)
         return Encoded(self.encoder_norm(x), torch.cat(maps, 1) if need_maps else None, tuple(hidden))
 
     def forward(
-        self, src: Tensor, tgt_in: Tensor, need_attention: bool = False, need_hidden: bool = False
+        self,
+        src: Tensor,
+        tgt_in: Tensor,
+        need_attention: bool = False,
+        need_hidden: bool = False,
+        form: MapForm = PLAIN,
     ) -> ForwardOutput:
-        """Teacher-forced pass: source ids (B, S) and target ids shifted right (B, T), pad first."""
-        encoded = self.encode(src, need_attention, need_hidden)
+        """Teacher-forced pass: source ids (B, S) and target ids shifted right (B, T), pad first.
+
+        Args:
+            form: of the maps, where `need_attention` asks for them.
+        """
+        encoded = self.encode(src, need_attention, need_hidden, form)
         src_mask = self.src_mask(src)
         length = tgt_in.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=src.device).tril()[None, None]
         x = self._embed(self.tgt_embedding, tgt_in)
         self_maps, cross_maps, hidden = [], [], []
         for layer in self.decoder_layers:
-            x, self_map, cross_map = layer(x, encoded.states, causal, src_mask, need_attention)
+            x, self_map, cross_map = layer(x, encoded.states, causal, src_mask, need_attention, form)
             self_maps.append(self_map)
             cross_maps.append(cross_map)
             if need_hidden:
@@ -283,33 +262,3 @@ class Transformer(nn.Module):
         # The product runs over all V rows, a multiple of 8, and pad's column is cut from the view.
         logits = F.linear(states, self.tgt_embedding.weight)[..., : self.vocabularies.tgt_pad]
         return logits if self.output_bias is None else logits + self.output_bias
-
-    def start_decoding(self, src: Tensor, beam: int) -> DecoderCache:
-        """Encode (B, S) and make the empty cache of B·beam hypotheses."""
-        memory = self.encode(src).states
-        cross = [layer.cross_attention.project_keys(memory) for layer in self.decoder_layers]
-        heads, width = self.shape.num_heads, self.shape.d_model // self.shape.num_heads
-        empty = memory.new_empty(src.shape[0] * beam, heads, 0, width)
-        layers = len(self.decoder_layers)
-        return DecoderCache(
-            (empty,) * layers,
-            (empty,) * layers,
-            tuple(keys for keys, _ in cross),
-            tuple(values for _, values in cross),
-            self.src_mask(src),
-        )
-
-    def decode_step(self, tokens: Tensor, cache: DecoderCache) -> tuple[Tensor, DecoderCache]:
-        """Last tokens (N·W,) -> log-probabilities of the next (N·W, V-1) and the grown cache."""
-        x = self._embed(self.tgt_embedding, tokens[:, None], first_position=cache.self_keys[0].shape[2])
-        self_keys, self_values = [], []
-        for i, layer in enumerate(self.decoder_layers):
-            x, keys, values = layer.step(
-                x, cache.self_keys[i], cache.self_values[i], cache.cross_keys[i], cache.cross_values[i], cache.src_mask
-            )
-            self_keys.append(keys)
-            self_values.append(values)
-        grown = DecoderCache(
-            tuple(self_keys), tuple(self_values), cache.cross_keys, cache.cross_values, cache.src_mask
-        )
-        return self.logits(self.decoder_norm(x[:, 0])).log_softmax(-1, dtype=torch.float32), grown

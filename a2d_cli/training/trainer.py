@@ -5,6 +5,9 @@
         randomness <- (seed, update, rank)                 so a resumed run is the uninterrupted one
         gradient   =  Σ over ranks and pieces of d(sum over target tokens)  /  target tokens of the whole update
         step; every so often save, then validate
+
+On a GPU the host only launches: what an update did is read while the next one runs, and sooner where it is needed (a line
+of the log, a save, a validation). The next batch is read and padded in the meantime, so nothing else need fetch it ahead.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import io
 import math
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +40,7 @@ from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.memory import keep_freed_memory
 from a2d_cli.training.objective import LossTerms, Moment, Objective
 from a2d_cli.training.optimizer import learning_rate, make_adam
+from a2d_cli.training.update_sums import LaunchedUpdate, LogWindow, UpdateSums
 from a2d_cli.training.validation import ValidationResult, Validator
 
 T = TypeVar("T")
@@ -44,33 +49,7 @@ STATE_FORMAT = 1
 MAX_PIECES = 64  # an update cut finer than this does not fit the machine at all
 DIVERGED_NATS = 2.0  # above the lowest smoothed loss: no healthy run climbs that far
 SMOOTHING_UPDATES = 50  # memory of the smoothed loss
-
-
-@dataclass(frozen=True)
-class UpdateSums:
-    """What one update did, over all ranks."""
-
-    terms: dict[str, float]  # loss terms by name: sums over the target tokens
-    num_tokens: int
-    gradient_norm: float  # before clipping, of the mean loss
-
-
-@dataclass
-class LogWindow:
-    """Sums over the updates since the last line of metrics.jsonl."""
-
-    terms: dict[str, float] = field(default_factory=dict)
-    num_tokens: int = 0
-    updates: int = 0
-    gradient_norms: float = 0.0
-    begun_s: float = 0.0  # training time at its first update
-
-    def add(self, sums: UpdateSums) -> None:
-        for name, value in sums.terms.items():
-            self.terms[name] = self.terms.get(name, 0.0) + value
-        self.num_tokens += sums.num_tokens
-        self.updates += 1
-        self.gradient_norms += sums.gradient_norm
+UPDATES_BEHIND = {"cpu": 0, "cuda": 1}  # how far the reading of numbers stays behind their computation
 
 
 @dataclass
@@ -98,6 +77,10 @@ class TrainingState:
 
 class Diverged(Exception):
     """The loss is no number any more, or far above its lowest."""
+
+    def __init__(self, update: int, what: str):
+        super().__init__(what)
+        self.update = update
 
 
 class Trainer:
@@ -139,9 +122,13 @@ class Trainer:
         self.state = TrainingState(pieces=settings.accumulate)
         self.parallel: nn.Module = objective
         if world.size > 1:
-            self.parallel = DistributedDataParallel(objective, device_ids=[device] if device.type == "cuda" else None)
+            devices = [device] if device.type == "cuda" else None
+            self.parallel = DistributedDataParallel(objective, device_ids=devices, gradient_as_bucket_view=True)
         self._batches: list[Any] = []
         self._batches_epoch = 0
+        self._launched: deque[LaunchedUpdate] = deque()  # whose numbers are not read yet
+        self._told_to_stop = False
+        self._started_s = 0.0
         self._saved_update = -1
         self._interruption = Interruption()
         self._board: Any = None
@@ -172,29 +159,31 @@ class Trainer:
         return Interrupted(self._interruption.number or signal.SIGTERM, resume_hint)
 
     def _loop(self, bar: Progress, resume_hint: str) -> None:
-        started = time.monotonic() - self.state.elapsed_s
+        self._started_s = time.monotonic() - self.state.elapsed_s
         bar.advance(self.state.update)
         while True:
-            self.state.elapsed_s = time.monotonic() - started
-            reason = self._stop_reason()
-            if self._validation_is_due(bool(reason)):
-                self._validate()
-                reason = self._stop_reason()  # that may have been the last in vain
-            if reason:
-                self.state.stop_reason = reason
-                return
-            before = self.state.update
+            before, news = self.state.update, ""
             try:
-                self._update()
+                self._read_clock()
+                reason = self._stop_reason()
+                if self._validation_is_due(bool(reason)):
+                    self._validate()
+                    reason = self._stop_reason()  # that may have been the last in vain
+                if reason:
+                    self.state.stop_reason = reason
+                    return
+                self.update()
+                news = self._log_if_due()
+                if self._told_to_stop or self.state.update % self.settings.save_every_updates == 0:
+                    self._save()
             except Diverged as error:
-                self._rewind(str(error))
-            self.state.elapsed_s = time.monotonic() - started
-            bar.advance(self.state.update - before, self._log_if_due())
-            interrupted = self.world.agree(bool(self._interruption.number), self.device)
-            if interrupted or self.state.update % self.settings.save_every_updates == 0:
-                self._save()
-            if interrupted:
+                self._rewind(error)
+            bar.advance(self.state.update - before, news)
+            if self._told_to_stop:
                 raise self._interrupted(resume_hint)
+
+    def _read_clock(self) -> None:
+        self.state.elapsed_s = time.monotonic() - self._started_s
 
     def _stop_reason(self) -> str:
         state, settings = self.state, self.settings
@@ -204,12 +193,14 @@ class Trainer:
             return f"reached max_epochs = {settings.max_epochs}"
         if settings.patience and state.bad_validations >= settings.patience:
             return f"no better {settings.best_metric} in {state.bad_validations} validations"
-        if settings.max_hours and self.world.agree(state.elapsed_s >= settings.max_hours * 3600, self.device):
+        # Ranks that agree wait for their devices: only where nothing is under way.
+        out_of_time = settings.max_hours > 0 and state.elapsed_s >= settings.max_hours * 3600
+        if settings.max_hours and not self._launched and self.world.agree(out_of_time, self.device):
             return f"reached max_hours = {settings.max_hours}"
         return ""
 
-    def _update(self) -> None:
-        """One optimizer step and its bookkeeping.
+    def update(self) -> None:
+        """One optimizer step and its bookkeeping; on a GPU, that of the update before.
 
         Raises:
             Diverged: the loss has left the path.
@@ -218,18 +209,30 @@ class Trainer:
         indices = self._next_batch()
         moment = Moment(self.state.epoch, self.state.update + 1)
         self._within_memory(lambda: self.objective.before_update(lambda: self._load(indices), moment), len(indices))
-        sums = self._within_memory(lambda: self._step(indices, moment), len(indices))
+        launched = self._within_memory(lambda: self._step(indices, moment), len(indices))
+        self._launched.append(launched)
         state = self.state
         state.update += 1
         state.batch += 1
-        state.num_tokens += sums.num_tokens
+        state.num_tokens += launched.num_tokens
         if state.batch >= len(self._batches):
             state.epoch, state.batch = state.epoch + 1, 0
-        state.log.add(sums)
-        self._watch(sums)
+        self._catch_up(UPDATES_BEHIND[self.device.type])
 
-    def _step(self, indices: Any, moment: Moment) -> UpdateSums:
-        """Gradient of the whole update's mean loss, clipped, and the step."""
+    def _catch_up(self, behind: int = 0) -> None:
+        """Book what updates did, all but the last `behind`.
+
+        Raises:
+            Diverged: the loss has left the path.
+        """
+        while len(self._launched) > behind:
+            sums = self._launched.popleft().sums()
+            self._told_to_stop |= sums.told_to_stop
+            self.state.log.add(sums)
+            self._watch(sums)
+
+    def _step(self, indices: Any, moment: Moment) -> LaunchedUpdate:
+        """Gradient of the whole update's mean loss, clipped, and the step. Nothing here waits for a GPU."""
         torch.manual_seed(_seed_of(self.settings.seed, moment.update, self.world.rank))
         self.optimizer.zero_grad(set_to_none=True)
         self.objective.train()
@@ -248,24 +251,25 @@ class Trainer:
                 with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
                     terms: LossTerms = self.parallel(batch, moment)
                 # The one division, before the backward pass: the gradient of a sum over an update overflows fp16.
-                self.scaler.scale(terms.total * (weight / tokens)).backward()
+                # What DistributedDataParallel averages over ranks is a sum here.
+                self.scaler.scale(terms.total * (weight * num_ranks / tokens)).backward()
             for name, value in terms.parts.items():
                 parts[name] = parts.get(name, 0.0) + value.float() * weight
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        if num_ranks > 1:  # DistributedDataParallel averages over ranks what is a sum here
-            torch._foreach_mul_(gradients, num_ranks)
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.settings.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(moment.update, self.settings) * self.state.lr_factor
-        if self.scaler.is_enabled() or bool(norm.isfinite()):
-            self.scaler.step(self.optimizer)  # fp16: skips the step where a gradient overflowed
-            self.scaler.update()
+        # fp16: skips the step where a gradient overflowed. Otherwise such a step spoils the weights: it is found before
+        # they are saved or judged, and the run goes back to its last save.
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         names = sorted(parts)
-        sums = self.world.sum(torch.stack([parts[name] for name in names])).tolist()
-        return UpdateSums(dict(zip(names, sums, strict=True)), tokens, float(norm))
+        told_to_stop = torch.full((), float(bool(self._interruption.number)), device=self.device)
+        *sums, told_to_stop = self.world.sum(torch.stack([*(parts[name] for name in names), told_to_stop])).unbind()
+        return LaunchedUpdate(moment.update, dict(zip(names, sums, strict=True)), tokens, norm, told_to_stop)
 
     def _next_batch(self) -> Any:
         if self._batches_epoch != self.state.epoch:
@@ -309,27 +313,28 @@ class Trainer:
         """Follow a smoothed loss; raise where it has left the path."""
         loss, norm = sums.terms["nll"] / sums.num_tokens, sums.gradient_norm
         if not math.isfinite(loss) or (not math.isfinite(norm) and not self.scaler.is_enabled()):
-            raise Diverged(f"loss {loss:.3g}, gradient norm {norm:.3g}")
+            raise Diverged(sums.update, f"loss {loss:.3g}, gradient norm {norm:.3g}")
         state = self.state
         previous = loss if state.smoothed_loss is None else state.smoothed_loss
         state.smoothed_loss = previous + (loss - previous) / SMOOTHING_UPDATES
         state.lowest_loss = min(state.lowest_loss, state.smoothed_loss)
         if state.smoothed_loss > state.lowest_loss + DIVERGED_NATS:
-            raise Diverged(f"loss {state.smoothed_loss:.2f} after {state.lowest_loss:.2f}")
+            raise Diverged(sums.update, f"loss {state.smoothed_loss:.2f} after {state.lowest_loss:.2f}")
 
-    def _rewind(self, what: str) -> None:
+    def _rewind(self, found: Diverged) -> None:
         """Back to the last saved state at half the learning rate."""
-        update, rewinds, factor = self.state.update, self.state.rewinds + 1, self.state.lr_factor / 2
+        rewinds, factor = self.state.rewinds + 1, self.state.lr_factor / 2
         if rewinds > self.settings.max_rewinds:
             raise A2DError(
-                f"training diverged at update {update} ({what}) after {rewinds - 1} rewinds",
+                f"training diverged at update {found.update} ({found}) after {rewinds - 1} rewinds",
                 "train anew (--overwrite, or another --name) with a lower training.lr, a longer "
                 "training.warmup_updates or a training.clip_norm; the best weights so far are kept",
             )
+        self._launched.clear()
         self._load_state()
         self.state.rewinds, self.state.lr_factor = rewinds, factor
         self.reporter.warn(
-            f"diverged at update {update} ({what}): back to update {self.state.update} at {factor:g} of the learning rate"
+            f"diverged at update {found.update} ({found}): back to update {self.state.update} at {factor:g} of the learning rate"
         )
         self._save()
         if self.world.is_main:
@@ -339,7 +344,12 @@ class Trainer:
     # --- saving and resuming ------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        """The state in one file, whole or not at all; then the readable copy in last/."""
+        """The state in one file, whole or not at all; then the readable copy in last/.
+
+        Raises:
+            Diverged: the last updates have left the path, and are not saved.
+        """
+        self._catch_up()
         self._saved_update = self.state.update
         if not self.world.is_main:
             return
@@ -503,8 +513,10 @@ class Trainer:
     def _log_if_due(self) -> str:
         """Means per target token and speeds since the last line; returns a short text of them where one was written."""
         log, state = self.state.log, self.state
-        if log.updates < self.settings.log_every_updates:
+        if log.updates + len(self._launched) < self.settings.log_every_updates:
             return ""
+        self._catch_up()
+        self._read_clock()
         means = {name: value / log.num_tokens for name, value in log.terms.items()}
         seconds = max(state.elapsed_s - log.begun_s, 1e-9)
         row = {
@@ -550,7 +562,11 @@ class Trainer:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 (or fp16) on a GPU and fp32 on a CPU, where half precision is slower."""
+    """`auto` is bf16 (or fp16) on a GPU and fp32 on a CPU, where half precision is slower.
+
+    fp32 is fp32: TF32 is not asked for. In half precision it has nothing to gain either, as only the aligners' small
+    products are left in fp32, of probabilities that it would round to three digits.
+    """
     if name == "auto":
         if device.type != "cuda":
             return torch.float32

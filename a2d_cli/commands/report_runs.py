@@ -1,0 +1,234 @@
+"""The runs of a project as `a2d report` shows them: models, learning curves, environment, hashes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from a2d_cli.commands.report_chart import Line, LineChart, Point
+from a2d_cli.commands.report_html import Block, Charts, Fold, Missing, Paragraph
+from a2d_cli.commands.score_files import Table
+from a2d_cli.errors import A2DError
+from a2d_cli.files import holding_process, read_json, sha256_file
+from a2d_cli.project.exported import Exported, list_exports
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
+from a2d_cli.reporting import Reporter, duration_text
+
+WEIGHTS_OF_TERMS = ("term_weight", "attention_weight")  # λ, and what an older a2d called it
+# What a line of metrics.jsonl holds besides terms of the loss.
+NO_TERMS = frozenset(("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", *WEIGHTS_OF_TERMS))
+WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
+VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
+FEW_RUNS = 4  # so many can be shown unfolded
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    run: Run
+    info: Mapping[str, Any]  # run.json
+    weights_sha256: str  # of its best weights; empty while it has none
+    file_bytes: int  # of these
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def is_teacher(self) -> bool:
+        return self.info.get("kind") == "teacher"
+
+    @property
+    def method(self) -> str:
+        """Its name without the seed: what `a2d compare` calls the runs of one method."""
+        return self.name.removesuffix(f"-seed{self.info.get('seed')}")
+
+
+def read_runs(project: Project, reporter: Reporter) -> list[KnownRun]:
+    """All that can be read, the teacher first."""
+    runs = list_runs(project)
+    files = {run.name: run.best_dir / WEIGHTS for run in runs}
+    known = []
+    with reporter.progress("reading weights", sum(map(_file_bytes, files.values())), "B") as progress:
+        for run in runs:
+            digest, size = "", _file_bytes(files[run.name])
+            with contextlib.suppress(FileNotFoundError):  # none yet, or just being replaced by better ones
+                digest = sha256_file(files[run.name], progress.advance)
+            known.append(KnownRun(run, run.info, digest, size))
+    return known
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def colours_of(runs: Sequence[KnownRun]) -> dict[str, int]:
+    """Of the students' methods, the same in every chart."""
+    methods = dict.fromkeys(each.method for each in runs if not each.is_teacher)
+    return {method: number for number, method in enumerate(methods)}
+
+
+# --- models
+
+
+def model_blocks(project: Project, runs: Sequence[KnownRun]) -> Iterator[Block]:
+    rows = [_model_row(each) for each in runs]
+    if rows:
+        columns = ["run", "kind", "layers", "d", "heads", "ffn", "params", "MB", "updates", "time", "peak MB", "valid NLL", "valid BLEU", "state"]
+        note = "layers: encoder + decoder; d: width; MB: of the best weights; valid: of the weights chosen"
+        if any("peak_memory_bytes" in each.info for each in runs):
+            note += "; peak MB: the most that the training process held"
+        yield Table("", columns, rows, note)
+    for run in broken_runs(project):
+        yield Missing(f"Run '{run.name}' cannot be read: {run.problem}")
+    if not any(each.is_teacher for each in runs):
+        yield Missing("A teacher:", project.command("train-teacher"))
+    elif all(each.is_teacher for each in runs):
+        yield Missing("A student:", project.command("distill"))
+    yield from _exports(project)
+
+
+def _model_row(known: KnownRun) -> list[str]:
+    info = known.info
+    shape, best = _shape(known), info.get("best") or {}
+    return [
+        known.name,
+        "teacher" if known.is_teacher else str(info.get("method", "–")),
+        f"{shape['encoder_layers']}+{shape['decoder_layers']}" if shape else "–",
+        *(str(shape.get(key, "–")) for key in ("d_model", "num_heads", "ffn_dim")),
+        f"{info['parameters'] / 1e6:.2f} M" if "parameters" in info else "–",
+        f"{known.file_bytes / 1e6:.1f}" if known.file_bytes else "–",
+        f"{info['updates']:,}" if "updates" in info else f"{known.run.saved_update:,}",
+        duration_text(info.get("elapsed_s")) or "–",
+        f"{info['peak_memory_bytes'] / 1e6:,.0f}" if "peak_memory_bytes" in info else "–",
+        _number(best.get("loss"), 3),
+        _number(best.get("bleu"), 2),
+        _state(known),
+    ]
+
+
+def _shape(known: KnownRun) -> Mapping[str, Any]:
+    """Of an imported teacher only its checkpoint tells it."""
+    config = known.run.best_dir / CONFIG
+    if "settings" not in known.info and config.is_file():
+        return read_json(config, "checkpoint config").get("shape", {})
+    return known.info.get("settings", {}).get("shape", {})
+
+
+def _state(known: KnownRun) -> str:
+    if "imported_from" in known.info:
+        return "imported"
+    if holding_process(known.run.folder):
+        return "in training when this was written"
+    return "finished" if known.run.is_finished else "stopped before its end"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _exports(project: Project) -> Iterator[Block]:
+    found: list[Exported] = []
+    try:
+        found.extend(list_exports(project))  # those before a broken one stay
+    except A2DError as error:
+        yield Missing(f"Not all exports: {error.message}")
+    rows = [
+        [each.folder.name, each.manifest.name, each.manifest.to, each.manifest.quantization, f"{each.file_bytes / 1e6:.1f}", _gate(each)]
+        for each in found
+    ]
+    if rows:
+        note = "MB: all that is needed to translate; checked: chrF2 on validation text before and after quantisation"
+        yield Table("Exports", ["export", "of", "format", "weights", "MB", "checked"], rows, note)
+
+
+def _gate(exported: Exported) -> str:
+    gate = exported.manifest.checks.get("gate")
+    return f"{gate['chrf_float']:.2f} → {gate['chrf_quantised']:.2f}" if gate else "–"
+
+
+# --- learning curves
+
+
+def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[str, int]) -> Iterator[Block]:
+    """Validation of all students together, then every run by terms of its loss."""
+    rows = {each.name: list(each.run.metrics()) for each in runs}
+    if not any(rows.values()):
+        yield Missing("No run has logged anything yet:", project.command("train-teacher"))
+        return
+    students = [each for each in runs if not each.is_teacher and rows[each.name]]
+    together = [_together(students, rows, colours, measure) for measure in VALIDATION]
+    if len(students) > 1 and any(map(_is_curve, together)):
+        yield Charts(tuple(filter(_is_curve, together)))
+        yield Paragraph("One line a run, one colour a method.")
+    logged = [each for each in runs if rows[each.name]]
+    for each in logged:
+        title = f"{each.name}: {rows[each.name][-1]['update']:,} updates"
+        yield Fold(title, (Charts(tuple(filter(_is_curve, _charts_of(rows[each.name])))),), is_open=len(logged) <= FEW_RUNS)
+    yield Paragraph(
+        "Terms are means per target token over the updates since the last line of the log, as the student saw them in training (with "
+        "dropout; 'loss' is what was minimised); validation is on held-out text, with NLL in nats per token and without label smoothing."
+    )
+
+
+def _together(
+    students: Sequence[KnownRun], rows: Mapping[str, list[dict[str, Any]]], colours: Mapping[str, int], measure: str
+) -> LineChart:
+    lines = [Line(each.method, _points(rows[each.name], "valid", measure), colours[each.method]) for each in students]
+    return LineChart(f"Students: {VALIDATION[measure]}", "updates", lines)
+
+
+def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
+    train = [row for row in rows if row.get("event") == "train"]
+    terms = list(dict.fromkeys(name for row in train for name, value in row.items() if isinstance(value, float) and name not in NO_TERMS))
+    groups = {
+        "Training: words": [name for name in WORD_TERMS if name in terms],
+        "Training: terms inside the models": [name for name in terms if name not in WORD_TERMS],
+        "Weight of these terms, λ": [name for name in WEIGHTS_OF_TERMS if any(name in row for row in train)],
+    }
+    for title, names in groups.items():
+        yield LineChart(title, "updates", [Line(name, _points(rows, "train", name), colour) for colour, name in enumerate(names)])
+    for measure, title in VALIDATION.items():
+        yield LineChart(title[0].upper() + title[1:], "updates", [Line(title, _points(rows, "valid", measure), 0)])
+
+
+def _is_curve(chart: LineChart) -> bool:
+    """A single point is a number, and stands in a table."""
+    return any(len(line.points) > 1 for line in chart.lines)
+
+
+def _points(rows: Sequence[Mapping[str, Any]], event: str, name: str) -> list[Point]:
+    return [(row["update"], row[name]) for row in rows if row.get("event") == event and row.get(name) is not None]
+
+
+# --- environment, hashes
+
+
+def environment_blocks(runs: Sequence[KnownRun]) -> Iterator[Block]:
+    """What the runs were trained with, as far as they have recorded it."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for each in runs:
+        training = each.info.get("settings", {}).get("training", {})
+        facts = [each.info.get(key, "–") for key in ("a2d", "torch")] + [training.get(key, "–") for key in ("device", "precision")]
+        alike.setdefault(tuple(map(str, facts)), []).append(each.name)
+    if alike:
+        rows = [[*facts, ", ".join(names)] for facts, names in alike.items()]
+        yield Table("Training", ["a2d", "torch", "device asked", "precision asked", "runs"], rows)
+
+
+def model_hashes(runs: Sequence[KnownRun]) -> Iterator[Block]:
+    rows = [
+        [each.name, str(each.info.get("seed", "–")), each.info.get("initial_weights", "–")]
+        + [str(each.info.get("settings", {}).get("teacher", "–")), each.weights_sha256 or "–"]
+        for each in runs
+    ]
+    note = "taught by: the first digits of the teacher's SHA-256; runs of one seed and size begin with the same weights"
+    table = Table("Weights", ["run", "seed", "initial weights", "taught by", "best weights (SHA-256)"], rows, note)
+    if rows:
+        yield table if len(rows) <= FEW_RUNS else Fold(f"Weights of {len(rows)} runs", (table,))

@@ -1,0 +1,289 @@
+"""What scores/ of a project knows of its runs, for `a2d report`: nothing is translated or measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from a2d_cli.commands.report_chart import DotChart, Dots, Level
+from a2d_cli.commands.report_html import Block, Charts, Example, Examples, Fold, Missing, Paragraph
+from a2d_cli.commands.report_runs import KnownRun
+from a2d_cli.commands.score_files import Table, signature_lines
+from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_value
+from a2d_cli.files import sha256_file
+from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
+from a2d_cli.project.project import Project
+from a2d_cli.project.score_cache import Result, ScoreCache
+from a2d_cli.reporting import count_text
+from a2d_cli.scoring import Score
+
+PLAIN = "ce"  # the method that others are held against
+FEW_MODELS = 8  # so many are shown unfolded
+TEACHER_AHEAD, STUDENT_AHEAD = 10, 5  # sentences shown of each kind
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A run, or an export of its weights, on a test set."""
+
+    known: KnownRun
+    result: Result
+    forced: FidelityResult | None  # None: not measured, as of exports
+
+    @property
+    def is_export(self) -> bool:
+        return self.result.engine.startswith("ctranslate2")
+
+    @property
+    def is_student(self) -> bool:
+        """As it was trained, not as it was exported."""
+        return not self.known.is_teacher and not self.is_export
+
+    @property
+    def name(self) -> str:
+        return self.result.model if self.is_export else self.known.name
+
+    @property
+    def scores(self) -> list[Score]:
+        """BLEU and chrF2."""
+        return [Score(**values) for values in self.result.scores]
+
+    @property
+    def bleu(self) -> float:
+        return self.scores[0].value
+
+
+def read_scores(project: Project, runs: Sequence[KnownRun]) -> dict[str, list[ScoredRun]]:
+    """The latest results of each model on the text that the test sets have now; by test set, in the order of the runs."""
+    cache, forced = ScoreCache(project.scores_dir), open_fidelity_cache(project.scores_dir).results.values()
+    found: dict[str, list[ScoredRun]] = {}
+    for test_set, texts in _texts(project).items():
+        for known in runs:
+            digest = known.weights_sha256
+            of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == texts]
+            fidelity = [each for each in forced if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *texts)]
+            latest: dict[str, ScoredRun] = {}
+            for result in sorted(of_text, key=lambda each: each.translated_at):
+                scored = ScoredRun(known, result, fidelity[-1] if fidelity else None)
+                latest[result.model if scored.is_export else ""] = replace(scored, forced=None) if scored.is_export else scored
+            if latest:
+                found.setdefault(test_set, []).extend(latest.values())
+    return found
+
+
+def _texts(project: Project) -> dict[str, tuple[str, str]]:
+    """SHA-256 of source and reference, by test set."""
+    prepared = project.state().get("prepared") or {}
+    src, _, tgt = prepared.get("pair", "").partition("-")
+    paths = {name: (project.text_path(name, src), project.text_path(name, tgt)) for name in prepared.get("tests", [])}
+    return {name: (sha256_file(a), sha256_file(b)) for name, (a, b) in paths.items() if a.is_file() and b.is_file()}
+
+
+def comparison_blocks(
+    project: Project, scores: Mapping[str, list[ScoredRun]], colours: Mapping[str, int]
+) -> tuple[Block, ...]:
+    """Methods by seeds where there are several, and every model, test set by test set."""
+    blocks: list[Block] = []
+    for test_set, scored in scores.items():
+        blocks += _methods(test_set, scored, colours)
+        table = _models(test_set, scored)
+        blocks.append(table if len(scored) <= FEW_MODELS else Fold(f"All models on {test_set}", (table,)))
+    return (*blocks, *_missing(project, scores))
+
+
+def _missing(project: Project, scores: Mapping[str, list[ScoredRun]]) -> Iterator[Missing]:
+    """What a comparison would add."""
+    if not scores:
+        yield Missing("Scores of the models on the test sets:", project.command("score"))
+        return
+    groups = [runs for scored in scores.values() for runs in methods_of(scored).values()]
+    methods = list(dict.fromkeys(str(each.known.info.get("method")) for runs in groups for each in runs))
+    command = f"compare --methods {','.join(methods)}" if len(methods) > 1 else "compare"
+    if all(len(runs) < 2 for runs in groups):
+        yield Missing("Methods under equal conditions over several seeds (which trains them):", project.command(command))
+    elif any(each.forced is None for runs in groups for each in runs):
+        seeds = sorted({each.known.info["seed"] for runs in groups for each in runs if each.known.info.get("seed") is not None})
+        updates = sorted({each.known.info["updates"] for runs in groups for each in runs if each.known.info.get("updates")})
+        command += f" --seeds {','.join(map(str, seeds))} --updates {','.join(map(str, updates))}"
+        yield Missing("NLL on the references, KL to the teacher, and what may be claimed of differences:", project.command(command))
+
+
+def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
+    decodings = list(dict.fromkeys(_decoding(each.result) for each in scored))
+    columns = ["model", "method", "seed", "BLEU", "chrF2", "NLL", "KL to teacher", "params", "MB", "sent/s"]
+    columns += ["decoding"] * (len(decodings) > 1)
+    rows = []
+    for each in scored:
+        result, forced = each.result, each.forced
+        measured = [f"{forced.nll:.3f}", "–" if each.known.is_teacher else f"{forced.kl:.3f}"] if forced else ["–", "–"]
+        rows.append(
+            [each.name, "–" if each.known.is_teacher else str(each.known.info.get("method")), str(each.known.info.get("seed", "–"))]
+            + [*(f"{score.value:.2f}" for score in each.scores), *measured]
+            + [f"{result.parameters / 1e6:.2f} M", f"{result.file_bytes / 1e6:.1f}", f"{result.sentences_per_s:.1f}"]
+            + [_decoding(result)] * (len(decodings) > 1)
+        )
+    notes = [signature_lines(score for each in scored for score in each.scores)]
+    if len(decodings) == 1:
+        notes.append(f"decoding: {decodings[0]}")
+    notes.append("sent/s: sentences per second on " + "; on ".join(dict.fromkeys(each.result.machine for each in scored)))
+    if any(each.forced for each in scored):
+        notes.append("NLL and KL(teacher ‖ student): nats per target token of the references, teacher-forced")
+    return Table(f"{test_set}: {scored[0].result.sentences:,} sentences", columns, rows, "\n".join(notes))
+
+
+def _decoding(result: Result) -> str:
+    return f"beam {result.decoding.get('beam')}, length penalty {result.decoding.get('length_penalty')}"
+
+
+def _methods(test_set: str, scored: Sequence[ScoredRun], colours: Mapping[str, int]) -> Iterator[Block]:
+    """Means over seeds, and differences to the plain student; nothing where each method has a single run."""
+    groups = methods_of(scored)
+    if all(len(runs) < 2 for runs in groups.values()):
+        return
+    samples = {method: Sample(tuple(each.bleu for each in runs)) for method, runs in groups.items()}
+    teacher = teacher_of(scored)
+    level = Level("teacher", teacher.bleu) if teacher else None
+    dots = [Dots(method, sample.values, sample.mean, sample.half_width, colours[method]) for method, sample in samples.items()]
+    yield Charts((DotChart(f"{test_set}: BLEU, mean and 95 % interval over seeds", dots, level),))
+    tests, unlike = _tests(groups, samples)
+    columns = ["method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher"]
+    columns += [f"Δ BLEU to {PLAIN}", "p", "p Holm"] if tests else []
+    rows = []
+    for method, runs in groups.items():
+        updates = " / ".join(dict.fromkeys(f"{each.known.info.get('updates', 0):,}" for each in runs))
+        forced = [each.forced for each in runs if each.forced]
+        is_whole = len(forced) == len(runs)
+        row = [method, str(len(runs)), updates, _spread(samples[method].values, 2)]
+        row.append(_spread([each.scores[1].value for each in runs], 2))
+        row += [_spread([each.nll for each in forced], 3), _spread([each.kl for each in forced], 3)] if is_whole else ["–", "–"]
+        if tests:
+            row += _difference(tests.get(method))
+        rows.append(row)
+    yield Table(f"{test_set}: methods", columns, rows, "\n".join(_method_notes(tests, unlike)))
+
+
+def methods_of(scored: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
+    """The students of each method, by seed."""
+    students = [each for each in scored if each.is_student]
+    groups: dict[str, list[ScoredRun]] = {}
+    for each in students:
+        groups.setdefault(each.known.method, []).append(each)
+    return {method: sorted(runs, key=lambda each: each.known.info.get("seed") or 0) for method, runs in groups.items()}
+
+
+def _tests(
+    groups: Mapping[str, list[ScoredRun]], samples: Mapping[str, Sample]
+) -> tuple[dict[str, PairedTest], list[str]]:
+    """Each method against the plain student, seed by seed; and those that began or were trained unlike it."""
+    plain = groups.get(PLAIN, [])
+    if len(plain) < 2:
+        return {}, []
+    like = {method for method, runs in groups.items() if len(runs) == len(plain) and all(map(_are_comparable, runs, plain))}
+    others = {method: sample for method, sample in samples.items() if method in like - {PLAIN}}
+    return paired_tests(samples[PLAIN], others) if others else {}, [method for method in groups if method not in like]
+
+
+def _are_comparable(one: ScoredRun, other: ScoredRun) -> bool:
+    """Whether their difference is one of methods: same beginning, same settings, same updates, same batches."""
+    if _conditions(one) != _conditions(other):
+        return False
+    infos = one.known.info, other.known.info
+    if any("pseudo" in info.get("settings", {}) for info in infos):  # a teacher's text in place of the references
+        return True
+    return infos[0].get("target_tokens") == infos[1].get("target_tokens")
+
+
+def _conditions(scored: ScoredRun) -> tuple[Any, ...]:
+    info = scored.known.info
+    settings = info.get("settings", {})
+    training = {key: value for key, value in settings.get("training", {}).items() if key != "device"}
+    return info.get("seed"), info.get("updates"), info.get("initial_weights"), training, settings.get("data"), scored.result.decoding
+
+
+def _method_notes(tests: Mapping[str, PairedTest], unlike: Sequence[str]) -> list[str]:
+    notes = ["BLEU, chrF2, NLL, KL: mean ± standard deviation over runs with different seeds"]
+    if tests:
+        n = len(next(iter(tests.values())).differences.values)
+        notes.append("Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t)")
+        reach = f"{n} seeds allow none below {smallest_p_value(n):.3g}"
+        notes.append(f"p: exact sign-flip permutation over seeds ({reach}); p Holm: corrected over these methods")
+        notes.append("what may be claimed of a difference, 'a2d compare' says: it also asks for headroom and for enough seeds")
+    if unlike:
+        notes.append(f"without Δ, for other seeds, updates, initial weights or settings than {PLAIN}: {', '.join(unlike)}")
+    return notes
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    sample = Sample(tuple(values))
+    return f"{sample.mean:.{digits}f}" + (f" ± {sample.sd:.{digits}f}" if len(values) > 1 else "")
+
+
+def _difference(test: PairedTest | None) -> list[str]:
+    if test is None:
+        return ["–", "–", "–"]
+    sample = test.differences
+    return [f"{sample.mean:+.2f} ± {sample.half_width:.2f}", f"{test.p_value:.3f}", f"{test.holm_p_value:.3f}"]
+
+
+def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) -> ScoredRun | None:
+    """The student's own, else the first."""
+    teachers = [each for each in scored if each.known.is_teacher and not each.is_export]
+    digits = student.known.info.get("settings", {}).get("teacher", "") if student else ""
+    own = [each for each in teachers if digits and each.result.weights_sha256.startswith(digits)]
+    return next(iter(own or teachers), None)
+
+
+def best_student(scored: Sequence[ScoredRun]) -> ScoredRun | None:
+    students = [each for each in scored if each.is_student]
+    return max(students, key=lambda each: each.bleu, default=None)
+
+
+def translation_blocks(project: Project, scores: Mapping[str, list[ScoredRun]]) -> tuple[Block, ...]:
+    """Where the best student and its teacher differ most, on the first test set that both have translated."""
+    for test_set, scored in scores.items():
+        student = best_student(scored)
+        teacher = teacher_of(scored, student)
+        if teacher and student and (found := _examples(project, test_set, teacher, student)):
+            ahead, behind = most_different(found)
+            intro = (
+                f"{test_set}, teacher '{teacher.name}' and the best student, '{student.name}': sentences whose chrF differs most. "
+                "Words that the reference has not, or not there, are marked."
+            )
+            shown: list[Block] = [Paragraph(intro)]
+            for title, part in (("The teacher is ahead", ahead), ("The student is ahead", behind)):
+                if part:
+                    examples = Examples(tuple(part), *_languages(project), teacher.name, student.name)
+                    shown.append(Fold(f"{title}: {count_text(len(part), 'sentence')}", (examples,), is_open=True))
+            return tuple(shown)
+    return (Missing("Translations of teacher and student to hold side by side:", project.command("score")),)
+
+
+def most_different(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Those in which the teacher is ahead by most, and those in which the student is."""
+    by_lead = sorted(examples, key=lambda each: each.student_chrf - each.teacher_chrf)
+    ahead = [each for each in by_lead[:TEACHER_AHEAD] if each.student_chrf < each.teacher_chrf]
+    behind = [each for each in reversed(by_lead[-STUDENT_AHEAD:]) if each.student_chrf > each.teacher_chrf]
+    return ahead, behind
+
+
+def _languages(project: Project) -> tuple[str, str]:
+    src, _, tgt = project.state()["prepared"]["pair"].partition("-")
+    return src, tgt
+
+
+def _examples(project: Project, test_set: str, teacher: ScoredRun, student: ScoredRun) -> list[Example]:
+    """Every sentence that they translate differently; none where their files are gone or are not what was scored."""
+    from sacrebleu.metrics import CHRF
+
+    chrf = CHRF()
+    cache = ScoreCache(project.scores_dir)
+    if any(cache.find(each.result.key) is None for each in (teacher, student)):
+        return []
+    texts = [project.read_text(test_set, lang) for lang in _languages(project)]
+    lines = zip(*texts, cache.hypotheses(teacher.result), cache.hypotheses(student.result), strict=True)
+    return [
+        Example(src, ref, taught, learned, *(chrf.sentence_score(text, [ref]).score for text in (taught, learned)))
+        for src, ref, taught, learned in lines
+        if taught != learned
+    ]

@@ -1,0 +1,66 @@
+"""AMAD (AAAI 2024): each teacher map teaches all student maps, the more the more alike they are already.
+
+Letters: B sentences, Q query and K key positions, C_S student maps i.e. heads of all layers, C_T teacher maps.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
+
+TEMPERATURE = 0.1  # of the softmax over cosines
+
+
+class Amad(Term):
+    """Sum over kinds of Σ_ij a_ij KL(A^T_i ‖ A^S_j), averaged over teacher maps i."""
+
+    def __init__(self, pupils: Pupils):
+        super().__init__()
+        self.kinds, self.row_floor = kind_factors(pupils.settings), pupils.settings.row_floor
+
+    def forward(self, lesson: Lesson) -> Loss:
+        def divergence(kind: str) -> Tensor:
+            maps = getattr(lesson.teacher.maps, kind), getattr(lesson.student.maps, kind)
+            return weighted_divergence(*maps, lesson.cells[kind], lesson.row_weights[kind], self.row_floor)
+
+        return weighed({kind: divergence(kind) for kind in self.kinds}, self.kinds)
+
+
+def weighted_divergence(
+    teacher_maps: Tensor, student_maps: Tensor, cells: Tensor, row_weights: Tensor, floor: float
+) -> Tensor:
+    """Σ_b Σ_q w_bq · mean_i Σ_j a_bij KL(A^T_i row ‖ (1-ε) A^S_j row + ε · uniform over valid keys).
+
+    A sentence's weights a are those of its own cells, so that no other sentence plays a part. They get no gradient.
+    As Σ_j a_ij = 1, the sum is -H(A^T_i) - Σ_j a_ij (A^T_i · log A^S_j): products of matrices, and no tensor of all pairs' cells.
+
+    Args:
+        teacher_maps, student_maps: (B, C_T, Q, K) and (B, C_S, Q, K), rows are probabilities.
+        cells: (B, Q, K), True where query and key are real and the query may look.
+        row_weights: (B, Q), 0 at padding rows.
+        floor: ε.
+
+    Returns:
+        ()
+    """
+    valid = cells[:, None].float()  # (B, 1, Q, K)
+    uniform = valid / valid.sum(-1, keepdim=True).clamp(min=1.0)
+    teacher, student = teacher_maps.float() * valid, student_maps.float() * valid
+    similarity = map_similarity(teacher, student.detach())
+    # As in `row_divergence`: what is added keeps 0 · log 0 from becoming NaN.
+    log_student = ((floor * uniform + 1e-12) + (1.0 - floor) * student).log()
+    weighted = teacher * row_weights[:, None, :, None]
+    negative_entropy = (torch.xlogy(teacher, teacher) * row_weights[:, None, :, None]).sum()
+    with torch.autocast(teacher.device.type, enabled=False):  # which would take the product in half precision
+        agreement = weighted.flatten(2) @ log_student.flatten(2).mT  # (B, C_T, C_S)
+    return (negative_entropy - (similarity * agreement).sum()) / teacher.shape[1]
+
+
+def map_similarity(teacher: Tensor, student: Tensor) -> Tensor:
+    """a = softmax over student maps of the cosine, divided by the temperature: (B, C_T, Q, K), (B, C_S, Q, K) -> (B, C_T, C_S)"""
+    with torch.autocast(teacher.device.type, enabled=False):
+        cosines = F.normalize(teacher.flatten(2), dim=-1) @ F.normalize(student.flatten(2), dim=-1).mT
+    return (cosines / TEMPERATURE).softmax(-1)

@@ -1,0 +1,62 @@
+"""A student that starts from its teacher's weights: evenly spaced layers, and the embeddings where both have the same pieces.
+
+So Shleifer & Rush (2020) make their students; the last copied layer is always the teacher's last.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from a2d_cli.config.schema import ModelShape
+from a2d_cli.errors import ConfigError
+from a2d_cli.model.transformer import Transformer
+
+EQUAL = ("d_model", "num_heads", "ffn_dim", "norm", "activation")  # without these a layer is another function
+
+
+def spaced_layers(num_student: int, num_teacher: int) -> tuple[int, ...]:
+    """The teacher layers that become a student's, from 0: the first, the last, and the others evenly between; alone, the first."""
+    return tuple(round(layer * (num_teacher - 1) / max(num_student - 1, 1)) for layer in range(num_student))
+
+
+def check_copying(student: ModelShape, teacher: ModelShape) -> None:
+    """Raises ConfigError: the student cannot hold the teacher's layers (names the first value that differs)."""
+    for key in EQUAL:
+        own, given = getattr(student, key), getattr(teacher, key)
+        if own != given:
+            raise ConfigError(
+                f"copy-layers: student.{key} is {own}, the teacher's {given}",
+                f"copied layers keep their form: add --student {key}={given}, or leave copy-layers out",
+            )
+    for side in ("encoder", "decoder"):
+        own, given = (getattr(shape, f"{side}_layers") for shape in (student, teacher))
+        if own > given:
+            raise ConfigError(
+                f"copy-layers: student.{side}_layers is {own}, the teacher has {given}",
+                f"the student's layers are some of the teacher's: add --student {side}_layers={given}, or leave copy-layers out",
+            )
+
+
+@torch.no_grad()
+def copy_layers(student: Transformer, teacher: Transformer, same_pieces: bool) -> None:
+    """Overwrite the student's weights.
+
+    Args:
+        same_pieces: the rows of both vocabularies mean the same: embeddings and, where both have one, the output bias go along.
+    """
+    for side in ("encoder", "decoder"):
+        own, given = (getattr(model, f"{side}_layers") for model in (student, teacher))
+        for layer, source in zip(own, spaced_layers(len(own), len(given)), strict=True):
+            _copy(layer, given[source])
+        _copy(getattr(student, f"{side}_norm"), getattr(teacher, f"{side}_norm"))
+    if same_pieces:
+        _copy(student.src_embedding, teacher.src_embedding)
+        _copy(student.tgt_embedding, teacher.tgt_embedding)
+        if student.output_bias is not None and teacher.output_bias is not None:
+            student.output_bias.copy_(teacher.output_bias)
+
+
+def _copy(into: nn.Module, source: nn.Module) -> None:
+    for own, given in zip(into.parameters(), source.parameters(), strict=True):
+        own.copy_(given)

@@ -1,0 +1,54 @@
+"""Several teachers as one: the mean of their probabilities, and the attention of all.
+
+Letters: B sentences, T target length, N target positions asked for, n of them at a time, V vocabulary, C maps of a kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from a2d_cli.data.batching import Batch
+from a2d_cli.distillation.teachers import Inside, Teacher, TeacherOutput
+from a2d_cli.model.attention import KINDS, AttentionMaps, MapForm
+
+
+class EnsembleTeacher:
+    """Teachers of one vocabulary whose maps have one form, each live or cached.
+
+    Its maps are those of the first, then those of the second, and so on.
+    """
+
+    def __init__(self, members: Sequence[Teacher]):
+        self.members = tuple(members)
+
+    @property
+    def form(self) -> MapForm:
+        return self.members[0].form
+
+    @property
+    def inside(self) -> Inside:
+        return Inside(tuple(shape for member in self.members for shape in member.inside.shapes))
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
+        """As one teacher: log-probabilities at the N target positions where `where` (B, T) is True, and all maps."""
+        assert not need_hidden, "several teachers have no layers in common"
+        said = [member(batch, where, need_attention) for member in self.members]
+
+        @torch.no_grad()
+        def words(rows: slice) -> Tensor:
+            total = said[0].words(rows).log_softmax(-1, dtype=torch.float32)  # (n, V)
+            for other in said[1:]:
+                torch.logaddexp(total, other.words(rows).log_softmax(-1, dtype=torch.float32), out=total)
+            return total.sub_(math.log(len(said)))
+
+        return TeacherOutput(words, _all_maps([each.maps for each in said]) if need_attention else None)
+
+
+def _all_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
+    """(B, C, Q, K) of each member -> (B, Σ C, Q, K)"""
+    return AttentionMaps(*(torch.cat([getattr(each, kind) for each in maps], 1) for kind in KINDS))

@@ -1,0 +1,298 @@
+"""Which student heads stand in for which teacher heads, and how well: what an alignment module has learned, measured.
+
+Letters: B sentences, C_T teacher and C_S student maps of one kind (map index = layer · H + head), Q query and K key
+positions of a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from a2d_cli.config.schema import ModelShape
+from a2d_cli.data.batching import Batch
+from a2d_cli.distillation.aligned_attention import as_rows
+from a2d_cli.distillation.alignment import SimplexAlignment, align
+from a2d_cli.distillation.ensemble import EnsembleTeacher
+from a2d_cli.distillation.teachers import Teacher
+from a2d_cli.distillation.terms import Lesson
+from a2d_cli.model.transformer import Transformer
+from a2d_cli.training.objective import Moment, Objective
+
+ROW_FLOOR = 1e-3  # uniform mass in a row that is compared with the teacher's: a one-hot row stays at a finite distance
+Matrix = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, order=True)
+class Head:
+    """A head of one kind of attention; everything counts from 1."""
+
+    layer: int
+    head: int
+    member: int = 0  # of an ensemble of teachers; 0: there is one model
+
+    def __str__(self) -> str:
+        return f"{self.member}:{self.layer}.{self.head}" if self.member else f"{self.layer}.{self.head}"
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What stands in for one teacher head. Distances are KL(teacher's row ‖ row) in nats, means over real rows."""
+
+    teacher: Head
+    shares: tuple[float, ...]  # of each student head; their magnitudes sum to 1
+    effective_heads: float  # exp(entropy of the magnitudes): 1 = a single head, C_S = all alike
+    residual: float  # of the intermediate map
+    single: Head  # the student head that is closest on its own
+    single_residual: float
+    uniform_residual: float  # of rows that look everywhere alike: what nothing learned would give
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One aligner: all student heads of a kind of attention to all teacher heads."""
+
+    term: str  # of the method: simplex, masked, …
+    kind: str  # encoder_self, decoder_self or cross
+    is_mixture: bool  # shares are a convex mixture; else a convolution's weights, which have signs
+    student_heads: tuple[Head, ...]
+    stand_ins: tuple[StandIn, ...]  # by teacher head, in order
+
+    @property
+    def name(self) -> str:
+        return f"{self.term}-{self.kind}"
+
+
+@dataclass(frozen=True)
+class GradientShare:
+    """How much the terms from the inside of the models move the student, beside the rest of its loss."""
+
+    weight: float  # λ
+    share: float  # ‖λ · gradient of the terms‖ / ‖gradient of the rest‖
+    cosine: float  # between the two
+    num_batches: int
+
+
+@dataclass(frozen=True)
+class StudentMap:
+    head: Head
+    share: float
+    rows: Matrix  # (Q, K)
+
+
+@dataclass(frozen=True)
+class HeadMaps:
+    """One teacher head on one sentence, and what stands in for it there. Every map is (Q, K), rows sum to 1."""
+
+    teacher: Head
+    residual: float  # of the intermediate map on this sentence
+    teacher_rows: Matrix
+    intermediate_rows: Matrix
+    students: tuple[StudentMap, ...]  # the strongest first
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """An aligner and how its term reads what it makes."""
+
+    term: str
+    kind: str
+    aligner: nn.Module
+    by_rows: bool = False  # the term compares rows, which fixes the level of a convolution's maps; cells leave it open
+
+    @property
+    def is_mixture(self) -> bool:
+        return isinstance(self.aligner, SimplexAlignment)
+
+    @property
+    def weight(self) -> Tensor:
+        """(C_T, C_S): π or W."""
+        return (self.aligner.mixture if self.is_mixture else self.aligner.weight).detach()
+
+    def shares(self) -> Tensor:
+        """(C_T, C_S): π, or W scaled so that the magnitudes of a row sum to 1."""
+        return self.weight / self.weight.abs().sum(-1, keepdim=True).clamp(min=1e-12)
+
+    @torch.no_grad()
+    def intermediate(self, student_maps: Tensor, cells: Tensor) -> Tensor:
+        """Intermediate maps whose rows are distributions over the cells (B, Q, K): (B, C_S, Q, K) -> (B, C_T, Q, K)."""
+        if self.by_rows:
+            return as_rows(self.aligner(student_maps), cells)
+        # Relative to uniform rows: the same for a mixture, and the level that a sum over cells leaves open for the others.
+        uniform = uniform_rows(cells)
+        return as_rows(uniform + align(student_maps - uniform, self.weight), cells)
+
+
+def uniform_rows(cells: Tensor) -> Tensor:
+    """Rows that look everywhere alike where they may look: (B, Q, K) -> (B, 1, Q, K)."""
+    return (cells / cells.sum(-1, keepdim=True).clamp(min=1))[:, None]
+
+
+def heads_of(kind: str, shapes: Sequence[ModelShape]) -> tuple[Head, ...]:
+    """Of one model, or of the members of an ensemble, in the order of their maps."""
+
+    def layers(shape: ModelShape) -> int:
+        return shape.encoder_layers if kind == "encoder_self" else shape.decoder_layers
+
+    return tuple(
+        Head(layer, head, member if len(shapes) > 1 else 0)
+        for member, shape in enumerate(shapes, start=1)
+        for layer in range(1, layers(shape) + 1)
+        for head in range(1, shape.num_heads + 1)
+    )
+
+
+@torch.no_grad()
+def lesson_of(student: Transformer, teacher: Teacher | EnsembleTeacher, batch: Batch) -> Lesson:
+    """A batch as both models see it, maps included."""
+    taught = teacher(batch, batch.tgt_mask, need_attention=True)
+    output = student(batch.src, batch.tgt_in, need_attention=True, form=teacher.form)
+    return Lesson(batch, output, taught, student.src_mask(batch.src)[:, 0, 0])
+
+
+def measure_alignments(
+    student: Transformer,
+    teacher: Teacher | EnsembleTeacher,
+    aligned: Sequence[Aligned],
+    batches: Iterable[Batch],
+    floor: float = ROW_FLOOR,
+) -> list[Alignment]:
+    """Shares and residuals of every aligner, over all real rows of the batches.
+
+    Args:
+        floor: uniform mass mixed into each row that is compared with the teacher's.
+    """
+    distances = [_Distances() for _ in aligned]
+    for batch in batches:
+        lesson = lesson_of(student, teacher, batch)
+        for each, sums in zip(aligned, distances, strict=True):
+            sums.add(each, lesson, floor)
+    return [
+        _alignment(each, sums, heads_of(each.kind, (student.shape,)), heads_of(each.kind, teacher.inside.shapes))
+        for each, sums in zip(aligned, distances, strict=True)
+    ]
+
+
+class _Distances:
+    """Sums over rows of an aligner's divergences."""
+
+    num_rows = 0
+    intermediate: Tensor | float = 0.0  # (C_T,)
+    single: Tensor | float = 0.0  # (C_T, C_S)
+    uniform: Tensor | float = 0.0  # (C_T,)
+
+    def add(self, aligned: Aligned, lesson: Lesson, floor: float) -> None:
+        cells, student = lesson.cells[aligned.kind], getattr(lesson.student.maps, aligned.kind)
+        valid = cells[:, None]
+        teacher = getattr(lesson.teacher.maps, aligned.kind).float() * valid
+        uniform = uniform_rows(cells)
+
+        def log(maps: Tensor) -> Tensor:
+            mixed = torch.add(floor * uniform, maps.float(), alpha=1.0 - floor)
+            return mixed.clamp(min=1e-30).log() * valid
+
+        entropy = -torch.xlogy(teacher, teacher).sum((0, 2, 3))
+        intermediate = log(aligned.intermediate(student, cells))
+        self.intermediate -= ((teacher * intermediate).sum((0, 2, 3)) + entropy).double()
+        # Every teacher map with every student map: one product over all cells of the batch.
+        flat_teacher, flat_student = (maps.transpose(0, 1).flatten(1) for maps in (teacher, log(student)))
+        self.single -= (flat_teacher @ flat_student.T + entropy[:, None]).double()
+        self.uniform -= ((teacher * log(uniform)).sum((0, 2, 3)) + entropy).double()
+        self.num_rows += int(cells.any(-1).sum())
+
+
+def _alignment(
+    aligned: Aligned, sums: _Distances, student_heads: Sequence[Head], teacher_heads: Sequence[Head]
+) -> Alignment:
+    shares = aligned.shares()
+    magnitudes = shares.abs().double()
+    effective = (-torch.xlogy(magnitudes, magnitudes).sum(-1)).exp()
+    intermediate, single, uniform = (each / sums.num_rows for each in (sums.intermediate, sums.single, sums.uniform))
+    closest = single.argmin(-1)
+    stand_ins = tuple(
+        StandIn(
+            teacher=head,
+            shares=tuple(shares[index].tolist()),
+            effective_heads=float(effective[index]),
+            residual=float(intermediate[index]),
+            single=student_heads[int(closest[index])],
+            single_residual=float(single[index, closest[index]]),
+            uniform_residual=float(uniform[index]),
+        )
+        for index, head in enumerate(teacher_heads)
+    )
+    return Alignment(aligned.term, aligned.kind, aligned.is_mixture, tuple(student_heads), stand_ins)
+
+
+def strongest(stand_in: StandIn, student_heads: Sequence[Head], count: int) -> list[tuple[Head, float]]:
+    """Student heads of the largest magnitudes, with their shares."""
+    pairs = zip(student_heads, stand_in.shares, strict=True)
+    return sorted(pairs, key=lambda pair: -abs(pair[1]))[:count]
+
+
+def head_maps(
+    student: Transformer,
+    teacher: Teacher | EnsembleTeacher,
+    aligned: Aligned,
+    batch: Batch,
+    wanted: Sequence[Head],
+    num_students: int = 3,
+) -> tuple[HeadMaps, ...]:
+    """The maps of a batch of one sentence, for some teacher heads."""
+    (alignment,) = measure_alignments(student, teacher, [aligned], [batch])
+    lesson = lesson_of(student, teacher, batch)
+    cells = lesson.cells[aligned.kind]
+    teacher_maps, student_maps = (getattr(each.maps, aligned.kind) for each in (lesson.teacher, lesson.student))
+    intermediate = aligned.intermediate(student_maps, cells)
+    index_of = {head: index for index, head in enumerate(alignment.student_heads)}
+
+    def rows(maps: Tensor, index: int) -> Matrix:
+        return tuple(tuple(row) for row in maps[0, index].tolist())
+
+    def look(index: int) -> HeadMaps:
+        stand_in = alignment.stand_ins[index]
+        students = strongest(stand_in, alignment.student_heads, num_students)
+        return HeadMaps(
+            stand_in.teacher,
+            stand_in.residual,
+            rows(teacher_maps, index),
+            rows(intermediate, index),
+            tuple(StudentMap(head, share, rows(student_maps, index_of[head])) for head, share in students),
+        )
+
+    teacher_heads = [stand_in.teacher for stand_in in alignment.stand_ins]
+    return tuple(look(teacher_heads.index(head)) for head in wanted)
+
+
+def gradient_share(
+    whole: Objective, rest: Objective, weight: float, fading: float, batches: Sequence[Batch]
+) -> GradientShare:
+    """Norms and angle of the terms' gradient over the student's weights, dropout off; means over batches.
+
+    Args:
+        whole, rest: the same objective of the same model, with its terms at update 1 and without them.
+        weight: λ at update 1, with which `whole` takes the terms.
+        fading: what is left of λ.
+    """
+    terms_norm = rest_norm = cosine = 0.0
+    for batch in batches:
+        of_rest = _gradient(rest, batch)
+        of_terms = _gradient(whole, batch) - of_rest
+        terms_norm += float(of_terms.norm())
+        rest_norm += float(of_rest.norm())
+        cosine += float(torch.cosine_similarity(of_terms, of_rest, dim=0))
+    share = fading * terms_norm / rest_norm if rest_norm else 0.0
+    return GradientShare(fading * weight, share, cosine / len(batches), len(batches))
+
+
+def _gradient(objective: Objective, batch: Batch) -> Tensor:
+    """Of the loss per target token, over all weights of the model, as one vector."""
+    objective.eval()
+    weights = list(objective.model.parameters())
+    total = objective(batch, Moment(epoch=1, update=1)).total
+    gradients = torch.autograd.grad(total, weights, allow_unused=True)
+    parts = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
+    return torch.cat([part.flatten() for part in parts]).double() / batch.num_tgt_tokens

@@ -1,0 +1,375 @@
+"""`a2d report`: at every stage of a project, without training or translating anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import Launcher
+from test_report_html import NASTY, Read
+
+from a2d_cli.commands.report import report
+from a2d_cli.commands.score_files import Table
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import lock_folder, sha256_file, write_json
+from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
+from a2d_cli.project.project import Project
+from a2d_cli.project.run import Run
+from a2d_cli.project.score_cache import Result, ScoreCache
+from a2d_cli.reporting import Reporter
+
+SHAPE = {"d_model": 24, "num_heads": 3, "ffn_dim": 40, "encoder_layers": 1, "decoder_layers": 2}
+
+
+def page_of(project: Project, with_alignment: bool = False) -> str:
+    html = report(project, None, with_alignment, Reporter()).read_text(encoding="utf-8")
+    assert all(target.startswith(("#", "data:")) for target in Read(html).targets)
+    return html
+
+
+def missing_in(html: str) -> list[str]:
+    """Those named at the top, without their section."""
+    top = re.search(r'<div class="missing">.*?</div>', html, re.DOTALL)
+    return [unescape(re.sub("<[^>]+>", "", each)).partition(": ")[2] for each in re.findall(r"<li>(.*?)</li>", top.group(0))] if top else []
+
+
+def table_rows(html: str, title: str) -> list[list[str]]:
+    """The cells of the table of that caption, its head first."""
+    table = re.search(rf"<caption>{re.escape(title)}</caption>(.*?)</table>", html, re.DOTALL)
+    assert table, title
+    rows = re.findall(r"<tr>(.*?)</tr>", table.group(1), re.DOTALL)
+    return [[unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+
+
+@pytest.fixture
+def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(project)
+    return Project(project)
+
+
+def add_run(project: Project, name: str, kind: str, method: str = "ce", seed: int = 1, weights: str = "", **facts: object) -> Run:
+    """A finished run whose 'weights' are a text."""
+    run = Run(project.runs_dir / name)
+    run.best_dir.mkdir(parents=True)
+    (run.best_dir / "model.safetensors").write_text(weights or name)
+    run.record(
+        **{
+            "name": name,
+            "kind": kind,
+            "method": method,
+            "seed": seed,
+            "command": f"a2d distill --name {name}",
+            "finished": True,
+            "settings": {"shape": SHAPE, "training": {"lr": 0.1, "seed": seed}, "teacher": ""},
+            "parameters": 1_230_000,
+            "initial_weights": f"i{seed}",
+            "best": {"updates": [20], "loss": 2.5, "bleu": 20.0 + seed},
+            "updates": 20,
+            "target_tokens": 700 + seed,
+            "elapsed_s": 83.0,
+            "created": f"2026-01-{seed:02}",
+            **facts,
+        }
+    )
+    for update in (5, 10, 15, 20):
+        run.append_metrics({"event": "train", "update": update, "loss": 9.0 / update, "nll": 3.0, "simplex_cross": 0.5, "lr": 0.1})
+        if update % 10 == 0:
+            run.append_metrics({"event": "valid", "update": update, "loss": 20.0 / update, "bleu": float(update), "chrf": 30.0})
+    return run
+
+
+def add_scores(project: Project, run: Run, bleu: float, lines: list[str], nll: float | None = None, engine: str = "torch 2") -> None:
+    cache, digest = ScoreCache(project.scores_dir), sha256_file(run.best_dir / "model.safetensors")
+    src, tgt = (sha256_file(project.text_path("test", lang)) for lang in ("de", "en"))
+    name = f"{run.name}.test.en"
+    model = run.name if engine.startswith("torch") else f"{run.name} int8"
+    cache.add(
+        Result(
+            key=f"{model}-test",
+            model=model,
+            test_set="test",
+            translated_at="2026-01-01T00:00:00",
+            hypotheses=name,
+            hypotheses_sha256=cache.write_hypotheses(name, lines),
+            src_sha256=src,
+            tgt_sha256=tgt,
+            weights_sha256=digest,
+            parameters=1_230_000,
+            file_bytes=4_900_000,
+            decoding={"beam": 5, "length_penalty": 1.0},
+            sentences=len(lines),
+            translation_s=2.0,
+            machine="cpu, 2 threads",
+            a2d="0",
+            engine=engine,
+            scores=[
+                {"name": name, "value": value, "signature": "nrefs:1", "verbose": "", "confidence": None}
+                for name, value in (("BLEU", bleu), ("chrF2", bleu + 20))
+            ],
+        )
+    )
+    if nll is not None:
+        open_fidelity_cache(project.scores_dir).add(
+            FidelityResult(f"{run.name}-f", run.name, "test", digest, "t", src, tgt, nll, nll - 1, 97, 0, "torch", "0")
+        )
+
+
+def references(project: Project) -> list[str]:
+    return project.read_text("test", "en")
+
+
+# --- stages
+
+
+def test_a_prepared_project_tells_its_data_and_what_is_missing(here: Project):
+    html = page_of(here)
+    assert table_rows(html, "Leaks taken out")[1][:4] == ["train", "2,500", "2,500", "0"]
+    assert [row[:3] for row in table_rows(html, "Length in tokens")[1:]] == [
+        ["train", "de", "2,500"],
+        ["train", "en", "2,500"],
+        ["valid", "de", "29"],
+        ["valid", "en", "29"],
+        ["test", "–", "37"],
+    ]
+    assert missing_in(html) == [
+        "A teacher: a2d train-teacher",
+        "No run has logged anything yet: a2d train-teacher",
+        "Scores of the models on the test sets: a2d score",
+        "No run has learned an alignment: a2d distill --method a2d",
+        "Translations of teacher and student to hold side by side: a2d score",
+    ]
+    assert "next: a2d train-teacher" in html
+    assert here.state()["prepared"]["data_fingerprint"] in html and "vocab_size: 80" in html
+
+
+def test_dropped_pairs_are_told_by_rule_and_shown(here: Project):
+    values = json.loads(here.report_path.read_text())
+    train = values["steps"]["clean"]["sources"][-1]
+    train |= {"read": 2507, "dropped": {"ratio": 5, "duplicate": 2}, "samples": {"ratio": [[NASTY, "kurz"]]}}
+    values["steps"]["clean"]["left_out"] = [{"src": "test_2017.en", "reason": "no such file"}]
+    values["steps"]["decontaminate"]["leaks"]["train"] |= {"dropped": {"valid": 3}, "samples": {"valid": [["a", "b"]]}}
+    write_json(here.report_path, values)
+    html = page_of(here)
+    assert table_rows(html, "Cleaning")[-1][2:] == ["2,507", "2,500", "7", "0.28", "ratio 5, duplicate 2"]
+    assert table_rows(html, "Leaks taken out")[1][3:] == ["3", "0.12", "valid 3"]
+    assert "Left out: test_2017.en" in html and "stands in valid" in html
+    assert NASTY in "".join(Read(html).texts)
+
+
+def test_a_preparation_that_has_not_ended_is_told(here: Project):
+    values = json.loads(here.report_path.read_text())
+    del values["steps"]["ids"], values["steps"]["tokenizer"]
+    write_json(here.report_path, values)
+    assert missing_in(page_of(here))[0] == "The preparation has not ended (not done: tokenizer, ids): a2d prepare"
+    here.report_path.write_text("{")
+    assert missing_in(page_of(here))[0].startswith(f"The text cannot be read: {here.report_path}: not a report of a2d")
+    here.report_path.unlink()
+    assert missing_in(page_of(here))[0] == "The text is not prepared: a2d prepare"
+
+
+def test_a_teacher_alone_has_its_curves_and_waits_for_a_student(here: Project):
+    add_run(here, "teacher", "teacher")
+    html = page_of(here)
+    assert missing_in(html)[0] == "A student: a2d distill"
+    assert ["teacher", "teacher", "1+2", "24", "3", "40", "1.23 M"] == table_rows_of_models(html)[1][:7]
+    assert "<summary>teacher: 20 updates</summary>" in html
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html)
+    assert captions[:2] == ["Training: words", "Training: terms inside the models"]
+    assert "Validation NLL" in captions and "Validation BLEU" in captions
+
+
+def table_rows_of_models(html: str) -> list[list[str]]:
+    return table_rows(html.partition('<section id="models">')[2].replace("<table>", "<table><caption>m</caption>", 1), "m")
+
+
+def test_broken_and_unfinished_runs_and_one_in_training_are_told(here: Project):
+    teacher = add_run(here, "teacher", "teacher")
+    add_run(here, "stopped", "student", finished=False)
+    (here.runs_dir / "torn").mkdir()
+    (here.runs_dir / "torn" / "run.json").write_text('{"format": 1, "na')
+    begun = Run(here.runs_dir / "begun")
+    begun.folder.mkdir()
+    begun.record(name="begun", kind="student", method="word", seed=2, finished=False, settings={})
+    with open(begun.metrics_path, "w") as stream:
+        stream.write('{"event": "train", "update": 5, "loss": NaN}\n{"event": "tra')
+    with lock_folder(teacher.folder, "a2d train-teacher"):
+        html = page_of(here)
+    states = {row[0]: row[-1] for row in table_rows_of_models(html)[1:]}
+    assert states == {
+        "teacher": "in training when this was written",
+        "stopped": "stopped before its end",
+        "begun": "stopped before its end",
+    }
+    assert any(told.startswith("Run 'torn' cannot be read:") for told in missing_in(html))
+
+
+def test_an_imported_teachers_shape_is_that_of_its_checkpoint(here: Project):
+    run = add_run(here, "teacher", "teacher")
+    write_json(run.best_dir / "config.json", {"format": 1, "shape": SHAPE | {"d_model": 48}})
+    info = {key: value for key, value in run.info.items() if key != "settings"}
+    write_json(run.info_path, {**info, "imported_from": "/x"})
+    row = table_rows_of_models(page_of(here))[1]
+    assert row[2:4] == ["1+2", "48"] and row[-1] == "imported"
+
+
+# --- scores
+
+
+def test_methods_are_compared_over_seeds_out_of_scores_already_made(here: Project):
+    lines = references(here)
+    teacher = add_run(here, "teacher", "teacher")
+    add_scores(here, teacher, 40.0, lines, nll=1.5)
+    for seed in (1, 2, 3):
+        for method, bleu in (("ce", 20.0 + seed), ("word", 22.0 + 2 * seed)):
+            run = add_run(here, f"{method}-seed{seed}", "student", method, seed)
+            add_scores(here, run, bleu, lines[::-1], nll=3.0)
+    html = page_of(here)
+    rows = table_rows(html, "test: methods")
+    assert rows[0] == ["method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher", "Δ BLEU to ce", "p", "p Holm"]
+    assert rows[1] == ["ce", "3", "20", "22.00 ± 1.00", "42.00 ± 1.00", "3.000 ± 0.000", "2.000 ± 0.000", "–", "–", "–"]
+    # differences 3, 4, 5: mean 4, sd 1, t(0.975, 2) / √3 = 2.484
+    assert rows[2][:4] == ["word", "3", "20", "26.00 ± 2.00"] and rows[2][7:] == ["+4.00 ± 2.48", "0.250", "0.250"]
+    assert "without Δ" not in html and not any("a2d compare" in told for told in missing_in(html))
+    models = table_rows(html, "test: 37 sentences")
+    assert [row[0] for row in models[1:]] == ["teacher", "ce-seed1", "word-seed1", "ce-seed2", "word-seed2", "ce-seed3", "word-seed3"]
+    assert models[1][3:] == ["40.00", "60.00", "1.500", "–", "1.23 M", "4.9", "18.5"]
+    assert "test: BLEU, mean and 95 % interval over seeds" in html
+    assert "28.0" in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1)
+
+
+def test_runs_that_began_or_were_trained_otherwise_get_no_difference(here: Project):
+    for seed in (1, 2):
+        add_scores(here, add_run(here, f"ce-seed{seed}", "student", "ce", seed), 20.0, references(here))
+        for name, changes in {
+            "word": {"initial_weights": "other"},
+            "a2d": {"target_tokens": 1},
+            "rows": {"updates": 40},
+            "like": {},
+            "pseudo": {"target_tokens": 1, "settings": {"training": {"lr": 0.1, "seed": seed}, "pseudo": {}}},
+        }.items():
+            add_scores(here, add_run(here, f"{name}-seed{seed}", "student", name, seed, **changes), 30.0 + seed, references(here))
+    html = page_of(here)
+    deltas = {row[0]: row[-3] for row in table_rows(html, "test: methods")[1:]}
+    # A teacher's text makes other batches.
+    assert {name for name, delta in deltas.items() if delta != "–"} == {"like", "pseudo"}
+    assert "without Δ, for other seeds, updates, initial weights or settings than ce: a2d, rows, word" in html
+    command = "a2d compare --methods a2d,ce,like,pseudo,rows,word --seeds 1,2 --updates 20,40"
+    assert any(command in told for told in missing_in(html))
+
+
+def test_scores_of_another_text_or_of_replaced_weights_are_not_shown(here: Project):
+    run = add_run(here, "ce", "student")
+    add_scores(here, run, 33.0, references(here))
+    assert table_rows(page_of(here), "test: 37 sentences")[1][0] == "ce"
+    (run.best_dir / "model.safetensors").write_text("better")
+    assert "Scores of the models on the test sets: a2d score" in missing_in(page_of(here))
+    (run.best_dir / "model.safetensors").write_text("ce")
+    with open(here.text_path("test", "de"), "a") as stream:
+        stream.write("noch ein Satz\n")
+    assert "Scores of the models on the test sets: a2d score" in missing_in(page_of(here))
+
+
+def test_an_export_stands_below_its_run_and_is_no_run_of_its_method(here: Project):
+    lines = references(here)
+    run = add_run(here, "ce", "student")
+    add_scores(here, run, 30.0, lines)
+    add_scores(here, run, 29.0, lines, engine="ctranslate2 4")
+    html = page_of(here)
+    assert [row[0] for row in table_rows(html, "test: 37 sentences")[1:]] == ["ce", "ce int8"]
+    assert "test: methods" not in html
+
+
+def test_translations_that_differ_most_are_shown_side_by_side(here: Project):
+    lines = references(here)
+    worse, better = lines.copy(), lines.copy()
+    worse[5], worse[7] = f"{lines[5]} {NASTY}", "xx yy"
+    better[11] = "zz"
+    digest = sha256_file(add_run(here, "teacher", "teacher").best_dir / "model.safetensors")
+    add_scores(here, Run(here.runs_dir / "teacher"), 40.0, better)
+    add_scores(here, add_run(here, "other", "teacher"), 50.0, lines)
+    student = add_run(here, "word", "student", settings={"teacher": digest[:16]})
+    add_scores(here, student, 30.0, worse)
+    html = page_of(here)
+    examples = re.findall(r'<dl class="example">(.*?)</dl>', html, re.DOTALL)
+    assert len(examples) == 3
+    assert "The teacher is ahead: 2 sentences" in html and "The student is ahead: 1 sentence<" in html
+    first = re.findall(r"<dt>(.*?)</dt><dd[^>]*>(.*?)</dd>", examples[0])
+    assert first[:2] == [("source", here.read_text("test", "de")[7]), ("reference", lines[7])]
+    assert first[2] == ("teacher · chrF 100", lines[7]) and first[3] == ("word · chrF 0", "<mark>xx yy</mark>")
+    assert "<script" not in html
+    (here.scores_dir / "word.test.en").write_text("edited\n")
+    assert any(told.startswith("Translations of teacher and student") for told in missing_in(page_of(here)))
+
+
+# --- alignment
+
+
+@pytest.fixture
+def aligned(here: Project) -> Project:
+    for name, bleu in (("a2d-simplex", 31.0), ("a2d-masked", 37.0)):
+        run = add_run(here, name, "student", name, best={"bleu": bleu})
+        (run.folder / "aligner.x.safetensors").touch()
+    return here
+
+
+def test_the_alignment_of_the_best_run_is_measured_and_drawn(aligned: Project, monkeypatch: pytest.MonkeyPatch):
+    found = SimpleNamespace(tables=lambda: [Table("means", ["KL"], [["0.5"]]), Table("by head", ["KL"], [["0.7"]])])
+    asked = []
+    monkeypatch.setattr("a2d_cli.commands.inspect_run.inspect_run", lambda project, name, *rest: asked.append(name) or found)
+    monkeypatch.setattr("a2d_cli.commands.inspect_figure.alignment_figures", lambda inspection: {"simplex-cross": b"<svg/>"})
+    html = page_of(aligned, with_alignment=True)
+    assert asked == ["a2d-masked"]
+    assert table_rows(html, "means") == [["KL"], ["0.5"]] and '<img alt="simplex-cross"' in html
+
+
+def test_an_alignment_that_cannot_be_read_is_told(aligned: Project, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise A2DError("its teacher is gone", "put it back")
+
+    monkeypatch.setattr("a2d_cli.commands.inspect_run.inspect_run", fail)
+    told = "Not all of the alignment of 'a2d-masked': its teacher is gone | hint: put it back"
+    assert told in missing_in(page_of(aligned, with_alignment=True))
+
+
+def test_without_alignment_nothing_heavy_is_loaded(aligned: Project):
+    assert "What the alignment of 'a2d-masked' has learned (--no-alignment): a2d inspect a2d-masked" in missing_in(page_of(aligned))
+    code = (
+        "import sys; from pathlib import Path; from a2d_cli.commands.report import report; from a2d_cli.project.project import Project; "
+        "from a2d_cli.reporting import Reporter; report(Project(Path('.')), None, False, Reporter()); print('torch' in sys.modules)"
+    )
+    root = str(Path(report.__code__.co_filename).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, check=True)
+    assert done.stdout == "False\n"
+
+
+# --- the command
+
+
+def test_the_command_writes_one_file_and_tells_where(a2d: Launcher, project: Path):
+    ended = a2d.well(project, "report")
+    assert ended.out == f"{project / 'report.html'}\n"
+    ended = a2d.well(project, "report", "-o", "out/page.html", "--json")
+    assert json.loads(ended.out) == {"report": "out/page.html"}
+    assert (project / "out/page.html").read_text().startswith("<!DOCTYPE html>")
+    a2d.well(project, "report")  # a report takes the place of a report
+
+
+def test_nothing_but_a_report_is_overwritten(here: Project, tmp_path: Path):
+    (tmp_path / "thesis.html").write_text("<html>my thesis</html>")
+    with pytest.raises(ConfigError, match=r"-o .*thesis.html: this file is no report of a2d, and is not overwritten"):
+        report(here, tmp_path / "thesis.html", False, Reporter())
+    with pytest.raises(ConfigError, match=r"-o .*: a folder"):
+        report(here, tmp_path, False, Reporter())
+
+
+def test_a_folder_that_is_no_project_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="nothing is prepared here"):
+        report(Project(tmp_path), None, False, Reporter())
+    assert list(tmp_path.iterdir()) == []
