@@ -174,6 +174,16 @@ def test_a_moved_batch_is_the_same_batch():
     moved = batch.to(torch.device("cpu"))
     assert all(
         torch.equal(getattr(moved, name), getattr(batch, name))
-        for name in ("src", "tgt_in", "tgt_out", "tgt_mask")
+        for name in ("src", "tgt_in", "tgt_out", "tgt_mask", "tgt_places")
     )
     assert moved.num_tgt_tokens == batch.num_tgt_tokens
+
+
+def test_real_values_are_those_where_the_mask_is_true():
+    batch = pad_batch([[3], [1, 2], [5]], [[4, 1], [2], [3, 3, 1]], special_ids())
+    values = torch.arange(batch.tgt_out.numel() * 5.0).view(*batch.tgt_out.shape, 5)
+    for each in (batch, batch.head(2)):
+        whole = values[: len(each.src)]
+        assert torch.equal(each.real(whole), whole[each.tgt_mask])
+        assert torch.equal(each.real(each.tgt_out), each.tgt_out[each.tgt_mask])
+        assert each.num_tgt_tokens == len(each.tgt_places) == int(each.tgt_mask.sum())

@@ -136,7 +136,6 @@ def test_waits_are_seen(work, name):
     assert {each.partition(" at ")[0] for each in waits.found} == ({name} if name else set())
 
 
-@pytest.mark.xfail(reason="masks index by asking the device how many places they have: Batch.tgt_places is to come")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_the_host_waits_for_nothing_in_an_update(tmp_path, monkeypatch, way, accumulate):
@@ -156,7 +155,6 @@ class Unread:
         self.devices = {each.device.type for each in (*terms.values(), gradient_norm, told_to_stop)}
 
 
-@pytest.mark.xfail(reason="masks index by asking the device how many places they have: Batch.tgt_places is to come")
 @pytest.mark.parametrize("way", WAYS)
 def test_an_update_runs_on_a_device_whose_numbers_cannot_be_read(tmp_path, monkeypatch, way):
     """Nothing lies on the wrong device, and nothing is copied back: torch raises where it would be."""

@@ -82,7 +82,7 @@ def part_of(batch: Batch, row: int) -> Batch:
         batch.tgt_in[tgt],
         batch.tgt_out[tgt],
         batch.tgt_mask[tgt],
-        tgt_length,
+        torch.arange(tgt_length),
     )
 
 

@@ -137,7 +137,7 @@ def distill(
         str | None, typer.Option(help="Run name, run folder or checkpoint folder; several, with commas between, teach together.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="ce, word, seq, a2d, a2d-PROFILE (release, paper, masked, simplex); joined by '+'.")
+        str | None, typer.Option(help="ce, word, seq, a2d, a2d-PROFILE, hidden, attn-fixed, amad, … (all: README), joined by '+'.")
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of a plain a2d.")] = None,
     student: Annotated[

@@ -215,11 +215,12 @@ def environment_blocks(runs: Sequence[KnownRun]) -> Iterator[Block]:
     alike: dict[tuple[str, ...], list[str]] = {}
     for each in runs:
         training = each.info.get("settings", {}).get("training", {})
-        facts = [each.info.get(key, "–") for key in ("a2d", "torch")] + [training.get(key, "–") for key in ("device", "precision")]
+        facts = [each.info.get(key, "–") for key in ("a2d", "torch", "machine")]
+        facts += [training.get(key, "–") for key in ("device", "precision")]
         alike.setdefault(tuple(map(str, facts)), []).append(each.name)
     if alike:
         rows = [[*facts, ", ".join(names)] for facts, names in alike.items()]
-        yield Table("Training", ["a2d", "torch", "device asked", "precision asked", "runs"], rows)
+        yield Table("Training", ["a2d", "torch", "machine, last", "device asked", "precision asked", "runs"], rows)
 
 
 def model_hashes(runs: Sequence[KnownRun]) -> Iterator[Block]:

@@ -154,8 +154,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Distillation:
-    """METHOD: ce, word, word-selective, seq, hidden, attn-fixed, amad, a2d, a2d-release, a2d-paper, a2d-masked, a2d-simplex,
-    a2d-proj, or several joined by '+', copy-layers among them."""
+    """METHOD: ce, word, word-selective, seq, a2d, another of README's Methods, or several joined by '+'."""
 
     method: str = "a2d"
     profile: Literal["release", "paper", "masked", "simplex"] = "simplex"  # of a plain `a2d`
@@ -166,14 +165,14 @@ class Distillation:
     encoder_self: bool = True  # which kinds of attention are aligned
     decoder_self: bool = True
     cross: bool = True
-    beta: float = 1.0  # attention weight: release, paper, masked
+    beta: float = 1.0  # weight of attention: release, paper; of the other terms where gradient_share is 0
     decay: float = 0.9  # of beta, per epoch: release, paper
-    half_life: float = 0.2  # fraction of max_updates in which the attention weight halves: masked, simplex; 0 = never
-    gradient_share: float = 0.5  # masked, simplex: ‖attention gradient‖ / ‖the rest‖ that sets the weight; 0 = use beta
+    half_life: float = 0.2  # fraction of max_updates in which the weight of terms halves; 0 = never; not release, paper
+    gradient_share: float = 0.5  # ‖gradient of the terms‖ / ‖the rest‖ that sets their weight; 0 = use beta; not release, paper
     calibrate_at_update: int = 50  # when the weight is set from the measured share (16 batches)
     teacher_mix: Literal["none", "random"] = "none"  # release: the published random teacher convolution
     gradient_scale: Literal["mean", "release"] = "mean"  # release: divide gradients by the tokens once more
-    row_floor: float = 1e-3  # simplex: uniform mass mixed into a student row
+    row_floor: float = 1e-3  # uniform mass mixed into a student's attention row, wherever rows are compared
     map_form: Literal["plain", "softened", "value-norm"] = "plain"  # attention terms: of both models' maps
     map_temperature: float = 2.0  # softened: maps to the power of 1 / this, normalised; 1 = plain
     selected_fraction: float = 0.5  # word-selective: of the target tokens, those of the largest cross-entropy

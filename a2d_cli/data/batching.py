@@ -1,6 +1,6 @@
 """From a corpus to batches: alike in length, cut by a token budget, ordered by (seed, epoch), split among ranks.
 
-Letters: B sentences, S source length, T target length; the end mark is counted in both.
+Letters: B sentences, S source length, T target length, N real target tokens; the end mark is counted in all.
 """
 
 from __future__ import annotations
@@ -25,20 +25,33 @@ class Batch:
     tgt_in: Tensor  # (B, T)
     tgt_out: Tensor  # (B, T)
     tgt_mask: Tensor  # (B, T), True at real targets
-    num_tgt_tokens: int
+    tgt_places: Tensor  # (N,) of these among the B·T: found on the host, so that nobody asks a GPU for N
     indices: np.ndarray | None = None  # (B,) places of the pairs in their corpus, where they come from one
 
-    def to(self, device: torch.device) -> Batch:
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
+    @property
+    def num_tgt_tokens(self) -> int:
+        return len(self.tgt_places)
 
-        tensors = move(self.src), move(self.tgt_in), move(self.tgt_out), move(self.tgt_mask)
-        return Batch(*tensors, self.num_tgt_tokens, self.indices)
+    def real(self, values: Tensor) -> Tensor:
+        """Those of (B, T, ...) that stand at real targets: (N, ...)."""
+        return values.flatten(0, 1).index_select(0, self.tgt_places)
+
+    def to(self, device: torch.device) -> Batch:
+        tensors = self.src, self.tgt_in, self.tgt_out, self.tgt_mask, self.tgt_places
+        return Batch(*(move(tensor, device) for tensor in tensors), self.indices)
 
     def head(self, count: int) -> Batch:
         """Its first `count` pairs."""
         tensors = [tensor[:count] for tensor in (self.src, self.tgt_in, self.tgt_out, self.tgt_mask)]
-        return Batch(*tensors, int(tensors[-1].sum()), None if self.indices is None else self.indices[:count])
+        places = self.tgt_places[: int(tensors[-1].sum())]
+        return Batch(*tensors, places, None if self.indices is None else self.indices[:count])
+
+
+def move(tensor: Tensor, device: torch.device) -> Tensor:
+    """To a device; to a GPU by way of pinned memory, so that the host waits for nothing that runs there."""
+    if device.type == "cuda" and not tensor.is_cuda:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ def pad_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ids:
     # The end mark is no longer a past token: behind it stand only unread positions.
     tgt_in = tgt_in.masked_fill(tgt_out == ids.tgt_pad, ids.tgt_pad)
     tgt_mask = tgt_out != ids.tgt_pad
-    return Batch(src, tgt_in, tgt_out, tgt_mask, int(tgt_mask.sum()))
+    return Batch(src, tgt_in, tgt_out, tgt_mask, tgt_mask.flatten().nonzero().squeeze(1))
 
 
 def pad_sources(sources: Sequence[Sequence[int]], ids: SpecialIds) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from a2d_cli.distillation.divergences import log_of_floored
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
 
 TEMPERATURE = 0.1  # of the softmax over cosines
@@ -46,12 +47,10 @@ def weighted_divergence(
     Returns:
         ()
     """
-    valid = cells[:, None].float()  # (B, 1, Q, K)
-    uniform = valid / valid.sum(-1, keepdim=True).clamp(min=1.0)
+    valid = cells[:, None]  # (B, 1, Q, K)
     teacher, student = teacher_maps.float() * valid, student_maps.float() * valid
     similarity = map_similarity(teacher, student.detach())
-    # As in `row_divergence`: what is added keeps 0 · log 0 from becoming NaN.
-    log_student = ((floor * uniform + 1e-12) + (1.0 - floor) * student).log()
+    log_student = log_of_floored(student, cells, floor)
     weighted = teacher * row_weights[:, None, :, None]
     negative_entropy = (torch.xlogy(teacher, teacher) * row_weights[:, None, :, None]).sum()
     with torch.autocast(teacher.device.type, enabled=False):  # which would take the product in half precision

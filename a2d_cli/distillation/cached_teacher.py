@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings
+from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, move
 from a2d_cli.distillation.teacher_cache import (
     Origin,
     Part,
@@ -131,7 +131,7 @@ class CachedTeacher(Teacher):
         numbers = self._stretches[part][batch.indices]
         if numbers.dtype.kind == "u":
             numbers = numbers.astype(np.int32)
-        return torch.from_numpy(numbers).to(batch.src.device, non_blocking=True)
+        return move(torch.from_numpy(numbers), batch.src.device)
 
 
 def cached_or_live(live: Teacher, request: CacheRequest, stage: Stage) -> Teacher:

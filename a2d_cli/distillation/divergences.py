@@ -80,10 +80,14 @@ def row_divergence(
         ()
     """
     teacher, student = teacher_maps.float(), intermediate_maps.float()
-    valid = cells.float()
-    uniform = valid / valid.sum(-1, keepdim=True).clamp(min=1.0)
-    # Cells outside have teacher probability 0; what is added keeps 0 · log 0 from becoming NaN there.
-    floored = torch.add((floor * uniform + 1e-12)[:, None], student, alpha=1.0 - floor)
-    cross_entropy = -(teacher * floored.log()).sum(-1)  # (B, C, Q)
+    cross_entropy = -(teacher * log_of_floored(student, cells, floor)).sum(-1)  # (B, C, Q)
     entropy = -torch.xlogy(teacher, teacher).sum(-1)
     return ((cross_entropy - entropy).mean(1) * row_weights).sum()
+
+
+def log_of_floored(maps: Tensor, cells: Tensor, floor: float) -> Tensor:
+    """log((1-ε) rows + ε · uniform over valid keys), finite everywhere: (B, C, Q, K), (B, Q, K) -> (B, C, Q, K)"""
+    valid = cells.float()
+    uniform = valid / valid.sum(-1, keepdim=True).clamp(min=1.0)
+    # Outside the cells a teacher has probability 0; what is added keeps 0 · log 0 from becoming NaN there.
+    return torch.add((floor * uniform + 1e-12)[:, None], maps, alpha=1.0 - floor).log()

@@ -83,14 +83,14 @@ class DistillationObjective(Objective):
         """Sums over tokens: the response term, the unweighted sum of the terms (or None), and all parts by name."""
         terms = self.terms.values() if with_terms else ()
         output, taught = self._outputs(batch, terms, with_teacher=with_terms or self.method.words)
-        loss: TokenLoss = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], self.label_smoothing)
+        loss: TokenLoss = SmoothedCrossEntropy(batch.real(batch.tgt_out), self.label_smoothing)
         if self.method.words:
             settings = self.settings
             loss = Response(loss, taught.words, settings.alpha, settings.temperature, settings.divergence)
             if self.selection is not None:
                 loss = SelectiveResponse(loss, self.selection.threshold)
         weights = self.model.tgt_embedding.weight, self.model.output_bias
-        parts = vocabulary_loss(output.states[batch.tgt_mask], *weights, loss)
+        parts = vocabulary_loss(batch.real(output.states), *weights, loss)
         response = parts.pop("loss")
         if not with_terms:
             return response, None, parts

@@ -80,7 +80,8 @@ class Teacher:
     def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
         """Scores at the N target positions where `where` (B, T) is True and, if wanted, all maps and layers' states."""
         output = self.model(batch.src, batch.tgt_in, need_attention, need_hidden, self.form)
-        states = output.states[where]  # (N, d)
+        # Of a mask made anywhere else a GPU must be asked how many places it has.
+        states = batch.real(output.states) if where is batch.tgt_mask else output.states[where]  # (N, d)
 
         @torch.no_grad()
         def words(rows: slice) -> Tensor:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.reporting import count_text
 
 T = TypeVar("T")
 
@@ -121,3 +122,10 @@ def choose_device(name: str) -> torch.device:
         )
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
+
+
+def machine_text(device: torch.device, world: World) -> str:
+    """What a run is trained on: `cpu, 2 threads`, `4 processes of: NVIDIA H200`."""
+    threads = count_text(torch.get_num_threads(), "thread")
+    one = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {threads}"
+    return one if world.size == 1 else f"{world.size} processes of: {one}"

@@ -79,8 +79,8 @@ class TranslationObjective(Objective):
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: Batch, moment: Moment) -> LossTerms:
-        states = self.model(batch.src, batch.tgt_in).states[batch.tgt_mask]  # real tokens only: (tokens, d)
-        loss = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], self.label_smoothing)
+        states = batch.real(self.model(batch.src, batch.tgt_in).states)  # (N, d)
+        loss = SmoothedCrossEntropy(batch.real(batch.tgt_out), self.label_smoothing)
         sums = vocabulary_loss(states, self.model.tgt_embedding.weight, self.model.output_bias, loss)
         parts = {name: value.detach() for name, value in sums.items()}
         return LossTerms(sums["loss"], parts, batch.num_tgt_tokens)

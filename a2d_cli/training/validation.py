@@ -110,8 +110,8 @@ class Validator:
         total, tokens = 0.0, 0
         for indices in self.plan.in_order():
             batch = self.plan.load(indices, self.ids).to(device)
-            states = model(batch.src, batch.tgt_in).states[batch.tgt_mask]
-            loss = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], smoothing=0.0)
+            states = batch.real(model(batch.src, batch.tgt_in).states)
+            loss = SmoothedCrossEntropy(batch.real(batch.tgt_out), smoothing=0.0)
             total += float(vocabulary_loss(states, model.tgt_embedding.weight, model.output_bias, loss)["nll"])
             tokens += batch.num_tgt_tokens
         return total / tokens

@@ -82,7 +82,7 @@ def _sums_and_gradients(
         padded = (some @ factor.T).to(exact)
         if bias is not None:
             padded[:, :-1] += bias
-        padded[:, -1] = float("-inf")
+        padded[:, -1].fill_(float("-inf"))
         probabilities = padded.softmax(-1)
         # The likeliest word tells the log-sum-exp without another exp: its probability is 1/V at least.
         normalisers = padded.amax(-1) - probabilities.amax(-1).log()

@@ -47,7 +47,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 WARM_UP_UPDATES = 2  # in the first, DistributedDataParallel learns in what order gradients come
 A2D = "from a2d_cli.cli import main; main()"
-# What a way is compared with: of `processes`, and of `waiting`.
+# By part, which ways the others are compared with.
 BASES = {"processes": ("alone", "apart"), "waiting": ("a2d, own machine", "a2d, 2 busy beside")}
 BUSY = "while True: sum(i * i for i in range(100_000))"
 
@@ -155,18 +155,23 @@ def prepare(folder: Path, sizes: Sizes) -> Path:
         "training.average_last": 0,
     }
     arguments = ["prepare", *write_text(folder, sizes), "--pair", "de-en", *settings(recipe)]
-    finish([subprocess.Popen([sys.executable, "-c", A2D, "-C", str(project), *arguments], stderr=subprocess.PIPE, **QUIET)])
+    way = Way("", sizes.tokens)
+    run_together([way.command(["-C", str(project), *arguments])], way.environment())
     return project
 
 
-QUIET = {"stdout": subprocess.DEVNULL, "text": True, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
-
-
-def finish(processes: list[subprocess.Popen]) -> None:
-    for process in processes:
-        _, said = process.communicate()
-        if process.returncode:
-            sys.exit(f"{' '.join(process.args)}: {said}")
+def run_together(commands: list[list[str]], environment: dict[str, str]) -> None:
+    """To the end of the last; none outlives this."""
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, env=environment, **streams) for command in commands]
+    try:
+        for process in processes:
+            _, said = process.communicate()
+            if process.returncode:
+                sys.exit(f"{' '.join(process.args)}: {said}")
+    finally:
+        for process in processes:
+            process.terminate()
 
 
 # --- measuring ----------------------------------------------------------------------------------------------
@@ -215,16 +220,8 @@ def train(project: Path, way: Way, updates: int) -> Trained:
     limits = {"training.max_tokens": way.tokens, "training.max_updates": updates, "training.max_hours": way.limit_s / 3600}
     with busy_processes(way.busy):
         before_s = cpu_seconds()
-        finish(
-            [
-                subprocess.Popen(
-                    way.command(["-C", str(project), "train-teacher", "--name", run, *settings(limits)]),
-                    stderr=subprocess.PIPE,
-                    **{**QUIET, "env": way.environment()},
-                )
-                for run in runs
-            ]
-        )
+        training = ["-C", str(project), "train-teacher", *settings(limits)]
+        run_together([way.command([*training, "--name", run]) for run in runs], way.environment())
         cpu_s = cpu_seconds() - before_s
     metrics = [(project / "runs" / run / "metrics.jsonl").read_text(encoding="utf-8") for run in runs]
     for run in runs:

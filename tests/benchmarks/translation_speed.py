@@ -6,13 +6,13 @@
 
 Three ways to search take turns in one process, ids in, ids out, in float32:
 
-    hf     `MarianMTModel.generate` of the folder that `a2d export --to hf` writes, with its cache
+    hf     `generate` of the model that `a2d export --to hf` writes, with its cache: MarianMT (pre-norm: PEGASUS)
     a2d    TorchEngine.search
     ct2    CTranslate2Engine.search, for orientation
 
 First both torch models must give the same log-probabilities. The weights are random, as are the sources of 20 tokens; every
-output has exactly 22 tokens, so that all do the same number of steps whatever the weights (`--trained`: a post-norm run's
-own outputs, of natural lengths, to the first lines of its test set; batches are sorted by length, as a2d sorts them).
+output has exactly 22 tokens, so that all do the same number of steps whatever the weights (`--trained`: a run's own
+outputs, of natural lengths, to the first lines of its test set; batches are sorted by length, as a2d sorts them).
 Sentences per second of CPU time and of wall time; ratios to `hf` are medians over the rounds.
 """
 
@@ -117,7 +117,7 @@ def trained_subject(project: Project, run: str) -> Subject:
 
 def ways(subject: Subject, folder: Path, threads: int) -> dict[str, Way]:
     write_huggingface(subject.model, subject.tokenizer, "de-en", folder / "hf", Decoding())
-    theirs = transformers.MarianMTModel.from_pretrained(folder / "hf", local_files_only=True).eval()
+    theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder / "hf", local_files_only=True).eval()
     require_same(theirs, subject)
     write_ctranslate2(subject.model, subject.tokenizer, folder / "ct2", "float32")
     longest = subject.model.shape.max_positions
