@@ -38,7 +38,7 @@ from a2d_cli.files import sha256_file
 from a2d_cli.model.attention import KINDS, MapForm
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint, load_weights, read_weights
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_model, list_runs
+from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_model, find_weights, list_runs
 from a2d_cli.reporting import Reporter, count_text
 from a2d_cli.training.distributed import choose_device
 
@@ -192,21 +192,20 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
 def _teachers_of(project: Project, run: Run, recipe: Recipe) -> list[Checkpoint]:
     """The weights that the run learned from: of one teacher, or of an ensemble's members."""
     hashes, settings = run.info["settings"]["teacher"].split(","), recipe.distillation
-    folders = [_find_weights(project, run, *each) for each in zip(hashes, settings.teachers, strict=True)]
+    folders = [_teacher_folder(project, run, *each) for each in zip(hashes, settings.teachers, strict=True)]
     return [
         matching_teacher(project, replace(recipe, distillation=replace(settings, teacher=str(folder)))) for folder in folders
     ]
 
 
-def _find_weights(project: Project, student: Run, digits: str, name: str) -> Path:
+def _teacher_folder(project: Project, student: Run, digits: str, name: str) -> Path:
     """The folder of a teacher by the hash of its weights, wherever in the project it lies now, or by its name.
 
     Raises:
         A2DError: it is gone, or has other weights now.
     """
-    for run in list_runs(project):
-        if (run.best_dir / WEIGHTS).is_file() and sha256_file(run.best_dir / WEIGHTS).startswith(digits):
-            return run.folder
+    if run := find_weights(project, digits):
+        return run.folder
     try:
         folder = find_model(project, name)
     except ConfigError:

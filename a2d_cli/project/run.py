@@ -168,7 +168,12 @@ def broken_runs(project: Project) -> list[Run]:
 def find_teacher_of(project: Project, student: Run) -> Run | None:
     """The project's run that has the weights a distilled student learned from; None: it learned from none, or it is gone."""
     digits = student.info.get("settings", {}).get("teacher")
-    for run in list_runs(project) if digits else ():
+    return find_weights(project, digits) if digits else None
+
+
+def find_weights(project: Project, digits: str) -> Run | None:
+    """The project's run whose best weights have a hash that begins like this."""
+    for run in list_runs(project):
         if (run.best_dir / WEIGHTS).is_file() and sha256_file(run.best_dir / WEIGHTS).startswith(digits):
             return run
     return None
