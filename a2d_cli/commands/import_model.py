@@ -55,7 +55,7 @@ def import_model(
             kind="teacher",
             method="imported",
             pair=pair,
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             a2d=__version__,
             torch=torch.__version__,
             command=command,

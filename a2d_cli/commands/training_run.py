@@ -152,7 +152,7 @@ def _open_run(
             method=request.method,
             seed=request.training.seed,
             pair=recipe.pair,
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             a2d=__version__,
             torch=torch.__version__,
             command=request.resume_command,

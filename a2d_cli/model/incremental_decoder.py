@@ -74,6 +74,12 @@ class DecoderCache:
         )
 
 
+def _has_onednn() -> bool:
+    """Its packed products are what torch's own compiler calls; their names are not for others, so they may go."""
+    names = ("_reorder_linear_weight", "_linear_pointwise")
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
 class _Product:
     """x @ weightᵀ + bias, (..., d_in) -> (..., d_out), for a weight that never changes.
 
@@ -83,7 +89,7 @@ class _Product:
 
     def __init__(self, weight: Tensor, bias: Tensor, one_row: bool):
         self.weight, self.bias, self.packed = weight, bias, None
-        if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        if weight.device.type == "cpu" and weight.dtype == torch.float32 and _has_onednn():
             if one_row:  # the transpose in memory: up to twice as fast for one row, of no use for more
                 self.weight = weight.t().contiguous().t()
             else:  # in oneDNN's blocks: 1.2 times (160 rows) to 3 times as fast (5 rows, the output layer)

@@ -17,7 +17,7 @@ after its first updates.
     apart      two processes that know nothing of each other, as `alone`: what the machine has to give
 
 `waiting`: updates per wall second of one process with two threads, on a machine of its own and beside two processes
-that compute without end. A training ends after half a minute, whatever it has done by then.
+that compute without end. A training ends with the update that half a minute is over in.
 
     a2d        as a2d starts: threads that wait sleep (OMP_WAIT_POLICY=PASSIVE, unless it is set)
     unset      torch is loaded before a2d can say so: threads spin for a while before they sleep
@@ -270,6 +270,7 @@ def main() -> None:
         for _ in range(given.rounds):
             for way in ways:
                 found[way.name].append(measure(project, way, given.updates))
+                print(f"{way.name}: {found[way.name][-1]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     print(f"{sizes}\n{given.rounds} rounds of {given.updates} updates, {os.cpu_count()} cores")
     print(f"load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after\n")
     report(given.part, found)
