@@ -18,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+# Before torch loads: tests run beside each other and beside other work, where two threads that wait for each other starve.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import a2d_cli
 
 ROOT = Path(a2d_cli.__file__).resolve().parents[1]
