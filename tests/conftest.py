@@ -6,6 +6,7 @@ learns it in seconds, and only by learning where to look.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -13,6 +14,7 @@ import random
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +72,36 @@ RECIPE = {
 def settings(values: dict[str, object]) -> list[str]:
     """`--set` options."""
     return [text for key, value in values.items() for text in ("--set", f"{key}={value}")]
+
+
+# Told to stop in the middle of an update, for `Launcher`'s `before`.
+STOP_AT = """
+import os, signal
+from a2d_cli.training.trainer import Trainer
+step = Trainer._step
+def stopping(self, indices, moment):
+    if moment.update == {update}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, indices, moment)
+Trainer._step = stopping
+"""
+# A student in three updates, where it need not be good.
+QUICK = settings(
+    {
+        "training.max_updates": 3,
+        "training.log_every_updates": 1,
+        "training.schedule": "inverse_sqrt",
+        "training.decode_below_nll": 0,
+        "training.average_last": 0,
+    }
+)
+
+
+def edit(path: Path, change: Callable[[dict], object]) -> None:
+    """Change the values of a JSON file."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from test_distillation_objective import flat_gradient, make, parts_of
 from tiny import SHAPE, quick, random_batch, tiny_model, tiny_teacher
 
-from a2d_cli.distillation.aligned_attention import as_rows, donors_of, uniform_maps
-from a2d_cli.distillation.divergences import row_divergence
+from a2d_cli.distillation.aligned_attention import as_rows, donors_of
+from a2d_cli.distillation.divergences import row_divergence, uniform_rows
 from a2d_cli.distillation.teachers import Teacher
 
 KINDS = ("encoder_self", "decoder_self", "cross")
@@ -47,7 +47,7 @@ def test_a_row_without_a_positive_cell_keeps_the_divergence_finite():
 
 def test_uniform_rows_look_everywhere_alike_where_they_may():
     maps, cells = masked_rows(2, 3, 5, 7)
-    uniform = uniform_maps(maps, cells)
+    uniform = uniform_rows(cells).expand_as(maps)
     torch.testing.assert_close(uniform.sum(-1), torch.ones(2, 3, 5))
     assert (uniform[~cells[:, None].expand_as(uniform)] == 0).all()
     assert uniform[0, 1, 2].unique().numel() <= 2

@@ -7,31 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Launcher, own_files, settings, write_language
+from conftest import QUICK, Launcher, edit, own_files, settings, write_language
 from safetensors.torch import load_file, save_file
 
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.methods import settings_that_count
 
-QUICK = settings(
-    {
-        "training.max_updates": 3,
-        "training.log_every_updates": 1,
-        "training.schedule": "inverse_sqrt",
-        "training.decode_below_nll": 0,
-        "training.average_last": 0,
-    }
-)
-
 
 def read(path: Path) -> dict[str, object]:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def edit(path: Path, change) -> None:
-    values = read(path)
-    change(values)
-    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,12 @@ from tiny import (
     tiny_teacher,
 )
 
+from a2d_cli.config.rules import METHOD_TERMS
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import BatchPlan, BatchSettings, share
 from a2d_cli.distillation.alignment import SimplexAlignment
-from a2d_cli.distillation.methods import parse_method
+from a2d_cli.distillation.methods import RELEASED as RELEASED_METHODS
+from a2d_cli.distillation.methods import TERMS, parse_method
 from a2d_cli.distillation.objective import CALIBRATION_BATCHES, DistillationObjective
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
@@ -88,6 +90,11 @@ def flat_gradient(objective: Objective, *batches) -> torch.Tensor:
 def test_a_method_is_read(method, name, words, terms):
     parsed = parse_method(Distillation(method=method))
     assert (parsed.name, parsed.words, parsed.terms) == (name, words, terms)
+
+
+def test_every_term_has_a_name_that_a_recipe_may_use():
+    others = {"ce", "word", "word-selective", "seq", "a2d", "copy-layers"}
+    assert others | {*TERMS, *RELEASED_METHODS} == set(METHOD_TERMS)
 
 
 @pytest.mark.parametrize("method", ["a2d-release+a2d-simplex", "a2d-masked+a2d-paper"])

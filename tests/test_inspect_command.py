@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Launcher, settings
+from conftest import QUICK, Launcher, edit, settings
 from small_tokenizers import small_tokenizer
 
 from a2d_cli.commands.inspect_figure import alignment_figures, write_figures
@@ -20,15 +20,6 @@ from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
-QUICK = settings(
-    {
-        "training.max_updates": 3,
-        "training.log_every_updates": 1,
-        "training.schedule": "inverse_sqrt",
-        "training.decode_below_nll": 0,
-        "training.average_last": 0,
-    }
-)
 TWO = {"distillation.cross": "false", "distillation.map_form": "softened"}
 KINDS = ("encoder_self", "decoder_self", "cross")
 NO_MATPLOTLIB = "import sys; sys.modules['matplotlib'] = None"
@@ -56,12 +47,6 @@ def copied(aligned: Path, tmp_path: Path) -> Path:
 
 def inspected(a2d: Launcher, folder: Path, *arguments: str) -> dict:
     return json.loads(a2d.well(folder, "inspect", "--json", *arguments, before=NO_MATPLOTLIB).out)
-
-
-def edit(path: Path, change) -> None:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    change(values)
-    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 # --- tables and JSON

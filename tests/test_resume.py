@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Launcher, Running, settings
+from conftest import STOP_AT, Launcher, Running, settings
 
 # Dropout, several epochs, and saves, validations and log lines that do not fall together.
 SHORT = settings(
@@ -157,16 +157,6 @@ def test_killed_and_stopped_anywhere_training_ends_as_if_never_interrupted(
     assert len({row["update"] for row in metrics(run) if row["event"] == "train"}) == 45 // 3
 
 
-STOP_AT = """
-import os, signal
-from a2d_cli.training.trainer import Trainer
-step = Trainer._step
-def stopping(self, indices, moment):
-    if moment.update == {update}:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return step(self, indices, moment)
-Trainer._step = stopping
-"""
 
 
 def test_what_a_method_remembers_from_update_to_update_is_resumed(a2d: Launcher, taught: Path, tmp_path: Path, rng: random.Random):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Ended, Launcher, settings
+from conftest import STOP_AT, Ended, Launcher, settings
 from safetensors.torch import load_file
 
 from a2d_cli.config.keys import differences
@@ -49,16 +49,6 @@ def diverging(self, sums):
     too_fast = sums.update == {update} and self.state.lr_factor > {factor}
     watch(self, replace(sums, terms=dict.fromkeys(sums.terms, math.nan)) if too_fast else sums)
 Trainer._watch = diverging
-"""
-STOP_AT = """
-import os, signal
-from a2d_cli.training.trainer import Trainer
-step = Trainer._step
-def stopping(self, indices, moment):
-    if moment.update == {update}:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return step(self, indices, moment)
-Trainer._step = stopping
 """
 # A gradient that is no number, though the loss is one.
 SPOIL_AT = """

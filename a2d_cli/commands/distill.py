@@ -13,11 +13,10 @@ from a2d_cli.config.schema import Distillation, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
 from a2d_cli.distillation.copied_layers import check_copying, copy_layers
-from a2d_cli.distillation.ensemble import EnsembleTeacher
+from a2d_cli.distillation.ensemble import EnsembleTeacher, one_teacher
 from a2d_cli.distillation.methods import Method, parse_method, settings_that_count
-from a2d_cli.distillation.objective import DistillationObjective
+from a2d_cli.distillation.objective import objective_of
 from a2d_cli.distillation.pseudo_text import PseudoText, TaughtText
-from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, keep_rows
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.attention import MapForm
@@ -107,11 +106,7 @@ def distill(
         if not method.asks_teacher:
             return TranslationObjective(model, settings.label_smoothing)
         frozen = _frozen_teacher(project, recipe, method, teachers, request, stage)
-        if method.is_released:
-            return ReleaseObjective(model, frozen, recipe.distillation, settings.label_smoothing, seed)
-        return DistillationObjective(
-            model, frozen, recipe.distillation, settings.label_smoothing, settings.max_updates, seed
-        )
+        return objective_of(model, frozen, recipe.distillation, settings)
 
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
 
@@ -184,8 +179,7 @@ def _frozen_teacher(
         )
         return cached_or_live(live, cached, stage)
 
-    members = [frozen(teacher) for teacher in teachers]
-    return EnsembleTeacher(members) if len(members) > 1 else members[0]
+    return one_teacher([frozen(teacher) for teacher in teachers])
 
 
 def matching_teacher(project: Project, recipe: Recipe) -> Checkpoint:

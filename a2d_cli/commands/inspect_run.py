@@ -18,7 +18,7 @@ from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
 from a2d_cli.distillation.aligned_attention import AlignedAttention
-from a2d_cli.distillation.ensemble import EnsembleTeacher
+from a2d_cli.distillation.ensemble import EnsembleTeacher, one_teacher
 from a2d_cli.distillation.fidelity import EncodedText
 from a2d_cli.distillation.inspection import (
     Aligned,
@@ -30,7 +30,12 @@ from a2d_cli.distillation.inspection import (
     measure_alignments,
 )
 from a2d_cli.distillation.methods import Method, parse_method
-from a2d_cli.distillation.objective import CALIBRATION_BATCHES, CALIBRATION_SENTENCES, DistillationObjective
+from a2d_cli.distillation.objective import (
+    CALIBRATION_BATCHES,
+    CALIBRATION_SENTENCES,
+    DistillationObjective,
+    objective_of,
+)
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import A2DError, ConfigError
@@ -139,7 +144,7 @@ def find_aligned_run(project: Project, name: str | None) -> Run:
     Raises:
         ConfigError: no such run, or it has none (says what it is, and which runs have).
     """
-    having = [run.name for run in list_runs(project) if _has_aligners(run)]
+    having = [run.name for run in list_runs(project) if run.has_aligners]
     if name is None:
         if not having:
             message = f"{project.folder}: no student here has learned an alignment"
@@ -149,7 +154,7 @@ def find_aligned_run(project: Project, name: str | None) -> Run:
     run = next((Run(place) for place in (folder, folder.parent) if Run(place).info), None)
     if run is None:
         raise ConfigError(f"{folder} is no run folder: alignments stand beside a run's weights", "name a run, or its folder")
-    if _has_aligners(run):
+    if run.has_aligners:
         return run
     kind, method = run.info["kind"], run.info["method"]
     if any(term.startswith("a2d") for term in method.split("+")):
@@ -164,10 +169,6 @@ def _missing(run: Run, name: str) -> A2DError:
     return A2DError(message, "copy the whole run folder again")
 
 
-def _has_aligners(run: Run) -> bool:
-    return any(run.folder.glob("aligner.*.safetensors"))
-
-
 def _open(project: Project, run: Run, device: torch.device) -> _Opened:
     # Aligners are saved with the last weights, which need not be the best: what belongs together is looked at.
     student = load_checkpoint(run.last_dir if (run.last_dir / WEIGHTS).is_file() else run.folder, device)
@@ -176,9 +177,8 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
         raise ConfigError(f"run '{run.name}' has another vocabulary than {project.folder}", "name its own project with -C DIR")
     checkpoints = _teachers_of(project, run, recipe)
     form = MapForm(recipe.distillation.map_form, recipe.distillation.map_temperature)
-    members = [Teacher(checkpoint.model.to(device), form) for checkpoint in checkpoints]
-    teacher = EnsembleTeacher(members) if len(members) > 1 else members[0]
-    objective = _objective(student, teacher, recipe).to(device)
+    teacher = one_teacher([Teacher(checkpoint.model.to(device), form) for checkpoint in checkpoints])
+    objective = objective_of(student.model, teacher, recipe.distillation, recipe.student_training).to(device)
     for name, module in objective.helper_modules().items():
         path = run.folder / f"{name}.safetensors"
         if not path.exists():
@@ -218,18 +218,6 @@ def _teacher_folder(project: Project, student: Run, digits: str, name: str) -> P
     return folder
 
 
-def _objective(
-    student: Checkpoint, teacher: Teacher | EnsembleTeacher, recipe: Recipe
-) -> DistillationObjective | ReleaseObjective:
-    """What the student learned by."""
-    settings, training = recipe.distillation, recipe.student_training
-    if parse_method(settings).is_released:
-        return ReleaseObjective(student.model, teacher, settings, training.label_smoothing, training.seed)
-    return DistillationObjective(
-        student.model, teacher, settings, training.label_smoothing, training.max_updates, training.seed
-    )
-
-
 def _aligners(objective: DistillationObjective | ReleaseObjective, method: Method) -> list[Aligned]:
     if isinstance(objective, ReleaseObjective):
         (term,) = method.terms
@@ -262,8 +250,8 @@ def _measure_gradient(opened: _Opened, batches: Sequence[Batch]) -> GradientShar
             return None
         weight = objective.term_weight = logged[-1]
         fading = objective.weight_at(opened.update) / weight if weight else 0.0
-    without_terms = replace(opened.recipe, distillation=replace(settings, beta=0.0))
-    rest = _objective(opened.student, opened.teacher, without_terms).to(opened.device)
+    without_terms, training = replace(settings, beta=0.0), opened.recipe.student_training
+    rest = objective_of(opened.student.model, opened.teacher, without_terms, training).to(opened.device)
     rest.load_state_dict(objective.state_dict())  # what it remembers of training
     return gradient_share(objective, rest, weight, fading, batches)
 

@@ -132,7 +132,7 @@ def _facts(data: Report | A2DError | None, runs: Sequence[KnownRun], scores: Map
 
 def _alignment(project: Project, runs: Sequence[KnownRun], wanted: bool, reporter: Reporter) -> Iterator[Block]:
     """Of the run that has one and the best validation BLEU: a finished one, if there is any."""
-    aligned = [each for each in runs if each.weights_sha256 and any(each.run.folder.glob("aligner.*.safetensors"))]
+    aligned = [each for each in runs if each.weights_sha256 and each.run.has_aligners]
     if not aligned:
         yield Missing("No run has learned an alignment:", project.command("distill --method a2d"))
         return

@@ -18,6 +18,7 @@ from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.decoding.torch_engine import machine_of
 from a2d_cli.distillation.pseudo_text import Encoding, TaughtText
 from a2d_cli.errors import ConfigError, Interrupted
 from a2d_cli.files import lock_folder, remove_leftovers, write_json, write_text
@@ -26,7 +27,7 @@ from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, place_for
 from a2d_cli.reporting import LoggedReporter, Reporter, count_text, duration_text
-from a2d_cli.training.distributed import World, choose_device, machine_text, process_group
+from a2d_cli.training.distributed import World, choose_device, process_group
 from a2d_cli.training.memory import peak_memory_bytes
 from a2d_cli.training.objective import Objective, Stage
 from a2d_cli.training.trainer import Trainer
@@ -256,7 +257,7 @@ def _train(
     trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
     state = trainer.train(resume_hint=request.resume_command)
     if world.is_main:
-        run.record(machine=machine_text(device, world), **_peak_memory(device))
+        run.record(machine=world.machine_text(machine_of(device)), **_peak_memory(device))
     reporter.info(
         f"{run.name} finished: {state.stop_reason}; {count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; "
         f"best weights in {run.best_dir}"

@@ -17,6 +17,13 @@ from a2d_cli.model.transformer import Transformer
 from a2d_cli.reporting import count_text
 
 
+def machine_of(device: torch.device) -> str:
+    """What computes there: `cpu, 2 threads`, `NVIDIA H200`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {count_text(torch.get_num_threads(), 'thread')}"
+
+
 class TorchEngine:
     """A Transformer in evaluation mode. From its first search on the engine holds the weights as they were then.
 
@@ -33,10 +40,7 @@ class TorchEngine:
 
     @property
     def machine(self) -> str:
-        device = self.model.positions.device
-        if device.type == "cuda":
-            return torch.cuda.get_device_name(device)
-        return f"cpu, {count_text(torch.get_num_threads(), 'thread')}"
+        return machine_of(self.model.positions.device)
 
     def search(
         self, batches: Iterable[SearchBatch], settings: Decoding, *, align: bool = False, exact_length: bool = False
@@ -63,9 +67,9 @@ class TorchEngine:
     @torch.inference_mode()
     def score_tokens(self, sources: list[list[int]], targets: list[list[int]]) -> list[list[float]]:
         batch = pad_batch(sources, targets, self.ids).to(self.model.positions.device)
-        states = self.model(batch.src, batch.tgt_in).states[batch.tgt_mask]
+        states = batch.real(self.model(batch.src, batch.tgt_in).states)
         log_probs = self.model.logits(states).log_softmax(-1, dtype=torch.float32)
-        chosen = log_probs.gather(-1, batch.tgt_out[batch.tgt_mask][:, None])[:, 0]
+        chosen = log_probs.gather(-1, batch.real(batch.tgt_out)[:, None])[:, 0]
         return [each.tolist() for each in chosen.split(batch.tgt_mask.sum(1).tolist())]
 
     def _with_attended(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Hypothesis]]:

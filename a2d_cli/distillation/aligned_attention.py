@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
-from a2d_cli.distillation.divergences import cell_divergence, row_divergence
+from a2d_cli.distillation.divergences import cell_divergence, row_divergence, uniform_rows
 from a2d_cli.distillation.teachers import Inside
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
 from a2d_cli.model.transformer import Transformer
@@ -80,7 +80,7 @@ class AlignedAttention(Term):
         target, own = getattr(lesson.teacher.maps, kind), getattr(lesson.student.maps, kind)
         cells, weights = lesson.cells[kind], lesson.row_weights[kind]
         if self.comparison.control == "uniform":
-            target = uniform_maps(target, cells)
+            target = uniform_rows(cells).expand_as(target)
         elif self.comparison.control == "shuffled":
             donors, has_donor = donors_of(cells)
             target = target[donors]
@@ -97,12 +97,6 @@ def as_rows(maps: Tensor, cells: Tensor) -> Tensor:
     """The positive part of (B, C, Q, K), every row divided by its sum over the cells (B, Q, K): distributions stay as they are."""
     positive = maps.clamp(min=0.0) * cells[:, None]
     return positive / positive.sum(-1, keepdim=True).clamp(min=1e-6)
-
-
-def uniform_maps(maps: Tensor, cells: Tensor) -> Tensor:
-    """Of the shape of (B, C, Q, K): every row looks everywhere alike where it may look (B, Q, K)."""
-    uniform = cells / cells.sum(-1, keepdim=True).clamp(min=1)
-    return uniform[:, None].expand_as(maps).to(maps.dtype)
 
 
 def donors_of(cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -319,7 +319,7 @@ def _parts(model: Transformer, contents: Contents, plan: BatchPlan) -> list[Part
 def _answers(model: Transformer, contents: Contents, batch: Batch) -> dict[str, np.ndarray]:
     """The parts' numbers for a batch: the pairs one after the other."""
     output = _ask(model, batch, contents.maps, contents.form)
-    states = output.states[batch.tgt_mask]  # (N, d)
+    states = batch.real(output.states)  # (N, d)
     numbers = {}
     if contents.states:
         numbers["states"] = states.to(getattr(torch, contents.states))

@@ -87,7 +87,11 @@ def row_divergence(
 
 def log_of_floored(maps: Tensor, cells: Tensor, floor: float) -> Tensor:
     """log((1-ε) rows + ε · uniform over valid keys), finite everywhere: (B, C, Q, K), (B, Q, K) -> (B, C, Q, K)"""
-    valid = cells.float()
-    uniform = valid / valid.sum(-1, keepdim=True).clamp(min=1.0)
     # Outside the cells a teacher has probability 0; what is added keeps 0 · log 0 from becoming NaN there.
-    return torch.add((floor * uniform + 1e-12)[:, None], maps, alpha=1.0 - floor).log()
+    return torch.add(floor * uniform_rows(cells) + 1e-12, maps, alpha=1.0 - floor).log()
+
+
+def uniform_rows(cells: Tensor) -> Tensor:
+    """Rows that look everywhere alike where they may look: (B, Q, K) -> (B, 1, Q, K)"""
+    valid = cells[:, None].float()
+    return valid / valid.sum(-1, keepdim=True).clamp(min=1.0)

@@ -49,6 +49,11 @@ class EnsembleTeacher:
         return TeacherOutput(words, _all_maps([each.maps for each in said]) if need_attention else None)
 
 
+def one_teacher(members: Sequence[Teacher]) -> Teacher | EnsembleTeacher:
+    """All of them together; a single one stays as it is."""
+    return EnsembleTeacher(members) if len(members) > 1 else members[0]
+
+
 def _all_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
     """(B, C, Q, K) of each member -> (B, Σ C, Q, K)"""
     return AttentionMaps(*(torch.cat([getattr(each, kind) for each in maps], 1) for kind in KINDS))

@@ -76,9 +76,9 @@ class FidelityTest:
         nll = kl = 0.0
         num_tokens = 0
         for batch, said in zip(self._batches, self._said, strict=True):
-            references = SmoothedCrossEntropy(batch.tgt_out[batch.tgt_mask], smoothing=0.0)
+            references = SmoothedCrossEntropy(batch.real(batch.tgt_out), smoothing=0.0)
             loss = Response(references, said.words, alpha=1.0, temperature=1.0, divergence="fkl")
-            states = model(batch.src, batch.tgt_in).states[batch.tgt_mask]
+            states = batch.real(model(batch.src, batch.tgt_in).states)
             sums = vocabulary_loss(states, model.tgt_embedding.weight, model.output_bias, loss)
             nll += float(sums["nll"])
             kl += float(sums["word"])

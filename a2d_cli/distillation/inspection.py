@@ -16,6 +16,7 @@ from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.aligned_attention import as_rows
 from a2d_cli.distillation.alignment import SimplexAlignment, align
+from a2d_cli.distillation.divergences import uniform_rows
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.distillation.terms import Lesson
@@ -126,11 +127,6 @@ class Aligned:
         return as_rows(uniform + align(student_maps - uniform, self.weight), cells)
 
 
-def uniform_rows(cells: Tensor) -> Tensor:
-    """Rows that look everywhere alike where they may look: (B, Q, K) -> (B, 1, Q, K)."""
-    return (cells / cells.sum(-1, keepdim=True).clamp(min=1))[:, None]
-
-
 def heads_of(kind: str, shapes: Sequence[ModelShape]) -> tuple[Head, ...]:
     """Of one model, or of the members of an ensemble, in the order of their maps."""
 
@@ -170,10 +166,7 @@ def measure_alignments(
         lesson = lesson_of(student, teacher, batch)
         for each, sums in zip(aligned, distances, strict=True):
             sums.add(each, lesson, floor)
-    return [
-        _alignment(each, sums, heads_of(each.kind, (student.shape,)), heads_of(each.kind, teacher.inside.shapes))
-        for each, sums in zip(aligned, distances, strict=True)
-    ]
+    return [_alignment(each, sums, student, teacher) for each, sums in zip(aligned, distances, strict=True)]
 
 
 class _Distances:
@@ -205,8 +198,9 @@ class _Distances:
 
 
 def _alignment(
-    aligned: Aligned, sums: _Distances, student_heads: Sequence[Head], teacher_heads: Sequence[Head]
+    aligned: Aligned, sums: _Distances, student: Transformer, teacher: Teacher | EnsembleTeacher
 ) -> Alignment:
+    student_heads, teacher_heads = heads_of(aligned.kind, (student.shape,)), heads_of(aligned.kind, teacher.inside.shapes)
     shares = aligned.shares()
     magnitudes = shares.abs().double()
     effective = (-torch.xlogy(magnitudes, magnitudes).sum(-1)).exp()
@@ -224,7 +218,7 @@ def _alignment(
         )
         for index, head in enumerate(teacher_heads)
     )
-    return Alignment(aligned.term, aligned.kind, aligned.is_mixture, tuple(student_heads), stand_ins)
+    return Alignment(aligned.term, aligned.kind, aligned.is_mixture, student_heads, stand_ins)
 
 
 def strongest(stand_in: StandIn, student_heads: Sequence[Head], count: int) -> list[tuple[Head, float]]:
@@ -242,8 +236,9 @@ def head_maps(
     num_students: int = 3,
 ) -> tuple[HeadMaps, ...]:
     """The maps of a batch of one sentence, for some teacher heads."""
-    (alignment,) = measure_alignments(student, teacher, [aligned], [batch])
-    lesson = lesson_of(student, teacher, batch)
+    lesson, distances = lesson_of(student, teacher, batch), _Distances()
+    distances.add(aligned, lesson, ROW_FLOOR)
+    alignment = _alignment(aligned, distances, student, teacher)
     cells = lesson.cells[aligned.kind]
     teacher_maps, student_maps = (getattr(each.maps, aligned.kind) for each in (lesson.teacher, lesson.student))
     intermediate = aligned.intermediate(student_maps, cells)

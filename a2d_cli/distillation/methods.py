@@ -16,7 +16,7 @@ from a2d_cli.distillation.amad import Amad
 from a2d_cli.distillation.fixed_attention import FixedAttention
 from a2d_cli.distillation.hidden_states import HiddenStateMatching
 from a2d_cli.distillation.projected_attention import ProjectedAttention
-from a2d_cli.distillation.terms import MakeTerm
+from a2d_cli.distillation.terms import MakeTerm, Term
 from a2d_cli.errors import ConfigError
 
 RELEASED = ("a2d-release", "a2d-paper")  # whole objectives, not terms: their mean over padding is no sum over tokens
@@ -66,11 +66,11 @@ class Method:
 
     @property
     def needs_maps(self) -> bool:
-        return bool(set(self.terms) - {"hidden"})
+        return self.is_released or any(_class_of(name).uses_maps for name in self.terms)
 
     @property
     def needs_hidden(self) -> bool:
-        return "hidden" in self.terms
+        return not self.is_released and any(_class_of(name).uses_hidden for name in self.terms)
 
     @property
     def is_released(self) -> bool:
@@ -120,6 +120,11 @@ def settings_that_count(settings: Distillation) -> dict[str, object]:
     if method.words and settings.cache == "topk":  # states say what the live teacher says; these do not
         counting["cache_top_k"] = settings.cache_top_k
     return {**counting, "method": method.name}
+
+
+def _class_of(term: str) -> type[Term]:
+    make = TERMS[term]
+    return make.func if isinstance(make, partial) else make
 
 
 def _aligned(comparison: Comparison) -> MakeTerm:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2d_cli.config.schema import Distillation
+from a2d_cli.config.schema import Distillation, Training
 from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.methods import TERMS, parse_method
+from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.response import Response, SelectiveResponse
 from a2d_cli.distillation.selection import Selection, all_tokens_nll
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
@@ -142,8 +143,8 @@ class DistillationObjective(Objective):
         for term in terms:
             term.look(self._lesson(batch, output, taught))
         if self.selection is not None:
-            weights, real = (self.model.tgt_embedding.weight, self.model.output_bias), batch.tgt_mask
-            self.selection.look(all_tokens_nll(output.states[real], *weights, batch.tgt_out[real]))
+            weights = self.model.tgt_embedding.weight, self.model.output_bias
+            self.selection.look(all_tokens_nll(batch.real(output.states), *weights, batch.real(batch.tgt_out)))
 
     @contextmanager
     def _without_dropout(self) -> Iterator[None]:
@@ -176,6 +177,16 @@ class DistillationObjective(Objective):
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.term_weight = state["term_weight"]
         self._norms = [(terms, rest) for terms, rest in state["norms"]]
+
+
+def objective_of(
+    student: Transformer, teacher: Teacher | EnsembleTeacher, settings: Distillation, training: Training
+) -> DistillationObjective | ReleaseObjective:
+    """What the student minimises by `settings.method`."""
+    smoothing, seed = training.label_smoothing, training.seed
+    if parse_method(settings).is_released:
+        return ReleaseObjective(student, teacher, settings, smoothing, seed)
+    return DistillationObjective(student, teacher, settings, smoothing, training.max_updates, seed)
 
 
 def _short(name: str) -> str:

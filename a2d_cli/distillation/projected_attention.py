@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from a2d_cli.distillation.divergences import uniform_rows
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
 
 FLAT = 1e-3  # squares of a row: a head nearer to uniform has nothing to explain, and half precision's noise would be most of it
@@ -40,8 +41,7 @@ def products(teacher_maps: Tensor, student_maps: Tensor, cells: Tensor, row_weig
         cells: (B, Q, K), True where query and key are real and the query may look.
         row_weights: (B, Q), 0 at padding rows.
     """
-    valid = cells[:, None].float()
-    uniform = valid / valid.sum(-1, keepdim=True).clamp(min=1.0)
+    valid, uniform = cells[:, None].float(), uniform_rows(cells)
     with torch.autocast(cells.device.type, enabled=False):  # which would take the products in half precision
         teacher, student = (((maps.float() - uniform) * valid).flatten(2) for maps in (teacher_maps, student_maps))
         weights = row_weights.float()[:, None, :, None].expand_as(valid).flatten(2)  # (B, 1, Q·K)

@@ -64,6 +64,10 @@ class Run:
         return self.folder / "train.log"
 
     @property
+    def has_aligners(self) -> bool:
+        return any(self.folder.glob("aligner.*.safetensors"))
+
+    @property
     def info(self) -> dict[str, Any]:
         """run.json: kind, method, seed, pair, finished, updates, scores …; empty before the run begins."""
         if not self.info_path.exists():

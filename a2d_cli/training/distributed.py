@@ -16,7 +16,6 @@ import torch.distributed as dist
 from torch import Tensor
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.reporting import count_text
 
 T = TypeVar("T")
 
@@ -32,6 +31,10 @@ class World:
     @property
     def is_main(self) -> bool:
         return self.rank == 0
+
+    def machine_text(self, one: str) -> str:
+        """What all ranks together compute on, where each has `one`: `cpu, 1 thread`, `4 processes of: NVIDIA H200`."""
+        return one if self.size == 1 else f"{self.size} processes of: {one}"
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum a tensor over ranks (in place)."""
@@ -122,10 +125,3 @@ def choose_device(name: str) -> torch.device:
         )
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
-
-
-def machine_text(device: torch.device, world: World) -> str:
-    """What a run is trained on: `cpu, 2 threads`, `4 processes of: NVIDIA H200`."""
-    threads = count_text(torch.get_num_threads(), "thread")
-    one = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {threads}"
-    return one if world.size == 1 else f"{world.size} processes of: {one}"
