@@ -41,8 +41,8 @@ def plan() -> BatchPlan:
     return BatchPlan(Text(LENGTHS), BatchSettings(max_tokens=47), seed=1)
 
 
-def objective_of(way: str, folder: Path) -> Objective:
-    student = tiny_model(replace(SHAPE, dropout=0.1))
+def objective_of(way: str, folder: Path, dropout: float = 0.1) -> Objective:
+    student = tiny_model(replace(SHAPE, dropout=dropout))
     if way == "ce":
         return TranslationObjective(student, 0.1)
     teacher = tiny_teacher()
@@ -55,9 +55,9 @@ def objective_of(way: str, folder: Path) -> Objective:
     return DistillationObjective(student, teacher, Distillation(method=way), 0.1, max_updates=1000, seed=1)
 
 
-def trainer_of(way: str, folder: Path, device: torch.device = CPU, **settings: Any) -> Trainer:
+def trainer_of(way: str, folder: Path, device: torch.device = CPU, dropout: float = 0.1, **settings: Any) -> Trainer:
     """It has no validator, and `ids` for a tokenizer: enough for updates."""
-    objective = objective_of(way, folder)
+    objective = objective_of(way, folder, dropout)
     if isinstance(objective, DistillationObjective):
         objective._teacher[0].model.to(device)  # as `distill` does
     training = Training(clip_norm=0.5, **settings)
