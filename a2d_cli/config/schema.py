@@ -87,7 +87,7 @@ class Tokenizer:
     joint: bool = True  # one SentencePiece model for both languages
     model_type: Literal["unigram", "bpe"] = "unigram"
     character_coverage: float = 1.0
-    max_training_sentences: int = 1_000_000  # sampled for the SentencePiece trainer
+    max_training_sentences: int = 800_000  # sampled for the SentencePiece trainer
     taken_from: str | None = None  # a run's name or a folder (with a /): its tokenizer, instead of training one
     trim: bool = False  # with taken_from: only the pieces that occur in the training text
 

@@ -105,7 +105,8 @@ class DeviceBench(Bench):
 
     @property
     def plan(self) -> BatchPlan:
-        text = SyntheticText(replace(self.sizes, tokens=BATCHES * self.sizes.tokens))
+        pairs = BATCHES * (self.sizes.tokens // self.sizes.length)  # so that every batch is full
+        text = SyntheticText(replace(self.sizes, tokens=pairs * self.sizes.length))
         return BatchPlan(text, BatchSettings(self.sizes.tokens), seed=1)
 
     def batch(self) -> Batch:
