@@ -1,28 +1,42 @@
-"""`a2d compare`: a grid of real processes that is interrupted and goes on, what is refused, and what the tables say."""
+"""`a2d compare`: a grid of real processes that is interrupted and goes on, what is refused, what the tables say, and what is kept."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
+import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Launcher, settings
+from conftest import ROOT, Ended, Launcher, settings
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from test_structure import parse
 
+from a2d_cli import cli
 from a2d_cli.commands import compare_grid
-from a2d_cli.commands.compare import Request, compare, read_seeds
+from a2d_cli.commands import score as score_command
+from a2d_cli.commands.bench import read_numbers
+from a2d_cli.commands.compare import Request, _decoding, _score_options, compare, read_seeds
 from a2d_cli.commands.compare_fairness import notes_on, refuse_unequal
 from a2d_cli.commands.compare_figure import check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
+from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
-from a2d_cli.commands.score import score_project
-from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.commands.report import report
+from a2d_cli.commands.score import ScoredText, score_project
+from a2d_cli.commands.score_files import Table
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
@@ -63,6 +77,19 @@ def edit(folder: Path, name: str, change) -> None:
     (folder / "runs" / name / "run.json").write_text(json.dumps(values), encoding="utf-8")
 
 
+def kept_in(folder: Path) -> list[Path]:
+    return sorted(comparisons_dir(Project(folder)).iterdir())
+
+
+def forget_scores(folder: Path, name: str) -> None:
+    """As if that model had translated nothing."""
+    path = folder / "scores" / "results.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if json.loads(line)["model"] != name]
+    assert len(kept) < len(lines)
+    path.write_text("\n".join(kept), encoding="utf-8")
+
+
 def run(folder: Path, request: Request = REQUEST, reporter: Reporter | None = None) -> Comparison:
     return compare(Project(folder), request, "a2d compare", reporter or Reporter())
 
@@ -82,16 +109,20 @@ def interrupted(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def finished(a2d: Launcher, interrupted: tuple[Path, str]) -> tuple[Path, str]:
+def finished(a2d: Launcher, interrupted: tuple[Path, str]) -> tuple[Path, Ended]:
     """The same after the same command has run to its end, and what it printed."""
     folder, _ = interrupted
-    return folder, a2d.well(folder, *GRID, *settings(VALUES)).out
+    return folder, a2d.well(folder, *GRID, *settings(VALUES))
 
 
 @pytest.fixture
-def grid(finished: tuple[Path, str], tmp_path: Path) -> Path:
+def grid(finished: tuple[Path, Ended], tmp_path: Path) -> Path:
     """A copy of a project with a finished grid."""
     return Path(shutil.copytree(finished[0], tmp_path / "project"))
+
+
+def no_process(*_: object, **__: object) -> None:
+    raise AssertionError("a process was started")
 
 
 # --- the grid
@@ -105,8 +136,8 @@ def test_ctrl_c_ends_the_runs_well_and_tells_the_command_that_goes_on(interrupte
     assert not (folder / "runs" / NAMES[3]).exists()
 
 
-def test_an_interrupted_grid_ends_in_a_table_with_runs_of_equal_conditions(finished: tuple[Path, str]):
-    folder, table = finished
+def test_an_interrupted_grid_ends_in_a_table_with_runs_of_equal_conditions(finished: tuple[Path, Ended]):
+    folder, table = finished[0], finished[1].out
     title, header, _, teacher, ce, a2d, *_ = table.splitlines()
     assert title.startswith("test: de-en, 37 sentences, beam 5; student 1+1 layers, d 24, ")
     assert title.endswith(f"{UPDATES} updates, seeds 1, 2")
@@ -122,16 +153,15 @@ def test_an_interrupted_grid_ends_in_a_table_with_runs_of_equal_conditions(finis
 
 
 def test_finished_runs_are_not_trained_again_and_give_the_same_numbers(
-    finished: tuple[Path, str], grid: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Path, Ended], grid: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def no_process(*_: object, **__: object) -> None:
-        raise AssertionError("a process was started")
-
     monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
     recorder = Recorder()
     found = run(grid, replace(REQUEST, methods=("ce", "a2d", "a2d-simplex")), recorder)
-    assert recorder.lines == ["a2d-simplex: a2d-simplex stands in the comparison already"]
-    printed = finished[1].split()
+    known, kept = recorder.lines
+    assert known == "a2d-simplex: a2d-simplex stands in the comparison already"
+    assert kept == f"kept for 'a2d report': {kept_in(grid)[0]}"
+    printed = finished[1].out.split()
     for table in found.tables():
         assert " ".join(table.title.split()) in " ".join(printed)
         for row in table.rows:
@@ -170,6 +200,201 @@ def test_json_and_csv_hold_every_run(a2d: Launcher, grid: Path, tmp_path: Path):
     (difference,) = block["differences"]
     assert (difference["method"], difference["baseline"], difference["bleu"]["p_value"]) == ("a2d-simplex", "ce", 0.5)
     assert len(difference["bootstrap"]) == 2
+
+
+# --- scoring beside training
+
+
+def test_every_model_is_scored_once_in_a_process_of_its_own(finished: tuple[Path, Ended]):
+    """Were it under another key, this process would have translated again."""
+    folder, ended = finished
+    lines = (folder / "scores" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["model"] for line in lines) == sorted(["teacher", *NAMES])
+    for name in ["teacher", *NAMES]:
+        assert f"{name} scored in 0." in ended.err
+
+
+def test_a_finished_run_without_scores_gets_a_process(grid: Path, monkeypatch: pytest.MonkeyPatch):
+    before = run(grid).to_json()
+    forget_scores(grid, NAMES[2])
+    with monkeypatch.context() as patch:
+        patch.setattr(score_command, "load_model", no_process)
+        recorder = Recorder()
+        assert run(grid, reporter=recorder).to_json() == before
+    assert recorder.lines[0].startswith("4 of 4 runs are finished, 1 model to be scored; 2 at a time with 1 thread each; follow ")
+    assert recorder.lines[1] == f"{NAMES[2]} scored in 0.{recorder.lines[1][-5]} min"
+
+
+def test_one_job_starts_no_process_to_score(grid: Path, monkeypatch: pytest.MonkeyPatch):
+    before = run(grid).to_json()
+    forget_scores(grid, NAMES[2])
+    monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
+    assert run(grid, replace(REQUEST, jobs=1)).to_json() == before
+
+
+def test_what_fails_to_be_scored_is_scored_by_the_comparison_itself(grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    before = run(grid).to_json()
+    forget_scores(grid, NAMES[2])
+    play_python(tmp_path, "echo 'error: out of memory: CUDA' >&2; echo 'hint: smaller batches' >&2; exit 1", monkeypatch)
+    recorder = Recorder()
+    assert run(grid, reporter=recorder).to_json() == before
+    told = f"warning: {NAMES[2]} is scored after the others, because its own process failed: out of memory: CUDA | hint: smaller batches"
+    assert recorder.lines[1] == told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [(), ("decoding.beam=2",), ("decoding.nbest=3",), ("student_training.device=cpu",), ("training.device=cpu", "decoding.beam=7")],
+)
+def test_a2d_score_is_asked_for_the_same_translations(prepared: Path, changes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch):
+    asked: dict[str, object] = {}
+
+    def record(project: Project, **given: object) -> None:
+        asked.update(given)
+        raise A2DError("asked")
+
+    monkeypatch.setattr(score_command, "score_project", record)
+    project = Project(prepared)
+    recipe = read_project_recipe(project.recipe_path, list(changes))
+    options = _score_options(project, recipe, [ScoredText("test", [], [], "", ""), ScoredText("news", [], [], "", "")])
+    with pytest.raises(A2DError, match="asked"):
+        cli.app(["-C", str(prepared), "score", *options], standalone_mode=False)
+    own = read_project_recipe(project.recipe_path).decoding
+    assert replace(own, **{**asked["decoding"], "nbest": 1}) == _decoding(recipe)  # as score_project does
+    assert (asked["device"], asked["test_sets"]) == (recipe.student_training.device, ["test", "news"])
+
+
+def test_decoding_settings_that_a2d_score_does_not_take_leave_the_scoring_to_the_comparison(
+    taught_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recorder = Recorder()
+    play_python(tmp_path, "[ $5 = distill ] && exit 1", monkeypatch)
+    with pytest.raises(A2DError, match="4 of 4 runs failed"):
+        run(taught_project, replace(REQUEST, settings=("decoding.length_penalty=0.6",)), recorder)
+    assert recorder.lines[0] == (
+        "the models are scored one after the other, when all are trained: beside training only with the decoding settings of "
+        f"{taught_project}/a2d.yaml, but for the beam"
+    )
+    assert not any("scored in" in line for line in recorder.lines)
+
+
+APPEND = """
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from a2d_cli.project.result_log import ResultLog
+@dataclass(frozen=True)
+class Line:
+    key: str
+    text: str
+    format: int = 1
+log = ResultLog(Path(sys.argv[1]), Line)
+for number in range(499):
+    log.add(Line(f"{sys.argv[2]}-{number}", sys.argv[2] * (1 + 37 * number)))  # up to two buffers of a file
+"""
+
+
+def test_processes_that_add_results_at_a_time_lose_none(tmp_path: Path):
+    path = tmp_path / "results.jsonl"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    processes = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name], env=environment) for name in "abcde"]
+    assert [process.wait() for process in processes] == [0] * 5
+    lines = [json.loads(line) for line in path.read_bytes().split(b"\n")]  # none is torn, none is empty
+    assert sorted(line["key"] for line in lines) == sorted(f"{name}-{number}" for name in "abcde" for number in range(499))
+    assert all(line["text"] == line["key"][0] * len(line["text"]) for line in lines)
+
+
+# --- what is kept
+
+
+def test_what_was_found_is_kept_with_its_tables_values_and_command(a2d: Launcher, finished: tuple[Path, Ended], grid: Path):
+    (path,) = kept_in(grid)
+    kept = read_kept(path)
+    printed = " ".join(finished[1].out.split())
+    assert len(kept.tables) == 3
+    for table in kept.tables:
+        assert all(" ".join(" ".join(cells).split()) in printed for cells in (table.columns, *table.rows))
+    assert kept.weights.keys() == {"teacher", *NAMES} and kept.texts.keys() == {"test"}
+    assert (kept.grid.methods, kept.grid.seeds, kept.grid.updates) == (("ce", "a2d-simplex"), (1, 2), (UPDATES,))
+    asked = f"compare --methods ce,a2d-simplex --seeds 2 --updates {UPDATES} --jobs 2 --threads 1"
+    assert kept.command == f"{asked} {shlex.join(settings(VALUES))}"
+    path.unlink()
+    again = json.loads(a2d.well(grid, *shlex.split(kept.command), "--json").out)
+    assert again == kept.values == read_kept(path).values
+    assert read_kept(path).command == kept.command
+
+
+def test_the_same_grid_takes_its_own_place_and_another_one_a_new(grid: Path):
+    (path,) = kept_in(grid)
+    run(grid, replace(REQUEST, methods=("a2d", "ce"), seeds=(2, 1), baselines=("a2d",)))
+    assert kept_in(grid) == [path]
+    assert "--methods a2d-simplex,ce --seeds 2,1 --updates 40" in read_kept(path).command
+    assert read_kept(path).command.endswith(f"--baseline a2d {shlex.join(settings(VALUES))}")
+    run(grid, replace(REQUEST, seeds=(1,)))
+    (other,) = set(kept_in(grid)) - {path}
+    assert "NaN" not in other.read_text(encoding="utf-8")  # which is no JSON: one seed has no spread
+    assert read_kept(other).values["blocks"][0]["methods"]["ce"]["bleu"]["sd"] is None
+
+
+def test_a_report_shows_what_was_kept_until_the_runs_change(grid: Path):
+    html = report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
+    assert html.count("<caption>test: de-en, 37 sentences, beam 5; student 1+1 layers, d 24") == 1
+    assert "<caption>test, 40 updates: differences in BLEU</caption>" in html
+    assert "<caption>test: methods</caption>" not in html
+    shutil.rmtree(grid / "runs" / NAMES[0])
+    html = report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
+    assert "differences in BLEU" not in html and f"the project has changed since (gone: {NAMES[0]}):" in html
+
+
+words = st.text(max_size=5)
+axes = st.lists(words, min_size=1, max_size=3, unique=True).map(tuple)
+numbers = st.lists(st.integers(1, 7919), min_size=1, max_size=3, unique=True).map(tuple)
+rows = st.lists(st.tuples(words, words).map(list), max_size=3)
+comparisons = st.builds(
+    KeptComparison,
+    words, words, words,
+    st.builds(Grid, words, st.dictionaries(words, st.integers()), axes, numbers, numbers, axes),
+    st.dictionaries(words, words, max_size=3),
+    st.dictionaries(words, st.tuples(words, words), max_size=3),
+    st.lists(st.builds(Table, words, st.just(["a", "b"]), rows, words), max_size=3).map(tuple),
+    st.dictionaries(words, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
+)  # fmt: skip
+
+
+@examples(deadline=None)
+@given(kept=comparisons)
+def test_what_is_kept_is_read_back(kept: KeptComparison, tmp_path_factory: pytest.TempPathFactory):
+    path = keep(Project(tmp_path_factory.mktemp("kept")), kept)
+    assert read_kept(path) == kept
+    turned = replace(kept.grid, methods=kept.grid.methods[::-1], seeds=kept.grid.seeds[::-1], test_sets=kept.grid.test_sets[::-1])
+    assert turned.file_name == path.name != replace(kept.grid, seeds=(7927,)).file_name
+
+
+JUNK = [None, 7, "x", [], [[7]], {}, {"x": 7}, [{"title": "", "columns": ["a"], "rows": [["b", "c"]], "note": ""}], [1e999]]
+
+
+def test_a_file_that_is_no_comparison_is_an_error_and_nothing_worse(grid: Path):
+    (path,) = kept_in(grid)
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    refused = []
+    for key in whole:
+        for junk in [*JUNK, "absent"]:
+            path.write_text(json.dumps({name: value for name, value in (whole | {key: junk}).items() if value != "absent"}), encoding="utf-8")
+            try:
+                read_kept(path)
+            except A2DError as error:
+                refused.append(str(error))
+            else:  # what can be read can be shown
+                report(Project(grid), None, False, Reporter())
+    assert len(refused) > 4 * len(whole)
+    assert f"{path}: not a comparison of a2d: no 'tables' | hint: delete it, and repeat the comparison" in refused
+    assert any("a row of '' has not 1 cells" in told for told in refused)
+    path.write_text(json.dumps(whole | {"format": 2}))
+    with pytest.raises(A2DError, match=r"format 2 is newer than this a2d reads \(up to 1\)"):
+        read_kept(path)
+    path.write_text('{"format": 1, "ma')
+    with pytest.raises(A2DError, match="not a comparison of a2d: Unterminated string"):
+        read_kept(path)
 
 
 # --- what is refused
@@ -281,6 +506,18 @@ def test_lengths_without_a_cool_down_are_warned_of(grid: Path):
     assert recorder.lines[0].startswith("warning: student_training.schedule is inverse_sqrt, without a cool-down")
 
 
+@examples(max_examples=13, deadline=None)
+@given(seeds=numbers)
+def test_a_kept_command_asks_for_the_same_again(seeds: tuple[int, ...]):
+    request = replace(REQUEST, seeds=seeds, student="d_model=24,num_heads=3", test_sets=("my test", "b"), baselines=("a2d",))
+    given = parse(shlex.split(request.command(("ce", "a2d-simplex"), (7, 11))))
+    again = Request(
+        tuple(given["methods"].split(",")), read_seeds(given["seeds"]), read_numbers("--updates", given["updates"]),
+        tuple(given["baselines"]), tuple(given["tests"]), given["student"], tuple(given["settings"]), given["jobs"], given["threads"],
+    )  # fmt: skip
+    assert again == replace(request, methods=("ce", "a2d-simplex"), lengths=(7, 11))
+
+
 @pytest.mark.parametrize("text", ["0", "41", "1,2,x", ""])
 def test_seeds_are_a_number_or_a_list(text: str):
     assert read_seeds("3") == (1, 2, 3) and read_seeds("4,2") == (4, 2)
@@ -291,17 +528,24 @@ def test_seeds_are_a_number_or_a_list(text: str):
 # --- processes that fail
 
 
-def train_with(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: tuple[int, ...] = (1, 2)) -> list[str]:
-    """Train ce and word with a shell script in the place of Python, whose ${11} is the run's name."""
+def play_python(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell script in the place of Python: $5 is the command; ${11} the name of a run to train, $7 the model to score."""
     executable = folder / "python"
     executable.write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
     executable.chmod(0o755)
     monkeypatch.setattr(compare_grid.sys, "executable", str(executable))
+
+
+def train_with(
+    script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: tuple[int, ...] = (1, 2), score_options: tuple[str, ...] = ()
+) -> list[str]:
+    """Train ce and word with a script."""
+    play_python(folder, script, monkeypatch)
     monkeypatch.setattr(compare_grid, "LOCKED_PAUSE_S", 0.0)
     recorder = Recorder()
     cells = make_cells(Project(folder), ("ce", "word"), (7,), seeds)
     try:
-        train_grid(Project(folder), cells, Launch((), 2, 1, "a2d compare"), recorder)
+        train_grid(Project(folder), cells, [], Launch((), 2, 1, "a2d compare", score_options), recorder)
     except A2DError as error:
         recorder.lines.append(f"error: {error}")
     return recorder.lines
@@ -337,6 +581,35 @@ def test_a_run_that_finds_the_teachers_cache_locked_by_another_is_tried_again(tm
     lines = train_with(script, tmp_path, monkeypatch, seeds=(1,))
     assert [line.split()[0] for line in lines[1:]] == ["word-seed1", "ce-seed1"]
     assert (tmp_path / "tried").exists()
+
+
+def test_what_was_trained_is_scored_and_its_warnings_are_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    script = """
+        case "$5 ${11} $7" in
+            "distill ce-seed1"*) exit 1;;
+            score*word-seed1) echo "$@" > asked; echo 'warning: test: 3 sentences were cut' >&2;;
+            score*word-seed2) kill -9 $$;;
+        esac"""
+    monkeypatch.chdir(tmp_path)
+    lines = train_with(script, tmp_path, monkeypatch, score_options=("--test-set", "test", "--beam", "5"))
+    asked = f"-m a2d_cli -C {tmp_path} score --model {tmp_path}/runs/word-seed1 --test-set test --beam 5\n"
+    assert (tmp_path / "asked").read_text() == asked
+    assert "warning: word-seed1: test: 3 sentences were cut" in lines
+    assert "warning: word-seed2 is scored after the others, because its own process failed: killed by signal 9" in lines
+    assert {line.split()[0] for line in lines if " scored in " in line} == {"word-seed1", "ce-seed2"}
+    assert lines[-1].startswith("error: 1 of 4 runs failed: ce-seed1: ended with code 1")
+
+
+def test_ctrl_c_ends_what_is_being_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    script = """
+        [ $5 = distill ] && exit
+        trap 'touch ended; exit 1' TERM
+        mkdir first && kill -INT $PPID
+        sleep 60 & wait"""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Interrupted, match="a2d compare"):
+        train_with(script, tmp_path, monkeypatch, seeds=(1,), score_options=("--beam", "5"))
+    assert (tmp_path / "ended").exists()
 
 
 # --- names of runs

@@ -15,6 +15,7 @@ import pytest
 from conftest import Launcher
 from test_report_html import NASTY, Read
 
+from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep
 from a2d_cli.commands.report import report
 from a2d_cli.commands.score_files import Table
 from a2d_cli.errors import A2DError, ConfigError
@@ -306,6 +307,120 @@ def test_translations_that_differ_most_are_shown_side_by_side(here: Project):
     assert "<script" not in html
     (here.scores_dir / "word.test.en").write_text("edited\n")
     assert any(told.startswith("Translations of teacher and student") for told in missing_in(page_of(here)))
+
+
+# --- comparisons that are kept
+
+
+def add_comparison(project: Project, runs: list[Run], day: int = 1, **changes: object) -> Path:
+    """Of runs that are there; its table has the day in its title."""
+    infos = [run.info for run in runs if run.info["kind"] == "student"]
+    methods, seeds = (tuple(dict.fromkeys(info[key] for info in infos)) for key in ("method", "seed"))
+    src, tgt = (sha256_file(project.text_path("test", lang)) for lang in ("de", "en"))
+    found = {
+        "made_at": f"2026-02-{day:02}T07:00:00+00:00",
+        "a2d": "0.7",
+        "command": f"compare --methods {','.join(methods)} --seeds {len(seeds)}",
+        "grid": Grid("de-en", SHAPE, methods, seeds, (20 + day,), ("test",)),
+        "weights": {run.name: sha256_file(run.best_dir / "model.safetensors") for run in runs},
+        "texts": {"test": (src, tgt)},
+        "tables": (Table(f"levels of day {day}", ["method", "BLEU"], [["ce", "20.00 ± 1.00"]]), Table(f"Δ of day {day}", ["p"], [["0.5"]], NASTY)),
+        "values": {},
+    }
+    return keep(project, KeptComparison(**found | changes))
+
+
+@pytest.fixture
+def compared(here: Project) -> tuple[Project, list[Run]]:
+    """A teacher and two methods with two seeds, all scored."""
+    runs = [add_run(here, "teacher", "teacher")]
+    runs += [add_run(here, f"{method}-seed{seed}", "student", method, seed) for seed in (1, 2) for method in ("ce", "word")]
+    for number, run in enumerate(runs):
+        add_scores(here, run, 20.0 + number, references(here), nll=3.0)
+    return here, runs
+
+
+def outside_folds(html: str) -> str:
+    return re.sub(r"<details>.*?</details>", "", html, flags=re.DOTALL)
+
+
+def test_the_newest_comparison_is_unfolded_and_the_older_ones_are_below_it(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    for day in (11, 13, 7):
+        add_comparison(project, runs, day)
+    html = page_of(project)
+    titles = re.findall(r"<caption>levels of day (\d+)", html)
+    assert titles == ["13", "11", "7"] and re.findall(r"<caption>levels of day (\d+)", outside_folds(html)) == ["13"]
+    assert "<summary>2026-02-11: ce, word (seeds 1, 2; 31 updates; test)</summary>" in html
+    assert "Compared on 2026-02-13 with a2d 0.7, under equal conditions: ce, word (seeds 1, 2; 33 updates; test). The same again:" in html
+    assert table_rows(html, "levels of day 13") == [["method", "BLEU"], ["ce", "20.00 ± 1.00"]]
+    assert NASTY in "".join(Read(html).texts)
+    commands = html.partition('<section id="commands-to-repeat">')[2]
+    assert "a2d compare --methods ce,word --seeds 2\n" in commands
+
+
+def test_methods_that_a_comparison_covers_are_told_once_and_still_drawn(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    chart = "test: BLEU, mean and 95 % interval over seeds"
+    table_rows(page_of(project), "test: methods")
+    path = add_comparison(project, runs)
+    html = page_of(project)
+    assert chart in html and "<caption>test: methods</caption>" not in html
+    assert [row[0] for row in table_rows(html, "test: 37 sentences")[1:]] == [run.name for run in runs]
+    path.unlink()
+    add_comparison(project, runs[:3])  # of one seed
+    html = page_of(project)
+    assert "<caption>levels of day 1</caption>" in html
+    assert len(table_rows(html, "test: methods")) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda project, run: (run.best_dir / "model.safetensors").write_text("better"), "other weights: word-seed2"),
+        (lambda project, run: (run.best_dir / "model.safetensors").unlink(), "other weights: word-seed2"),
+        (lambda project, run: run.clear(), "gone: word-seed2"),
+        (lambda project, run: Run(project.runs_dir / "teacher").clear(), "gone: teacher"),
+        (lambda project, run: project.text_path("test", "en").write_text("one\n"), "other text: test"),
+    ],
+)
+def test_a_comparison_of_what_has_changed_is_left_out_with_the_command_that_renews_it(compared: tuple[Project, list[Run]], change, told: str):
+    project, runs = compared
+    path = add_comparison(project, runs)
+    assert "levels of day 1" in page_of(project)
+    change(project, runs[-1])
+    html = page_of(project)
+    assert "levels of day 1" not in html
+    told = f"The comparison of ce, word (seeds 1, 2; 21 updates; test) of 2026-02-01 ({path.name}) is left out, for the project has changed since ({told}):"
+    assert f"{told} a2d compare --methods ce,word --seeds 2" in missing_in(html)
+
+
+def test_many_runs_that_are_gone_are_a_number(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    add_comparison(project, runs, weights={f"run{number}": "" for number in range(7)})
+    assert any("(gone: run0, run1, run2, run3 and 3 more)" in told for told in missing_in(page_of(project)))
+
+
+def test_a_comparison_that_cannot_be_read_stops_no_report(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    add_comparison(project, runs)
+    folder = comparisons_dir(project)
+    (folder / "a.json").write_text('{"format": 1, "made')
+    write_json(folder / "b.json", {"format": 2})
+    write_json(folder / "c.json", {"format": 1, "made_at": "2026"})
+    (folder / "d.json").mkdir()
+    html = page_of(project)
+    assert "<caption>levels of day 1</caption>" in html
+    problems = [told.partition("A kept comparison is skipped: ")[2] for told in missing_in(html) if "is skipped" in told]
+    expected = [
+        "a.json: not a comparison of a2d: Unterminated string",
+        "b.json: format 2 is newer than this a2d reads (up to 1) | hint: upgrade: pip install -U a2d-cli",
+        "c.json: not a comparison of a2d: no 'grid' | hint: delete it, and repeat the comparison",
+        "d.json: not a comparison of a2d: [Errno 21] Is a directory",
+    ]
+    assert len(problems) == len(expected)
+    for told, wanted in zip(problems, expected, strict=True):
+        assert told.startswith(f"{folder}/{wanted}")
 
 
 # --- alignment

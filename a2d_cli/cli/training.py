@@ -250,7 +250,7 @@ def compare(
     updates: Annotated[
         str | None, typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs trained or scored at a time.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run (default: the cores, shared by the jobs).")] = None,
     student: Annotated[str | None, typer.Option(help="As in a2d distill.")] = None,
     baselines: Annotated[
@@ -264,7 +264,7 @@ def compare(
 ) -> None:
     """Train methods with several seeds and compare them fairly.
 
-    Conditions are equal; the table tells what may be said of the differences.
+    Conditions are equal; the table tells what may be said of the differences. It is kept for the report.
     Interrupt it anywhere: the same command goes on; what is finished is not trained again.
 
     Examples: a2d compare --methods ce,word,a2d --seeds 6 --jobs 2 --threads 1

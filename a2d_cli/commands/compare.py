@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from importlib.metadata import version
 from itertools import groupby
 from typing import Any
@@ -17,13 +19,14 @@ from a2d_cli.commands.compare_fairness import (
     refuse_unequal,
 )
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
+from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
 from a2d_cli.commands.distill import matching_teacher as load_teacher
 from a2d_cli.commands.pseudo import teacher_text
-from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
+from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, engine_version, find_texts
 from a2d_cli.comparison import MAX_SEEDS
 from a2d_cli.config.loader import parse_student, read_project_recipe
-from a2d_cli.config.schema import Recipe
+from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.distillation.fidelity import EncodedText, FidelityTest
 from a2d_cli.distillation.methods import parse_method
@@ -57,6 +60,17 @@ class Request:
     settings: tuple[str, ...] = ()  # KEY=VALUE
     jobs: int = 1
     threads: int = 1
+
+    def command(self, methods: Sequence[str], lengths: Sequence[int]) -> str:
+        """What asks for the same, without the leading `a2d`; methods and lengths as they were understood."""
+        several = self.seeds if len(self.seeds) > 1 else self.seeds * 2  # `3` would be 1 to 3, `3,3` is one seed
+        is_count = self.seeds == tuple(range(1, len(self.seeds) + 1))
+        seeds = str(len(self.seeds)) if is_count else ",".join(map(str, several))
+        words = ["compare", "--methods", ",".join(methods), "--seeds", seeds, "--updates", ",".join(map(str, lengths))]
+        words += ["--student", self.student] if self.student else []
+        words += ["--jobs", str(self.jobs), "--threads", str(self.threads)] if self.jobs > 1 else []
+        repeatable = {"--baseline": self.baselines, "--test-set": self.test_sets, "--set": self.settings}
+        return shlex.join([*words, *(part for option, values in repeatable.items() for value in values for part in (option, value))])
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
@@ -102,9 +116,21 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     refuse_other_settings(project, recipe, facts, cells)
     options = [*(["--student", request.student] if request.student else [])]
     options += [part for setting in (*ONE_END, *request.settings) for part in ("--set", setting)]
-    train_grid(project, cells, Launch(tuple(options), request.jobs, request.threads, resume_command), reporter)
+    score_options = _score_options(project, recipe, texts) if request.jobs > 1 else ()
+    if request.jobs > 1 and not score_options and not all(cell.run.is_finished for cell in cells):
+        reporter.info(
+            "the models are scored one after the other, when all are trained: beside training only with the decoding settings of "
+            f"{project.recipe_path}, but for the beam"
+        )
+    unscored = _unscored(project, recipe, teacher, cells, texts) if score_options else []
+    launch = Launch(tuple(options), request.jobs, request.threads, resume_command, score_options)
+    train_grid(project, cells, unscored, launch, reporter)
     refuse_unequal(cells)
-    return _measure(project, recipe, teacher, cells, texts, baselines, reporter)
+    comparison = _measure(project, recipe, teacher, cells, texts, baselines, reporter)
+    command = request.command(methods, lengths)
+    path = keep(project, _kept(project, recipe, teacher, comparison, texts, command))
+    reporter.info(f"kept for 'a2d report': {path}")
+    return comparison
 
 
 def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Recipe, tuple[str, ...]]:
@@ -142,6 +168,63 @@ def _texts(project: Project, recipe: Recipe, request: Request) -> list[ScoredTex
     return find_texts(project, recipe, request.test_sets or known)
 
 
+def _score_options(project: Project, recipe: Recipe, texts: Sequence[ScoredText]) -> tuple[str, ...]:
+    """What makes `a2d score` translate as this process would, so that its results are found in scores/; empty: nothing does."""
+    asked = _decoding(recipe)
+    if asked != replace(_decoding(read_project_recipe(project.recipe_path)), beam=asked.beam):
+        return ()
+    tests = [part for text in texts for part in ("--test-set", text.name)]
+    return (*tests, "--beam", str(asked.beam), "--device", recipe.student_training.device)
+
+
+def _unscored(
+    project: Project, recipe: Recipe, teacher: Checkpoint, cells: Sequence[Cell], texts: Sequence[ScoredText]
+) -> list[ScoredModel]:
+    """The teacher and finished runs, where they have not translated all texts."""
+    cache, decoding = ScoreCache(project.scores_dir), asdict(_decoding(recipe))
+    folders = [teacher.folder, *(cell.run.folder for cell in cells if cell.run.is_finished)]
+    models = [describe_model(folder.absolute()) for folder in folders]
+
+    def is_scored(model: ScoredModel, text: ScoredText) -> bool:
+        """But for the device, which a result does not tell."""
+        wanted = (text.src_sha256, decoding, __version__, engine_version(model))
+        results = cache.of_weights(model.weights_sha256)
+        return any((each.src_sha256, each.decoding, each.a2d, each.engine) == wanted for each in results)
+
+    return [model for model in models if not all(is_scored(model, text) for text in texts)]
+
+
+def _decoding(recipe: Recipe) -> Decoding:
+    return replace(recipe.decoding, nbest=1)
+
+
+def _kept(
+    project: Project, recipe: Recipe, teacher: Checkpoint, comparison: Comparison, texts: Sequence[ScoredText], command: str
+) -> KeptComparison:
+    blocks = comparison.blocks
+    weights = {run.run: run.weights_sha256 for block in blocks for run in block.runs}
+    own = blocks[0].teacher
+    if teacher.folder.resolve() == Run(project.runs_dir / own.model).best_dir.resolve():  # else it lies elsewhere
+        weights[own.model] = own.weights_sha256
+    return KeptComparison(
+        made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        a2d=__version__,
+        command=command,
+        grid=Grid(
+            recipe.pair,
+            asdict(recipe.student),
+            tuple(blocks[0].methods),
+            comparison.seeds,
+            tuple(comparison.lengths),
+            tuple(text.name for text in texts),
+        ),
+        weights=weights,
+        texts={text.name: (text.src_sha256, text.tgt_sha256) for text in texts},
+        tables=tuple(comparison.tables()),
+        values=comparison.to_json(),
+    )
+
+
 def _measure(
     project: Project,
     recipe: Recipe,
@@ -152,7 +235,7 @@ def _measure(
     reporter: Reporter,
 ) -> Comparison:
     cells = sorted(cells, key=lambda cell: cell.updates)  # stable: seed by seed as they were trained
-    decoding = replace(recipe.decoding, nbest=1)
+    decoding = _decoding(recipe)
     cache = ScoreCache(project.scores_dir)
     forced = _Forced(project, recipe, teacher, reporter)
     models = {cell.run.name: describe_model(cell.run.folder.absolute()) for cell in cells}

@@ -1,4 +1,5 @@
-"""The runs of a comparison: every method with every seed at every length, each an `a2d distill` process of its own."""
+"""The runs of a comparison: every method with every seed at every length, each an `a2d distill` process of its own, and then
+an `a2d score` process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from typing import IO
 from a2d_cli.errors import A2DError, Interrupted
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
-from a2d_cli.reporting import Reporter
+from a2d_cli.project.score_cache import ScoredModel
+from a2d_cli.reporting import Reporter, count_text
 from a2d_cli.training.interruption import Interruption
 
 POLL_S = 0.1
@@ -37,12 +39,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Launch:
-    """How runs are trained."""
+    """How runs are trained and scored."""
 
     options: tuple[str, ...]  # of `a2d distill`, the same for all
     jobs: int  # at a time
     threads: int  # of each
     resume_command: str
+    score_options: tuple[str, ...] = ()  # of `a2d score`; empty: nothing is scored here
 
 
 def make_cells(project: Project, methods: Sequence[str], lengths: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
@@ -65,17 +68,45 @@ def _run_of(project: Project, method: str, updates: int, seed: int, several: boo
     return with_length if several or with_length.info else plain
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What a process is for: it trains a run, or it scores a model."""
+
+    name: str  # of the run or model
+    arguments: tuple[str, ...]  # of `a2d`
+    run: Run | None = None  # that is trained; None: it scores
+
+
+def _training(cell: Cell, launch: Launch) -> _Task:
+    settings = ["--set", f"student_training.max_updates={cell.updates}"]
+    options = ["--method", cell.method, "--seed", str(cell.seed), "--name", cell.run.name, *launch.options, *settings]
+    return _Task(cell.run.name, ("distill", *options), cell.run)
+
+
+def _scoring(name: str, folder: Path, launch: Launch) -> _Task:
+    return _Task(name, ("score", "--model", str(folder.absolute()), *launch.score_options))
+
+
 @dataclass(frozen=True, eq=False)
 class _Child:
-    cell: Cell
+    task: _Task
     process: subprocess.Popen[bytes]
     stderr: IO[bytes]
     began_s: float
 
-    def problem(self) -> str:
-        """Why it failed, in its own words."""
+    def _said(self) -> list[str]:
         self.stderr.seek(0)
-        lines = [line for line in self.stderr.read().decode(errors="replace").splitlines() if line.strip()]
+        return [line for line in self.stderr.read().decode(errors="replace").splitlines() if line.strip()]
+
+    def warnings(self) -> list[str]:
+        """Of a scoring: a training has a log."""
+        return [] if self.task.run else [line.removeprefix("warning: ") for line in self._said() if line.startswith("warning: ")]
+
+    def problem(self) -> str:
+        """Why it failed, in its own words; empty: it did not."""
+        if self.process.returncode == 0:
+            return ""
+        lines = self._said()
         for number in reversed(range(len(lines))):
             if lines[number].startswith("error: "):
                 hints = [line for line in lines[number + 1 :] if line.startswith("hint: ")]
@@ -85,46 +116,66 @@ class _Child:
         return (f"killed by signal {-code}" if code < 0 else f"ended with code {code}") + last
 
 
-def train_grid(project: Project, cells: Sequence[Cell], launch: Launch, reporter: Reporter) -> None:
-    """Train what is not finished. Ctrl-C and SIGTERM reach every process once: it saves, and the same command goes on.
+def train_grid(
+    project: Project, cells: Sequence[Cell], unscored: Sequence[ScoredModel], launch: Launch, reporter: Reporter
+) -> None:
+    """Train what is not finished, and score that and `unscored`. Ctrl-C and SIGTERM reach every process once: a training saves,
+    and the same command goes on.
+
+    Args:
+        unscored: models that need no training.
 
     Raises:
         Interrupted: a signal came, and all have ended.
-        A2DError: runs have failed (names each and its error), after all others have finished.
+        A2DError: runs have failed in training (names each and its error), after all others have finished. What was not scored
+            is only warned of.
     """
-    waiting = deque(cell for cell in cells if not cell.run.is_finished)
+    untrained = [cell for cell in cells if not cell.run.is_finished]
+    waiting = deque(_training(cell, launch) for cell in untrained)
+    waiting.extend(_scoring(model.name, model.folder, launch) for model in unscored)
     if not waiting:
         return
     reporter.info(
-        f"{len(cells) - len(waiting)} of {len(cells)} runs are finished; {launch.jobs} at a time with {launch.threads} "
-        f"thread{'s' * (launch.threads > 1)} each; follow one in {project.runs_dir}/NAME/train.log"
+        f"{len(cells) - len(untrained)} of {len(cells)} runs are finished"
+        + (f", {count_text(len(unscored), 'model')} to be scored" if unscored else "")
+        + f"; {launch.jobs} at a time with {count_text(launch.threads, 'thread')} each; follow one in {project.runs_dir}/NAME/train.log"
     )
     children: list[_Child] = []
     failures: dict[str, str] = {}
     not_before_s = 0.0  # a run that was locked out is not tried again at once
+    steps_a_run = 2 if launch.score_options else 1
     interruption = Interruption()
-    with interruption.noted(), reporter.progress("comparison", len(cells), "runs") as bar:
-        bar.advance(len(cells) - len(waiting))
+    with (
+        interruption.noted(),
+        reporter.progress("comparison", steps_a_run * len(untrained) + len(unscored), "steps") as bar,
+    ):
         try:
             while (waiting or children) and not interruption.number:
                 if waiting and len(children) < launch.jobs and time.monotonic() >= not_before_s:
-                    children.append(_start(project, waiting.popleft(), launch))
+                    children.append(_start(project, waiting.popleft(), launch.threads))
                     continue
                 time.sleep(POLL_S)
                 for child in [child for child in children if child.process.poll() is not None]:
                     children.remove(child)
-                    problem = "" if child.process.returncode == 0 else child.problem()
+                    task = child.task
+                    problem, warnings = child.problem(), child.warnings()
                     child.stderr.close()
                     if LOCKED in problem and children:  # perhaps by one of ours, which fills the teacher's cache
-                        waiting.append(child.cell)
+                        waiting.append(task)
                         not_before_s = time.monotonic() + LOCKED_PAUSE_S
                         continue
-                    bar.advance(1, child.cell.run.name)
-                    if problem:
-                        failures[child.cell.run.name] = problem
-                        reporter.warn(f"{child.cell.run.name} failed: {problem}")
-                    else:
+                    bar.advance(steps_a_run if problem and task.run else 1, task.name)
+                    for warning in warnings:
+                        reporter.warn(f"{task.name}: {warning}")
+                    if not problem:
                         reporter.info(_news(child))
+                        if task.run and launch.score_options:
+                            waiting.append(_scoring(task.name, task.run.folder, launch))
+                    elif task.run:
+                        failures[task.name] = problem
+                        reporter.warn(f"{task.name} failed: {problem}")
+                    else:
+                        reporter.warn(f"{task.name} is scored after the others, because its own process failed: {problem}")
         finally:
             _end(children)
     if interruption.number:
@@ -137,10 +188,8 @@ def train_grid(project: Project, cells: Sequence[Cell], launch: Launch, reporter
         )
 
 
-def _start(project: Project, cell: Cell, launch: Launch) -> _Child:
-    settings = ["--set", f"student_training.max_updates={cell.updates}"]
-    options = ["--method", cell.method, "--seed", str(cell.seed), "--name", cell.run.name, *launch.options, *settings]
-    command = [sys.executable, "-m", "a2d_cli", "-C", str(project.folder), "distill", *options]
+def _start(project: Project, task: _Task, threads: int) -> _Child:
+    command = [sys.executable, "-m", "a2d_cli", "-C", str(project.folder), *task.arguments]
     stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the process has ended
     # A session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on once.
     process = subprocess.Popen(
@@ -148,10 +197,10 @@ def _start(project: Project, cell: Cell, launch: Launch) -> _Child:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
-        env=_environment(launch.threads),
+        env=_environment(threads),
         start_new_session=True,
     )
-    return _Child(cell, process, stderr, time.monotonic())
+    return _Child(task, process, stderr, time.monotonic())
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -163,10 +212,12 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def _news(child: _Child) -> str:
-    best = child.cell.run.info.get("best", {})
-    scores = [f"{name} {best[key]:.2f}" for name, key in (("loss", "loss"), ("BLEU", "bleu")) if best.get(key) is not None]
     minutes = (time.monotonic() - child.began_s) / 60
-    return f"{child.cell.run.name} finished in {minutes:.1f} min" + (f": valid {', '.join(scores)}" if scores else "")
+    if not child.task.run:
+        return f"{child.task.name} scored in {minutes:.1f} min"
+    best = child.task.run.info.get("best", {})
+    scores = [f"{name} {best[key]:.2f}" for name, key in (("loss", "loss"), ("BLEU", "bleu")) if best.get(key) is not None]
+    return f"{child.task.name} finished in {minutes:.1f} min" + (f": valid {', '.join(scores)}" if scores else "")
 
 
 def _end(children: Sequence[_Child]) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from a2d_cli import __version__
+from a2d_cli.commands.report_comparisons import Comparisons, read_comparisons
 from a2d_cli.commands.report_data import data_blocks, data_hashes, read_data
 from a2d_cli.commands.report_html import (
     GENERATOR,
@@ -37,6 +38,7 @@ from a2d_cli.commands.report_scores import (
     comparison_blocks,
     read_scores,
     teacher_of,
+    text_hashes,
     translation_blocks,
 )
 from a2d_cli.commands.score_files import Table
@@ -66,9 +68,10 @@ def report(project: Project, output: Path | None, with_alignment: bool, reporter
     if not project.state() and not runs:
         project.require_prepared()
     scores = read_scores(project, runs)
+    comparisons = read_comparisons(project, runs, text_hashes(project))
     alignment = tuple(_alignment(project, runs, with_alignment, reporter))
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    write_text(path, render(make_page(project, runs, scores, alignment, made)))
+    write_text(path, render(make_page(project, runs, scores, comparisons, alignment, made)))
     return path
 
 
@@ -82,7 +85,12 @@ def _refuse_other_file(path: Path) -> None:
 
 
 def make_page(
-    project: Project, runs: Sequence[KnownRun], scores: Mapping[str, list[ScoredRun]], alignment: tuple[Block, ...], made: str
+    project: Project,
+    runs: Sequence[KnownRun],
+    scores: Mapping[str, list[ScoredRun]],
+    comparisons: Comparisons,
+    alignment: tuple[Block, ...],
+    made: str,
 ) -> Page:
     """All that is known, as a page; `made` says when."""
     state, data, colours = project.state(), read_data(project), colours_of(runs)
@@ -92,11 +100,11 @@ def make_page(
         "Data": data_blocks(project, data),
         "Models": model_blocks(project, runs),
         "Learning curves": curve_blocks(project, runs, colours),
-        "Comparison": comparison_blocks(project, scores, colours),
+        "Comparison": comparison_blocks(project, comparisons, scores, colours),
         "Alignment": alignment,
         "Translations": translation_blocks(project, scores),
         "Environment and hashes": _environment(runs, data),
-        "Commands to repeat": _commands(project, runs),
+        "Commands to repeat": _commands(project, runs, comparisons),
     }
     return Page(
         title=f"{name}: {pair.replace('-', ' → ')}" if pair else name,
@@ -164,11 +172,12 @@ def _environment(runs: Sequence[KnownRun], data: Report | A2DError | None) -> It
     yield from model_hashes(runs)
 
 
-def _commands(project: Project, runs: Sequence[KnownRun]) -> Iterator[Block]:
+def _commands(project: Project, runs: Sequence[KnownRun], comparisons: Comparisons) -> Iterator[Block]:
     """As they were typed; what the report itself names is relative to where it was made."""
     recipe = project.recipe_path
     lines = ["a2d prepare    # in a new folder with the recipe below as a2d.yaml"]
     lines += dict.fromkeys(each.info["command"] for each in runs if "command" in each.info)
+    lines += [project.command(each.command) for each in reversed(comparisons.shown)]
     yield Code("\n".join([*lines, "a2d score", "a2d report"]))
     if recipe.is_file():
         yield Fold(f"The recipe: {recipe.name}, every key", (Code(recipe.read_text(encoding="utf-8", errors="replace")),))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from a2d_cli.commands.report_chart import DotChart, Dots, Level
+from a2d_cli.commands.report_comparisons import Comparisons, comparison_tables
 from a2d_cli.commands.report_html import Block, Charts, Example, Examples, Fold, Missing, Paragraph
 from a2d_cli.commands.report_runs import KnownRun
 from a2d_cli.commands.score_files import Table, signature_lines
@@ -58,7 +59,7 @@ def read_scores(project: Project, runs: Sequence[KnownRun]) -> dict[str, list[Sc
     """The latest results of each model on the text that the test sets have now; by test set, in the order of the runs."""
     cache, forced = ScoreCache(project.scores_dir), open_fidelity_cache(project.scores_dir).results.values()
     found: dict[str, list[ScoredRun]] = {}
-    for test_set, texts in _texts(project).items():
+    for test_set, texts in text_hashes(project).items():
         for known in runs:
             digest = known.weights_sha256
             of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == texts]
@@ -72,7 +73,7 @@ def read_scores(project: Project, runs: Sequence[KnownRun]) -> dict[str, list[Sc
     return found
 
 
-def _texts(project: Project) -> dict[str, tuple[str, str]]:
+def text_hashes(project: Project) -> dict[str, tuple[str, str]]:
     """SHA-256 of source and reference, by test set."""
     prepared = project.state().get("prepared") or {}
     src, _, tgt = prepared.get("pair", "").partition("-")
@@ -81,12 +82,12 @@ def _texts(project: Project) -> dict[str, tuple[str, str]]:
 
 
 def comparison_blocks(
-    project: Project, scores: Mapping[str, list[ScoredRun]], colours: Mapping[str, int]
+    project: Project, comparisons: Comparisons, scores: Mapping[str, list[ScoredRun]], colours: Mapping[str, int]
 ) -> tuple[Block, ...]:
-    """Methods by seeds where there are several, and every model, test set by test set."""
-    blocks: list[Block] = []
+    """What comparisons have found; methods by seeds where there are several, and every model, test set by test set."""
+    blocks: list[Block] = [*comparison_tables(project, comparisons)]
     for test_set, scored in scores.items():
-        blocks += _methods(test_set, scored, colours)
+        blocks += _methods(test_set, scored, comparisons, colours)
         table = _models(test_set, scored)
         blocks.append(table if len(scored) <= FEW_MODELS else Fold(f"All models on {test_set}", (table,)))
     return (*blocks, *_missing(project, scores))
@@ -136,8 +137,11 @@ def _decoding(result: Result) -> str:
     return f"beam {result.decoding.get('beam')}, length penalty {result.decoding.get('length_penalty')}"
 
 
-def _methods(test_set: str, scored: Sequence[ScoredRun], colours: Mapping[str, int]) -> Iterator[Block]:
-    """Means over seeds, and differences to the plain student; nothing where each method has a single run."""
+def _methods(
+    test_set: str, scored: Sequence[ScoredRun], comparisons: Comparisons, colours: Mapping[str, int]
+) -> Iterator[Block]:
+    """Means over seeds, and differences to the plain student where no comparison tells more of them; nothing where each method
+    has a single run."""
     groups = methods_of(scored)
     if all(len(runs) < 2 for runs in groups.values()):
         return
@@ -146,6 +150,8 @@ def _methods(test_set: str, scored: Sequence[ScoredRun], colours: Mapping[str, i
     level = Level("teacher", teacher.bleu) if teacher else None
     dots = [Dots(method, sample.values, sample.mean, sample.half_width, colours[method]) for method, sample in samples.items()]
     yield Charts((DotChart(f"{test_set}: BLEU, mean and 95 % interval over seeds", dots, level),))
+    if comparisons.cover(test_set, [each.name for runs in groups.values() if len(runs) > 1 for each in runs]):
+        return
     tests, unlike = _tests(groups, samples)
     columns = ["method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher"]
     columns += [f"Δ BLEU to {PLAIN}", "p", "p Holm"] if tests else []

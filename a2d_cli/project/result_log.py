@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -47,7 +49,8 @@ class ResultLog(Generic[R]):
         with disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with open(self._path, "ab") as stream:
-                if stream.tell():
+                fcntl.flock(stream, fcntl.LOCK_EX)  # other processes add, too; closing lets go
+                if stream.seek(0, os.SEEK_END):
                     stream.write(b"\n")  # before, not after: stands apart even from a line that a crash cut short
                 stream.write(line)
         self.results[result.key] = result

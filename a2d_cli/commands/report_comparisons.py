@@ -1,0 +1,89 @@
+"""Comparisons that `a2d compare` has kept, as `a2d report` shows them: those of the runs and texts that the project has now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from a2d_cli.commands.compare_record import KeptComparison, comparisons_dir, read_kept
+from a2d_cli.commands.report_html import Block, Code, Fold, Missing, Paragraph
+from a2d_cli.commands.report_runs import KnownRun
+from a2d_cli.errors import A2DError
+from a2d_cli.project.project import Project
+
+NAMED = 4  # runs told by name before the rest is a number
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    shown: tuple[KeptComparison, ...]  # newest first
+    left_out: tuple[Missing, ...]
+
+    def cover(self, test_set: str, runs: Collection[str]) -> bool:
+        """Whether one of those shown compares all these runs."""
+        return any(each.covers(test_set, runs) for each in self.shown)
+
+
+def read_comparisons(project: Project, runs: Sequence[KnownRun], texts: Mapping[str, tuple[str, str]]) -> Comparisons:
+    """All that can be read.
+
+    Args:
+        texts: SHA-256 of source and reference, by test set, as they are now.
+    """
+    weights = {each.name: each.weights_sha256 for each in runs}
+    shown, left_out = [], []
+    for path in sorted(comparisons_dir(project).glob("*.json")):
+        try:
+            kept = read_kept(path)
+        except A2DError as error:
+            left_out.append(Missing(f"A kept comparison is skipped: {error}"))
+            continue
+        changes = _changes(kept, weights, texts)
+        if changes:
+            what = f"The comparison of {_methods(kept)} of {_day(kept)} ({path.name}) is left out, for the project has changed since ({changes}):"
+            left_out.append(Missing(what, project.command(kept.command)))
+        else:
+            shown.append(kept)
+    return Comparisons(tuple(sorted(shown, key=lambda kept: kept.made_at, reverse=True)), tuple(left_out))
+
+
+def _changes(kept: KeptComparison, weights: Mapping[str, str], texts: Mapping[str, tuple[str, str]]) -> str:
+    """How the project differs from the one that was compared; empty: not at all."""
+    found = {
+        "gone": [run for run in kept.weights if run not in weights],
+        "other weights": [run for run, digest in kept.weights.items() if weights.get(run, digest) != digest],
+        "other text": [name for name, digests in kept.texts.items() if texts.get(name) != digests],
+    }
+    return "; ".join(f"{change}: {_named(names)}" for change, names in found.items() if names)
+
+
+def comparison_tables(project: Project, comparisons: Comparisons) -> Iterator[Block]:
+    """The newest unfolded, the older ones below it, and what is left out."""
+    for number, kept in enumerate(comparisons.shown):
+        blocks = (
+            Paragraph(f"Compared on {_day(kept)} with a2d {kept.a2d}, under equal conditions: {_methods(kept)}. The same again:"),
+            Code(project.command(kept.command)),
+            *kept.tables,
+        )
+        if number:
+            yield Fold(f"{_day(kept)}: {_methods(kept)}", blocks)
+        else:
+            yield from blocks
+    yield from comparisons.left_out
+
+
+def _methods(kept: KeptComparison) -> str:
+    """`ce, word (seeds 1, 2; 1,000 updates; flores)`"""
+    grid = kept.grid
+    seeds = f"seed{'s' * (len(grid.seeds) != 1)} {', '.join(map(str, grid.seeds))}"
+    lengths = " and ".join(f"{updates:,}" for updates in grid.updates)
+    return f"{', '.join(grid.methods)} ({seeds}; {lengths} updates; {', '.join(grid.test_sets)})"
+
+
+def _day(kept: KeptComparison) -> str:
+    return kept.made_at[:10]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
