@@ -36,7 +36,7 @@ class Progress:
     def set_total(self, total: float | None) -> None:
         """Tell the size once it is known."""
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Progress:  # noqa: PYI034  # typing.Self needs Python 3.11
         return self
 
     def __exit__(self, *exc_info: object) -> None:
