@@ -14,12 +14,11 @@ from tiny import SHAPE, random_batch, special_ids, tiny_model, tiny_teacher
 from torch.nn.parallel import DistributedDataParallel
 
 from a2d_cli.config.rules import METHOD_TERMS
-from a2d_cli.config.schema import Decoding, Distillation
+from a2d_cli.config.schema import Decoding, Distillation, Training
 from a2d_cli.decoding.engine import Hypothesis
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.distillation.methods import parse_method
-from a2d_cli.distillation.objective import DistillationObjective
-from a2d_cli.distillation.released_objective import ReleaseObjective
+from a2d_cli.distillation.objective import objective_of
 from a2d_cli.files import read_json
 from a2d_cli.training import trainer as module
 from a2d_cli.training.objective import Moment, Objective, TranslationObjective
@@ -39,13 +38,10 @@ def objective_on(device: torch.device, method: str) -> Objective:
     torch.manual_seed(1)
     student, teacher = tiny_model(replace(SHAPE, dropout=0.0)), tiny_teacher()
     distillation = Distillation(method=method, gradient_share=0.0)
-    parsed = parse_method(distillation)
-    if not parsed.needs_teacher:
+    if not parse_method(distillation).needs_teacher:
         return TranslationObjective(student, 0.1).to(device)
     teacher.model.to(device)
-    if parsed.is_released:
-        return ReleaseObjective(student, teacher, distillation, 0.1, seed=1).to(device)
-    return DistillationObjective(student, teacher, distillation, 0.1, max_updates=100, seed=1).to(device)
+    return objective_of(student, teacher, distillation, Training(label_smoothing=0.1, max_updates=100)).to(device)
 
 
 @pytest.mark.parametrize("method", [name for name in METHOD_TERMS if name not in ("seq", "copy-layers")])

@@ -23,7 +23,7 @@ from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
 from a2d_cli.commands.distill import matching_teacher as load_teacher
 from a2d_cli.commands.pseudo import teacher_text
-from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, engine_version, find_texts
+from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.comparison import MAX_SEEDS
 from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
@@ -122,7 +122,7 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
             "the models are scored one after the other, when all are trained: beside training only with the decoding settings of "
             f"{project.recipe_path}, but for the beam"
         )
-    unscored = _unscored(project, recipe, teacher, cells, texts) if score_options else []
+    unscored = _unscored(project, recipe, teacher, cells, texts, reporter) if score_options else []
     launch = Launch(tuple(options), request.jobs, request.threads, resume_command, score_options)
     train_grid(project, cells, unscored, launch, reporter)
     refuse_unequal(cells)
@@ -178,20 +178,27 @@ def _score_options(project: Project, recipe: Recipe, texts: Sequence[ScoredText]
 
 
 def _unscored(
-    project: Project, recipe: Recipe, teacher: Checkpoint, cells: Sequence[Cell], texts: Sequence[ScoredText]
+    project: Project,
+    recipe: Recipe,
+    teacher: Checkpoint,
+    cells: Sequence[Cell],
+    texts: Sequence[ScoredText],
+    reporter: Reporter,
 ) -> list[ScoredModel]:
     """The teacher and finished runs, where they have not translated all texts."""
-    cache, decoding = ScoreCache(project.scores_dir), asdict(_decoding(recipe))
+    cache = ScoreCache(project.scores_dir)
     folders = [teacher.folder, *(cell.run.folder for cell in cells if cell.run.is_finished)]
     models = [describe_model(folder.absolute()) for folder in folders]
+    return [
+        model
+        for model in models
+        if not all(map(_on_texts(model, recipe, cache, reporter).has_translated, texts))
+    ]
 
-    def is_scored(model: ScoredModel, text: ScoredText) -> bool:
-        """But for the device, which a result does not tell."""
-        wanted = (text.src_sha256, decoding, __version__, engine_version(model))
-        results = cache.of_weights(model.weights_sha256)
-        return any((each.src_sha256, each.decoding, each.a2d, each.engine) == wanted for each in results)
 
-    return [model for model in models if not all(is_scored(model, text) for text in texts)]
+def _on_texts(model: ScoredModel, recipe: Recipe, cache: ScoreCache, reporter: Reporter) -> ModelOnTexts:
+    device = recipe.student_training.device
+    return ModelOnTexts(model, _decoding(recipe), device, recipe.tgt_lang, cache, reporter)
 
 
 def _decoding(recipe: Recipe) -> Decoding:
@@ -235,7 +242,6 @@ def _measure(
     reporter: Reporter,
 ) -> Comparison:
     cells = sorted(cells, key=lambda cell: cell.updates)  # stable: seed by seed as they were trained
-    decoding = _decoding(recipe)
     cache = ScoreCache(project.scores_dir)
     forced = _Forced(project, recipe, teacher, reporter)
     models = {cell.run.name: describe_model(cell.run.folder.absolute()) for cell in cells}
@@ -243,7 +249,7 @@ def _measure(
     rows = {
         (name, row.result.test_set): row
         for name, model in (("", teacher_model), *models.items())
-        for row in _score(ModelOnTexts(model, decoding, recipe.student_training.device, recipe.tgt_lang, cache, reporter), texts)
+        for row in _score(_on_texts(model, recipe, cache, reporter), texts)
     }
     blocks = []
     for text in texts:
@@ -265,7 +271,7 @@ def _measure(
         recipe.pair,
         f"{shape.encoder_layers}+{shape.decoder_layers} layers, d {shape.d_model}, {size:.1f} M",
         tuple(dict.fromkeys(cell.seed for cell in cells)),
-        decoding.beam,
+        recipe.decoding.beam,
         tuple(blocks),
         tuple(dict.fromkeys(f"{score.name}|{score.signature}" for row in rows.values() for score in row.scores)),
         (*notes_on(cells), *forced.notes),

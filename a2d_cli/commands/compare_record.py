@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from a2d_cli.commands.score_files import Table
 from a2d_cli.errors import A2DError
-from a2d_cli.files import check_format, fingerprint, read_json, write_json
+from a2d_cli.files import check_format, fingerprint, read_json, strict_json, write_text
 from a2d_cli.project.project import Project
 
 FORMAT = 1
@@ -57,9 +56,7 @@ def comparisons_dir(project: Project) -> Path:
 def keep(project: Project, comparison: KeptComparison) -> Path:
     """In the place of an earlier one of the same grid."""
     path = comparisons_dir(project) / comparison.grid.file_name
-    # What JSON cannot say (NaN: one seed has no spread) is null, as on stdout.
-    values = json.loads(json.dumps({"format": FORMAT, **asdict(comparison)}), parse_constant=lambda _: None)
-    write_json(path, values)
+    write_text(path, strict_json({"format": FORMAT, **asdict(comparison)}) + "\n")  # one seed has no spread: NaN
     return path
 
 

@@ -67,8 +67,8 @@ def report(project: Project, output: Path | None, with_alignment: bool, reporter
     runs = read_runs(project, reporter)
     if not project.state() and not runs:
         project.require_prepared()
-    scores = read_scores(project, runs)
-    comparisons = read_comparisons(project, runs, text_hashes(project))
+    texts = text_hashes(project)
+    scores, comparisons = read_scores(project, runs, texts), read_comparisons(project, runs, texts)
     alignment = tuple(_alignment(project, runs, with_alignment, reporter))
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     write_text(path, render(make_page(project, runs, scores, comparisons, alignment, made)))

@@ -55,15 +55,21 @@ class ScoredRun:
         return self.scores[0].value
 
 
-def read_scores(project: Project, runs: Sequence[KnownRun]) -> dict[str, list[ScoredRun]]:
-    """The latest results of each model on the text that the test sets have now; by test set, in the order of the runs."""
+def read_scores(
+    project: Project, runs: Sequence[KnownRun], texts: Mapping[str, tuple[str, str]]
+) -> dict[str, list[ScoredRun]]:
+    """The latest results of each model, by test set, in the order of the runs.
+
+    Args:
+        texts: SHA-256 of source and reference, by test set, as they are now.
+    """
     cache, forced = ScoreCache(project.scores_dir), open_fidelity_cache(project.scores_dir).results.values()
     found: dict[str, list[ScoredRun]] = {}
-    for test_set, texts in text_hashes(project).items():
+    for test_set, hashes in texts.items():
         for known in runs:
             digest = known.weights_sha256
-            of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == texts]
-            fidelity = [each for each in forced if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *texts)]
+            of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == hashes]
+            fidelity = [each for each in forced if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *hashes)]
             latest: dict[str, ScoredRun] = {}
             for result in sorted(of_text, key=lambda each: each.translated_at):
                 scored = ScoredRun(known, result, fidelity[-1] if fidelity else None)

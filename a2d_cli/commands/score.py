@@ -277,9 +277,16 @@ class ModelOnTexts:
         self._tgt_lang, self._cache, self._reporter = tgt_lang, cache, reporter
         self._translator: Translator | None = None
 
-    def score(self, text: ScoredText, refresh: bool) -> ScoreRow:
+    def _key(self, text: ScoredText) -> str:
         engine = [__version__, engine_version(self._model), self._device]
-        key = fingerprint([self._model.identity, text.src_sha256, asdict(self._decoding), engine])
+        return fingerprint([self._model.identity, text.src_sha256, asdict(self._decoding), engine])
+
+    def has_translated(self, text: ScoredText) -> bool:
+        """Whether scores/ holds it."""
+        return self._cache.find(self._key(text)) is not None
+
+    def score(self, text: ScoredText, refresh: bool) -> ScoreRow:
+        key = self._key(text)
         known = None if refresh else self._cache.find(key)
         result = known or self._translate(text, key)
         if not self._scores_stand(result, text):
