@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from a2d_cli.config import schema
 from a2d_cli.data import aligned_text as aligned_text_module
-from a2d_cli.data import corpus as corpus_module
+from a2d_cli.data import workers
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.corpus import ParallelCorpus, write_corpus
 from a2d_cli.data.tokenizer import train_tokenizer
@@ -50,7 +50,7 @@ def test_round_trip(tmp_path, tokenizer, pairs):
 
 def test_chunks_change_nothing(tmp_path, tokenizer, monkeypatch):
     whole = write(tmp_path / "whole", PAIRS, tokenizer)
-    monkeypatch.setattr(corpus_module, "_CHUNK_PAIRS", 17)
+    monkeypatch.setattr(workers, "CHUNK_PAIRS", 17)
     pieces = write(tmp_path / "pieces", PAIRS, tokenizer)
     files = sorted(path.name for path in (tmp_path / "whole").iterdir())
     assert len(files) == 5
@@ -59,8 +59,8 @@ def test_chunks_change_nothing(tmp_path, tokenizer, monkeypatch):
     assert whole.fingerprint == pieces.fingerprint
 
 
-def test_both_sides_at_once_give_the_bytes_of_one_line_at_a_time(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus_module, "_CHUNK_PAIRS", 7)
+def test_chunks_give_the_bytes_of_one_line_at_a_time(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(workers, "CHUNK_PAIRS", 7)
     write(tmp_path, iter(PAIRS), tokenizer)
     for lang, side, encode in (("de", 0, tokenizer.encode_src), ("en", 1, tokenizer.encode_tgt)):
         lines = [encode([pair[side]])[0] for pair in PAIRS]
@@ -76,7 +76,7 @@ def test_a_text_that_breaks_off_leaves_no_corpus(tmp_path, tokenizer, monkeypatc
         yield from PAIRS[:23]
         raise error
 
-    monkeypatch.setattr(corpus_module, "_CHUNK_PAIRS", 7)
+    monkeypatch.setattr(workers, "CHUNK_PAIRS", 7)
     write(tmp_path, PAIRS[:5], tokenizer)
     with pytest.raises(error if isinstance(error, type) else A2DError):
         write(tmp_path, pairs(), tokenizer)

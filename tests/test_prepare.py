@@ -25,6 +25,7 @@ from a2d_cli.config.schema import (
     Split,
     Tokenizer,
 )
+from a2d_cli.data import workers
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.decontamination import normal_form
 from a2d_cli.data.report import STEPS
@@ -311,6 +312,34 @@ def test_files_that_nobody_needs_may_be_deleted(project, own):
     assert run(project, with_vocab(own, 88)).steps_done == STEPS
     (project.data_dir / "train.de.ids").unlink()
     assert run(project, with_vocab(own, 88)).steps_done == ("ids",)
+
+
+def test_what_several_processes_make_is_what_one_makes(own, tmp_path, monkeypatch):
+    dirty = [("", "a"), sentences(400, 401)[0], ("der  Baum\ufeff .", "the tree ."), ("der Baum .", "the tree ."), ("a", "a")]
+    pairs = [*sentences(0, 150), *dirty, *sentences(90, 211), *dirty]
+    own = with_data(own, train=write_pairs(tmp_path / "own", "train", pairs))
+    start, started = workers._workers, []
+
+    def noted(function, number):
+        started.append(number)
+        return start(function, number)
+
+    monkeypatch.setattr(workers, "_workers", noted)
+    monkeypatch.setattr(workers, "CHUNK_PAIRS", 17)
+    monkeypatch.setattr(workers, "ALONE_PAIRS", 51)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(workers, "_num_cores", lambda cores=cores: cores)
+        project = Project(tmp_path / f"by-{cores}")
+        run(project, own)
+        files = {path.relative_to(project.folder): path.read_bytes() for path in project.data_dir.rglob("*") if path.is_file()}
+        report = json.loads(files.pop(Path("data/report.json")))
+        for section in report["steps"].values():
+            del section["duration_s"]
+        found.append((files, json.dumps(report)))
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 20
+    assert started == [3, 3, 3]  # clean, decontaminate, ids
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,12 @@ from a2d_cli.data.report import STEPS, Report
 from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources
 from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
+from a2d_cli.data.workers import Pair
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import fingerprint, read_json, remove_leftovers, write_text
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, Run, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
-
-Pair = tuple[str, str]
 
 _CODE = 1  # raised when a step's code writes other text or ids than before from the same sources
 _PROGRESS_PAIRS = 1000  # between two movements of a bar
@@ -326,7 +326,8 @@ def _clean(job: _Job) -> _Result:
             for source, tally in tallies
             for pair in clean(job.watched(source.pairs, f"clean {name}"), tally)
         )
-        texts[name] = job.cleaned(name).write(pairs)
+        with closing(pairs):
+            texts[name] = job.cleaned(name).write(pairs)
         sources += [{"set": name, **source.origin, **tally.as_dict()} for source, tally in tallies]
         if texts[name].num_pairs == 0:
             raise _all_dropped(name, [tally for _, tally in tallies])
@@ -385,7 +386,8 @@ def _decontaminate(job: _Job) -> _Result:
     decontamination = Decontamination(valid, held_out, reduced)
     staying = (pair for i, pair in enumerate(train()) if i not in part_of)
     watched = job.watched(staying, "decontaminate", train_stamp.num_pairs - len(part_of))
-    texts = {"train": job.text("train").write(decontamination.filter(watched))}
+    with closing(decontamination.filter(watched)) as clean_train:
+        texts = {"train": job.text("train").write(clean_train)}
     clean_sets = decontamination.held_out()
     for name, pairs in {"valid": clean_sets.valid, **clean_sets.tests}.items():
         texts[name] = job.text(name).write(pairs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +29,7 @@ class _StampWriter:
         self.num_pairs = 0
 
     def add(self, pairs: list[tuple[str, str]]) -> None:
-        self._digest.update("".join([f"{src}\n{tgt}\n" for src, tgt in pairs]).encode())
+        self._digest.update(_lines(chain.from_iterable(pairs)).encode())
         self.num_pairs += len(pairs)
 
     def stamp(self) -> TextStamp:
@@ -56,8 +56,8 @@ class AlignedText:
             open(tgt_path, "w", encoding="utf-8", newline="\n") as tgt_file,
         ):
             while block := list(islice(pairs, _BLOCK_PAIRS)):
-                src_file.write("".join([f"{src}\n" for src, _ in block]))
-                tgt_file.write("".join([f"{tgt}\n" for _, tgt in block]))
+                src_file.write(_lines([src for src, _ in block]))
+                tgt_file.write(_lines([tgt for _, tgt in block]))
                 stamp.add(block)
         return stamp.stamp()
 
@@ -92,6 +92,11 @@ class AlignedText:
             f"{self.src} and {self.tgt.name} are not as 'a2d prepare' wrote them ({reason})",
             "delete both and run 'a2d prepare' again: they are made anew",
         )
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """At least one, each with its end."""
+    return "\n".join(texts) + "\n"
 
 
 def _next_lines(file: BinaryIO) -> list[str]:

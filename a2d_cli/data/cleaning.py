@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from array import array
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from a2d_cli.config import schema
+from a2d_cli.data.workers import Pair, map_chunks
 
 MAX_SAMPLES = 5  # dropped pairs kept per rule, to look at
 _MAX_SAMPLE_CHARACTERS = 200
@@ -29,9 +32,13 @@ def normalise(line: str) -> str:
     The tokenizer applies it too, so that a text to translate is read as the training text was.
     """
     if not line.isprintable():  # a printable line holds nothing invisible
-        line = _INVISIBLE.sub("", line)
+        line = " ".join(_INVISIBLE.sub("", line).split())
+    elif "  " in line:
+        line = " ".join(line.split())
+    else:  # most lines: white space that is printable is U+0020 only
+        line = line.strip(" ")
     # NFC last: what stood around an invisible character may compose once that is gone.
-    return unicodedata.normalize("NFC", single_spaced(line))
+    return line if line.isascii() else unicodedata.normalize("NFC", line)
 
 
 def single_spaced(text: str) -> str:
@@ -48,9 +55,9 @@ class Tally:
         self.num_read = 0
         self.num_kept = 0
         self.num_dropped: dict[str, int] = {}
-        self.samples: dict[str, list[tuple[str, str]]] = {}
+        self.samples: dict[str, list[Pair]] = {}
 
-    def drop(self, rule: str, pair: tuple[str, str]) -> None:
+    def drop(self, rule: str, pair: Pair) -> None:
         self.num_dropped[rule] = self.num_dropped.get(rule, 0) + 1
         samples = self.samples.setdefault(rule, [])
         if len(samples) < MAX_SAMPLES:
@@ -74,18 +81,55 @@ class Cleaner:
 
     def __init__(self, settings: schema.Cleaning):
         self._settings = settings
-        self._seen: set[bytes] = set()
+        self._seen: set[int] = set()
 
-    def clean(self, pairs: Iterable[tuple[str, str]], tally: Tally) -> Iterator[tuple[str, str]]:
-        """The normalised pairs that stay; `tally` counts the others."""
-        for src, tgt in pairs:
-            pair = (normalise(src), normalise(tgt))
-            tally.num_read += 1
-            if rule := self._broken_rule(*pair):
-                tally.drop(rule, pair)
-            else:
-                tally.num_kept += 1
-                yield pair
+    def clean(self, pairs: Iterable[Pair], tally: Tally) -> Iterator[Pair]:
+        """The normalised pairs that stay; `tally` counts the others. All cores work on a large text."""
+        seen = self._seen
+        for chunk, checked in map_chunks(_Rules(self._settings), pairs):
+            tally.num_read += len(chunk)
+            for i, pair in checked.rewritten.items():
+                chunk[i] = pair
+            for i, (pair, key) in enumerate(zip(chunk, checked.hashes, strict=True)):
+                rule = checked.broken.get(i)
+                if rule is None and self._settings.drop_duplicates:
+                    if key in seen:
+                        rule = "duplicate"
+                    seen.add(key)
+                if rule:
+                    tally.drop(rule, pair)
+                else:
+                    tally.num_kept += 1
+                    yield pair
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What can be told of a chunk of pairs without the others, by their positions."""
+
+    rewritten: dict[int, Pair]  # normalised, where that changes a pair
+    broken: dict[int, str]  # the first rule
+    hashes: array[int]  # (pairs,) 64 bits each, of the normalised pair
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """Those that need no other pair: all but that on duplicates."""
+
+    _settings: schema.Cleaning
+
+    def __call__(self, pairs: list[Pair]) -> _Checked:
+        rewritten: dict[int, Pair] = {}
+        broken: dict[int, str] = {}
+        hashes = bytearray()
+        for i, pair in enumerate(pairs):
+            src, tgt = normal = (normalise(pair[0]), normalise(pair[1]))
+            if normal != pair:
+                rewritten[i] = normal
+            if rule := self._broken_rule(src, tgt):
+                broken[i] = rule
+            hashes += hashlib.blake2b(f"{src}\n{tgt}".encode(), digest_size=8).digest()
+        return _Checked(rewritten, broken, array("Q", bytes(hashes)))
 
     def _broken_rule(self, src: str, tgt: str) -> str | None:
         settings = self._settings
@@ -99,19 +143,10 @@ class Cleaner:
             return "ratio"
         if settings.drop_identical and src == tgt:
             return "identical"
-        if settings.drop_duplicates and self._is_duplicate(src, tgt):
-            return "duplicate"
         return None
 
-    def _is_duplicate(self, src: str, tgt: str) -> bool:
-        key = hashlib.blake2b(f"{src}\n{tgt}".encode(), digest_size=8).digest()
-        if key in self._seen:
-            return True
-        self._seen.add(key)
-        return False
 
-
-def clean_held_out(pairs: Iterable[tuple[str, str]], tally: Tally) -> Iterator[tuple[str, str]]:
+def clean_held_out(pairs: Iterable[Pair], tally: Tally) -> Iterator[Pair]:
     """A validation or test text: every pair normalised and kept, but for those with an empty side."""
     for src, tgt in pairs:
         pair = (normalise(src), normalise(tgt))

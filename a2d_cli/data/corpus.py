@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.data.workers import CHUNK_PAIRS, Pair, map_chunks
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path, check_format, fingerprint, read_json, write_json
 
-_Encode = Callable[[list[str]], list[list[int]]]
-
 FORMAT = 1  # of *.ids.json
-_CHUNK_PAIRS = 20_000  # tokenised at a time, on all cores
+_ONE_THREAD_LINES = 256  # for so few the tokenizer takes one thread: in a worker, whose sisters have the other cores
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def write_corpus(
     data_dir: Path,
     name: str,
     languages: tuple[str, str],
-    pairs: Iterable[tuple[str, str]],
+    pairs: Iterable[Pair],
     text_digest: str,
     tokenizer: Tokenizer,
 ) -> list[Path]:
@@ -125,25 +123,49 @@ def write_corpus(
     index_path.unlink(missing_ok=True)  # while the others change there is no corpus here
     src_stem, tgt_stem = (data_dir / f"{name}.{lang}" for lang in languages)
     with (
-        _side_writer(src_stem, tokenizer.encode_src, tokenizer.src_vocab_size) as src,
-        _side_writer(tgt_stem, tokenizer.encode_tgt, tokenizer.tgt_vocab_size) as tgt,
-        ThreadPoolExecutor(max_workers=2) as threads,
+        _side_writer(src_stem, tokenizer.src_vocab_size) as src,
+        _side_writer(tgt_stem, tokenizer.tgt_vocab_size) as tgt,
+        contextlib.closing(map_chunks(_Encoder(tokenizer, _ONE_THREAD_LINES), pairs, _Encoder(tokenizer, CHUNK_PAIRS))) as chunks,
     ):
-        # SentencePiece needs no Python: while it is at one side, Python is at the other, or reads the next chunk.
-        writing: list[Future[None]] = []
-        for chunk in _chunks(pairs):
-            _wait(writing)
-            src_lines, tgt_lines = zip(*chunk, strict=True)
-            writing = [threads.submit(src.write, src_lines), threads.submit(tgt.write, tgt_lines)]
-        _wait(writing)
+        for _, (src_ids, tgt_ids) in chunks:
+            src.write(src_ids)
+            tgt.write(tgt_ids)
     index = CorpusIndex(src.num_sentences, text_digest, tokenizer.fingerprint, src.index(), tgt.index())
     write_json(index_path, {"format": FORMAT, **asdict(index)})
     return [*_side_paths(src_stem), *_side_paths(tgt_stem), index_path]
 
 
-def _wait(futures: Iterable[Future[None]]) -> None:
-    for future in futures:
-        future.result()
+@dataclass(frozen=True)
+class _Ids:
+    """Of some lines of one language."""
+
+    ids: np.ndarray  # (tokens,) as they stand in the file
+    lengths: np.ndarray  # (lines,) int32, in tokens
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """Both sides of a chunk to ids."""
+
+    tokenizer: Tokenizer
+    batch_lines: int  # given to the tokenizer at a time
+
+    def __call__(self, pairs: list[Pair]) -> tuple[_Ids, _Ids]:
+        src_lines, tgt_lines = zip(*pairs, strict=True)
+        return (
+            self._encode(src_lines, self.tokenizer.encode_src, _ids_dtype(self.tokenizer.src_vocab_size)),
+            self._encode(tgt_lines, self.tokenizer.encode_tgt, _ids_dtype(self.tokenizer.tgt_vocab_size)),
+        )
+
+    def _encode(self, lines: Sequence[str], encode: Callable[[list[str]], list[list[int]]], dtype: np.dtype) -> _Ids:
+        batches = (list(lines[start : start + self.batch_lines]) for start in range(0, len(lines), self.batch_lines))
+        sentences = [ids for batch in batches for ids in encode(batch)]
+        lengths = np.fromiter(map(len, sentences), dtype=np.int32, count=len(sentences))
+        return _Ids(np.fromiter(chain.from_iterable(sentences), dtype=dtype, count=lengths.sum()), lengths)
+
+
+def _ids_dtype(vocab_size: int) -> np.dtype:
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
 def _side_paths(stem: Path) -> tuple[Path, Path]:
@@ -151,7 +173,7 @@ def _side_paths(stem: Path) -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def _side_writer(stem: Path, encode: _Encode, vocab_size: int) -> Iterator[_SideWriter]:
+def _side_writer(stem: Path, vocab_size: int) -> Iterator[_SideWriter]:
     ids_path, offsets_path = _side_paths(stem)
     with (
         atomic_path(ids_path) as ids_temporary,
@@ -159,13 +181,12 @@ def _side_writer(stem: Path, encode: _Encode, vocab_size: int) -> Iterator[_Side
         open(ids_temporary, "wb") as ids,
         open(offsets_temporary, "wb") as offsets,
     ):
-        yield _SideWriter(ids, offsets, encode, vocab_size)
+        yield _SideWriter(ids, offsets, _ids_dtype(vocab_size))
 
 
 class _SideWriter:
-    def __init__(self, ids: BinaryIO, offsets: BinaryIO, encode: _Encode, vocab_size: int):
-        self._encode = encode
-        self._dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+    def __init__(self, ids: BinaryIO, offsets: BinaryIO, dtype: np.dtype):
+        self._dtype = dtype
         self._ids = ids
         self._offsets = offsets
         self._offsets.write(np.zeros(1, dtype="<i8").tobytes())
@@ -173,24 +194,15 @@ class _SideWriter:
         self._num_unknown = 0
         self.num_sentences = 0
 
-    def write(self, lines: Sequence[str]) -> None:
-        sentences = self._encode(list(lines))
-        lengths = np.fromiter(map(len, sentences), dtype="<i8", count=len(sentences))
-        ids = np.fromiter(chain.from_iterable(sentences), dtype=self._dtype, count=lengths.sum())
-        self._ids.write(ids.tobytes())
-        self._offsets.write((self._num_tokens + np.cumsum(lengths)).tobytes())
-        self._num_tokens += len(ids)
-        self._num_unknown += int((ids == Tokenizer.unk).sum())
-        self.num_sentences += len(sentences)
+    def write(self, lines: _Ids) -> None:
+        self._ids.write(lines.ids.tobytes())
+        self._offsets.write((self._num_tokens + np.cumsum(lines.lengths, dtype="<i8")).tobytes())
+        self._num_tokens += len(lines.ids)
+        self._num_unknown += int((lines.ids == Tokenizer.unk).sum())
+        self.num_sentences += len(lines.lengths)
 
     def index(self) -> SideIndex:
         return SideIndex(self._dtype.name, self._num_tokens, self._num_unknown)
-
-
-def _chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    iterator = iter(pairs)
-    while chunk := list(islice(iterator, _CHUNK_PAIRS)):
-        yield chunk
 
 
 def _map(path: Path, dtype: np.dtype, count: int) -> np.ndarray:

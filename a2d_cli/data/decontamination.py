@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from a2d_cli.data.cleaning import Tally, single_spaced
-
-Pair = tuple[str, str]
+from a2d_cli.data.workers import Pair, map_chunks
 
 
 def normal_form(sentence: str) -> str:
@@ -43,6 +42,34 @@ class _SentenceIndex:
         return self.set_of_src.get(src) or self.set_of_tgt.get(tgt)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What a chunk of the training text shares with the other sets."""
+
+    leaks: dict[int, str]  # position in the chunk: the set that it is removed for
+    reduced_src: set[str]  # normal forms that stay, and leave the sets that are to be reduced
+    reduced_tgt: set[str]
+
+
+@dataclass(frozen=True)
+class _Search:
+    index: _SentenceIndex
+    reduced: _SentenceIndex
+
+    def __call__(self, pairs: list[Pair]) -> _Found:
+        found = _Found({}, set(), set())
+        for i, pair in enumerate(pairs):
+            src, tgt = normal_form(pair[0]), normal_form(pair[1])
+            if name := self.index.find(src, tgt):
+                found.leaks[i] = name
+                continue
+            if src in self.reduced.set_of_src:
+                found.reduced_src.add(src)
+            if tgt in self.reduced.set_of_tgt:
+                found.reduced_tgt.add(tgt)
+        return found
+
+
 class Decontamination:
     """Removes validation pairs that stand in a test set, and training pairs that stand in either.
 
@@ -69,19 +96,19 @@ class Decontamination:
         )  # of train, only what stands in `_reduced`
 
     def filter(self, train: Iterable[Pair]) -> Iterator[Pair]:
-        """The training pairs that stand in no held-out set, streamed."""
-        for pair in train:
-            self.train_tally.num_read += 1
-            src, tgt = normal_form(pair[0]), normal_form(pair[1])
-            if name := self._index.find(src, tgt):
-                self.train_tally.drop(name, pair)
-                continue
-            if src in self._reduced.set_of_src:
+        """The training pairs that stand in no held-out set, streamed. All cores work on a large text."""
+        for chunk, found in map_chunks(_Search(self._index, self._reduced), train):
+            self.train_tally.num_read += len(chunk)
+            for src in found.reduced_src:
                 self._train_or_valid.set_of_src.setdefault(src, "train")
-            if tgt in self._reduced.set_of_tgt:
+            for tgt in found.reduced_tgt:
                 self._train_or_valid.set_of_tgt.setdefault(tgt, "train")
-            self.train_tally.num_kept += 1
-            yield pair
+            for i, pair in enumerate(chunk):
+                if name := found.leaks.get(i):
+                    self.train_tally.drop(name, pair)
+                else:
+                    self.train_tally.num_kept += 1
+                    yield pair
 
     def held_out(self) -> HeldOut:
         """The sets that remain; right only after `filter` has come to its end."""
