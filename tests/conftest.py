@@ -148,6 +148,7 @@ def _become_a2d(arguments: list[str], folder: str, streams: str, before: str) ->
         os.dup2(os.open(f"{streams}/{name}", flags | os.O_CREAT), descriptor)
     sys.stdin, sys.stdout = os.fdopen(0, encoding="utf-8"), os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `pytest &` would have it ignored
     os.chdir(folder)
     sys.argv = ["a2d", *arguments]
     exec(before, {})  # noqa: S102  # the tests' own text
