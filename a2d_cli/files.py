@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from a2d_cli.errors import A2DError
+from a2d_cli.errors import A2DError, ConfigError
 
 LOCK = ".lock"  # in a folder that one process holds against others
 
@@ -54,6 +54,21 @@ def _existing_parent(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
+
+
+def check_target(option: str, path: Path) -> None:
+    """Refuse before long work what could not be written after it.
+
+    Raises:
+        ConfigError: it is a folder or a device, or its own folder is not there or not ours to write in.
+    """
+    if path.exists() and not path.is_file():
+        what, hint = ("a folder", "name a file in it") if path.is_dir() else ("no plain file", "name another")
+        raise ConfigError(f"{option} {path}: {what}", hint)
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: no folder {path.parent}", "make it first, or name another")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} {path}: nothing can be written in {path.parent.absolute()}", "name a file in another folder")
 
 
 @contextlib.contextmanager

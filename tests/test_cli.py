@@ -79,6 +79,10 @@ def test_where_nothing_is_prepared_the_command_is_told(a2d: Launcher, tmp_path: 
 def test_the_project_folder_is_an_option_or_a_variable(a2d: Launcher, prepared: Path, tmp_path: Path):
     (tmp_path / "file").touch()
     assert a2d.error(tmp_path, "-C", "file", "status", code=2) == "error: -C file: a file, not a folder\nhint: name a folder\n"
+    gone = "error: -C no/where: no such folder\nhint: 'a2d -C no/where prepare RECIPE' makes a project there\n"
+    for command in (["status"], ["score"], ["report"], ["translate"]):
+        assert a2d.error(tmp_path, "-C", "no/where", *command, code=2) == gone
+    a2d.well(tmp_path, "-C", "no/where", "recipes", "list")
     by_option = a2d.well(tmp_path, "-C", str(prepared), "status").out
     assert "prepared: own-deen" in by_option
     assert a2d.well(tmp_path, "status", before=f"import os; os.environ['A2D_PROJECT'] = {str(prepared)!r}").out == by_option

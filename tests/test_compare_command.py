@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -15,8 +16,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import ROOT, Ended, Launcher, settings
+import torch
+from conftest import QUICK, ROOT, Ended, Launcher, settings
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -26,17 +29,21 @@ from a2d_cli import cli
 from a2d_cli.commands import compare_grid
 from a2d_cli.commands import score as score_command
 from a2d_cli.commands.bench import read_numbers
-from a2d_cli.commands.compare import Request, _decoding, _score_options, compare, read_seeds
+from a2d_cli.commands.compare import Request, _plan, _score_options, compare, read_seeds
 from a2d_cli.commands.compare_fairness import notes_on, refuse_unequal
-from a2d_cli.commands.compare_figure import check_figure, draw
+from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
 from a2d_cli.commands.report import report
-from a2d_cli.commands.score import ScoredText, score_project
+from a2d_cli.commands.score import score_project
 from a2d_cli.commands.score_files import Table
+from a2d_cli.comparison import Sample
 from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.data.batching import SpecialIds, pad_batch
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
+from a2d_cli.files import check_target
+from a2d_cli.project.checkpoint import load_checkpoint
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
@@ -96,7 +103,7 @@ def run(folder: Path, request: Request = REQUEST, reporter: Reporter | None = No
 
 @pytest.fixture(scope="module")
 def interrupted(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A project whose grid was stopped by Ctrl-C while two runs trained, and what was said."""
+    """A project whose grid was stopped by Ctrl-C while two runs trained, and what was said, then and by status."""
     folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("compared") / "project"))
     running = a2d.start(folder, *GRID, *settings(VALUES))
     states = [folder / "runs" / name / "training_state.pt" for name in NAMES[:2]]
@@ -105,7 +112,7 @@ def interrupted(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFa
     running.kill(signal.SIGINT)
     ended = running.wait()
     assert ended.code == 130, ended
-    return folder, ended.err
+    return folder, ended.err + a2d.well(folder, "status").out
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +137,9 @@ def no_process(*_: object, **__: object) -> None:
 
 def test_ctrl_c_ends_the_runs_well_and_tells_the_command_that_goes_on(interrupted: tuple[Path, str]):
     folder, told = interrupted
-    assert told.rstrip().splitlines()[-1].startswith("stopped; what is saved goes on with: a2d compare --methods ce,a2d")
+    asked = shlex.join(["a2d", *GRID, *settings(VALUES)])
+    assert f"\nstopped; what is saved goes on with: {asked}\n" in told
+    assert told.endswith(f"next: {asked}\n")  # status
     for name in NAMES[:2]:
         assert (folder / "runs" / name / "training_state.pt").exists()
     assert not (folder / "runs" / NAMES[3]).exists()
@@ -141,7 +150,7 @@ def test_an_interrupted_grid_ends_in_a_table_with_runs_of_equal_conditions(finis
     title, header, _, teacher, ce, a2d, *_ = table.splitlines()
     assert title.startswith("test: de-en, 37 sentences, beam 5; student 1+1 layers, d 24, ")
     assert title.endswith(f"{UPDATES} updates, seeds 1, 2")
-    assert " ".join(header.split()) == "method BLEU chrF2 test NLL KL to teacher valid NLL minutes a run peak MB"
+    assert " ".join(header.split()) == "method BLEU chrF2 test NLL KL to teacher valid NLL seconds a run peak MB"
     assert [line.split()[0] for line in (teacher, ce, a2d)] == ["teacher", "ce", "a2d-simplex"]
     assert "2 seeds allow no p below 0.5, too few to claim anything about 1 method: that takes 6 seeds" in table
     assert "not measured: " in table
@@ -211,7 +220,7 @@ def test_every_model_is_scored_once_in_a_process_of_its_own(finished: tuple[Path
     lines = (folder / "scores" / "results.jsonl").read_text(encoding="utf-8").splitlines()
     assert sorted(json.loads(line)["model"] for line in lines) == sorted(["teacher", *NAMES])
     for name in ["teacher", *NAMES]:
-        assert f"{name} scored in 0." in ended.err
+        assert re.search(rf"^{name} scored in \d+ s$", ended.err, re.MULTILINE)
 
 
 def test_a_finished_run_without_scores_gets_a_process(grid: Path, monkeypatch: pytest.MonkeyPatch):
@@ -222,7 +231,7 @@ def test_a_finished_run_without_scores_gets_a_process(grid: Path, monkeypatch: p
         recorder = Recorder()
         assert run(grid, reporter=recorder).to_json() == before
     assert recorder.lines[0].startswith("4 of 4 runs are finished, 1 model to be scored; 2 at a time with 1 thread each; follow ")
-    assert recorder.lines[1] == f"{NAMES[2]} scored in 0.{recorder.lines[1][-5]} min"
+    assert re.fullmatch(f"{NAMES[2]} scored in .* s", recorder.lines[1])
 
 
 def test_one_job_starts_no_process_to_score(grid: Path, monkeypatch: pytest.MonkeyPatch):
@@ -244,9 +253,15 @@ def test_what_fails_to_be_scored_is_scored_by_the_comparison_itself(grid: Path, 
 
 @pytest.mark.parametrize(
     "changes",
-    [(), ("decoding.beam=2",), ("decoding.nbest=3",), ("student_training.device=cpu",), ("training.device=cpu", "decoding.beam=7")],
+    [
+        (),
+        ("decoding.beam=2",),
+        ("decoding.nbest=3",),
+        ("student_training.device=cpu",),
+        ("training.device=cpu", "decoding.beam=7", "decoding.length_penalty=0.3", "decoding.max_source_tokens=41"),
+    ],
 )
-def test_a2d_score_is_asked_for_the_same_translations(prepared: Path, changes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch):
+def test_a2d_score_is_asked_for_the_same_translations(taught: Path, changes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch):
     asked: dict[str, object] = {}
 
     def record(project: Project, **given: object) -> None:
@@ -254,28 +269,41 @@ def test_a2d_score_is_asked_for_the_same_translations(prepared: Path, changes: t
         raise A2DError("asked")
 
     monkeypatch.setattr(score_command, "score_project", record)
-    project = Project(prepared)
-    recipe = read_project_recipe(project.recipe_path, list(changes))
-    options = _score_options(project, recipe, [ScoredText("test", [], [], "", ""), ScoredText("news", [], [], "", "")])
+    project = Project(taught)
+    plan = _plan(project, replace(REQUEST, settings=changes), Reporter())
     with pytest.raises(A2DError, match="asked"):
-        cli.app(["-C", str(prepared), "score", *options], standalone_mode=False)
+        cli.app(["-C", str(taught), "score", *_score_options(plan)], standalone_mode=False)
     own = read_project_recipe(project.recipe_path).decoding
-    assert replace(own, **{**asked["decoding"], "nbest": 1}) == _decoding(recipe)  # as score_project does
-    assert (asked["device"], asked["test_sets"]) == (recipe.student_training.device, ["test", "news"])
+    assert replace(own, **{**asked["decoding"], "nbest": 1}) == plan.decoding  # as score_project does
+    assert plan.decoding == replace(read_project_recipe(project.recipe_path, list(changes)).decoding, nbest=1)
+    assert (asked["device"], asked["test_sets"]) == (plan.recipe.student_training.device, ["test"])
+    assert asked["with_speed"] is False  # beside other jobs
 
 
-def test_decoding_settings_that_a2d_score_does_not_take_leave_the_scoring_to_the_comparison(
-    taught_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_finished_runs_serve_however_they_were_validated_and_are_scored_side_by_side(
+    grid: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    """A beam and a length penalty change no training: nothing is trained, and this process translates nothing."""
+    monkeypatch.setattr(score_command, "load_model", no_process)
     recorder = Recorder()
-    play_python(tmp_path, "[ $5 = distill ] && exit 1", monkeypatch)
-    with pytest.raises(A2DError, match="4 of 4 runs failed"):
-        run(taught_project, replace(REQUEST, settings=("decoding.length_penalty=0.6",)), recorder)
-    assert recorder.lines[0] == (
-        "the models are scored one after the other, when all are trained: beside training only with the decoding settings of "
-        f"{taught_project}/a2d.yaml, but for the beam"
-    )
-    assert not any("scored in" in line for line in recorder.lines)
+    run(grid, replace(REQUEST, settings=(*REQUEST.settings, "decoding.beam=2", "decoding.length_penalty=0.6")), recorder)
+    assert recorder.lines[0].startswith("4 of 4 runs are finished, 5 models to be scored; ")
+    found = [json.loads(line) for line in (grid / "scores/results.jsonl").read_text(encoding="utf-8").splitlines()]
+    new = [each for each in found if each["decoding"]["beam"] == 2]
+    assert [each["decoding"]["length_penalty"] for each in new] == [0.6] * 5
+    assert {read_kept(path).grid.decoding["beam"] for path in kept_in(grid)} == {5, 2}  # both are kept
+
+
+def test_what_is_scored_beside_other_jobs_has_no_speed(a2d: Launcher, grid: Path):
+    table = score_project(Project(grid), reporter=Reporter())
+    assert {row.to_json()["sentences_per_s"] for row in table.rows} == {None}
+    (shown,) = table.tables()
+    assert {row[-1] for row in shown.rows} == {"–"}
+    assert "\n–: no speed, for other work shared the machine; 'a2d score --refresh' measures it" in shown.note
+    assert "measured before" not in shown.note
+    assert "–: no speed" in report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
+    (timed,) = score_project(Project(grid), models=["teacher"], refresh=True, reporter=Reporter()).tables()
+    assert float(timed.rows[0][-1]) > 0 and "–: no speed" not in timed.note
 
 
 APPEND = """
@@ -307,7 +335,7 @@ def test_processes_that_add_results_at_a_time_lose_none(tmp_path: Path):
 # --- what is kept
 
 
-def test_what_was_found_is_kept_with_its_tables_values_and_command(a2d: Launcher, finished: tuple[Path, Ended], grid: Path):
+def test_what_was_found_is_kept_with_its_tables_and_command(a2d: Launcher, finished: tuple[Path, Ended], grid: Path):
     (path,) = kept_in(grid)
     kept = read_kept(path)
     printed = " ".join(finished[1].out.split())
@@ -320,20 +348,29 @@ def test_what_was_found_is_kept_with_its_tables_values_and_command(a2d: Launcher
     assert kept.command == f"{asked} {shlex.join(settings(VALUES))}"
     path.unlink()
     again = json.loads(a2d.well(grid, *shlex.split(kept.command), "--json").out)
-    assert again == kept.values == read_kept(path).values
-    assert read_kept(path).command == kept.command
+    assert read_kept(path) == replace(kept, made_at=read_kept(path).made_at)
+    assert [each["run"] for block in again["blocks"] for each in block["runs"]] == NAMES
 
 
-def test_the_same_grid_takes_its_own_place_and_another_one_a_new(grid: Path):
+def test_the_same_comparison_takes_its_own_place_and_another_one_a_new(grid: Path):
     (path,) = kept_in(grid)
-    run(grid, replace(REQUEST, methods=("a2d", "ce"), seeds=(2, 1), baselines=("a2d",)))
+    run(grid, replace(REQUEST, methods=("a2d", "ce"), seeds=(2, 1), baselines=("ce",)))
     assert kept_in(grid) == [path]
     assert "--methods a2d-simplex,ce --seeds 2,1 --updates 40" in read_kept(path).command
-    assert read_kept(path).command.endswith(f"--baseline a2d {shlex.join(settings(VALUES))}")
-    run(grid, replace(REQUEST, seeds=(1,)))
-    (other,) = set(kept_in(grid)) - {path}
-    assert "NaN" not in other.read_text(encoding="utf-8")  # which is no JSON: one seed has no spread
-    assert read_kept(other).values["blocks"][0]["methods"]["ce"]["bleu"]["sd"] is None
+    assert read_kept(path).command.endswith(f"--baseline ce {shlex.join(settings(VALUES))}")
+    known = {path}
+    for changes in ({"seeds": (1,)}, {"baselines": ("a2d",)}):
+        run(grid, replace(REQUEST, **changes))
+        (other,) = set(kept_in(grid)) - known
+        known.add(other)
+    assert read_kept(path).grid.baselines == ("ce",)
+
+
+def test_a_report_tells_comparisons_to_other_baselines_apart(grid: Path):
+    run(grid, replace(REQUEST, baselines=("a2d",)))
+    html = report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
+    new, old = (html.index(f"ce, a2d-simplex (to {name}; seeds 1, 2; 40 updates; test)") for name in ("a2d-simplex", "ce"))
+    assert new < old  # newest first
 
 
 def test_a_report_shows_what_was_kept_until_the_runs_change(grid: Path):
@@ -353,11 +390,10 @@ rows = st.lists(st.tuples(words, words).map(list), max_size=3)
 comparisons = st.builds(
     KeptComparison,
     words, words, words,
-    st.builds(Grid, words, st.dictionaries(words, st.integers()), axes, numbers, numbers, axes),
+    st.builds(Grid, words, st.dictionaries(words, st.integers()), axes, numbers, numbers, axes, axes, axes, st.dictionaries(words, numbers.map(sum))),
     st.dictionaries(words, words, max_size=3),
     st.dictionaries(words, st.tuples(words, words), max_size=3),
     st.lists(st.builds(Table, words, st.just(["a", "b"]), rows, words), max_size=3).map(tuple),
-    st.dictionaries(words, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
 )  # fmt: skip
 
 
@@ -367,7 +403,19 @@ def test_what_is_kept_is_read_back(kept: KeptComparison, tmp_path_factory: pytes
     path = keep(Project(tmp_path_factory.mktemp("kept")), kept)
     assert read_kept(path) == kept
     turned = replace(kept.grid, methods=kept.grid.methods[::-1], seeds=kept.grid.seeds[::-1], test_sets=kept.grid.test_sets[::-1])
-    assert turned.file_name == path.name != replace(kept.grid, seeds=(7927,)).file_name
+    assert turned.file_name == path.name
+    for change in ({"seeds": (7927,)}, {"baselines": ("a baseline",)}, {"teachers": ("a teacher",)}, {"decoding": {"a setting": 7}}):
+        assert replace(kept.grid, **change).file_name != path.name
+
+
+def test_a_comparison_that_an_older_a2d_has_kept_is_read(grid: Path):
+    (path,) = kept_in(grid)
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("baselines", "teachers", "decoding"):
+        del whole["grid"][key]
+    path.write_text(json.dumps(whole | {"values": {"blocks": []}}), encoding="utf-8")
+    assert read_kept(path).grid.baselines == ()
+    assert "ce, a2d-simplex (seeds 1, 2; 40 updates; test)" in report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
 
 
 JUNK = [None, 7, "x", [], [[7]], {}, {"x": 7}, [{"title": "", "columns": ["a"], "rows": [["b", "c"]], "note": ""}], [1e999]]
@@ -401,13 +449,37 @@ def test_a_file_that_is_no_comparison_is_an_error_and_nothing_worse(grid: Path):
 
 
 def test_runs_with_other_settings_than_asked_are_refused_with_runs_values_and_remedy(grid: Path):
-    other = replace(REQUEST, settings=(*REQUEST.settings, "student_training.lr=0.5", "decoding.beam=2"))
+    other = replace(REQUEST, settings=(*REQUEST.settings, "student_training.lr=0.5"))
     with pytest.raises(ConfigError) as caught:
         run(grid, other)
-    all_four = ", ".join(NAMES)
-    assert f"training.lr: 0.5 asked, 0.006 in {all_four}" in caught.value.message
-    assert f"decoding.beam: 2 asked, 5 in {all_four}" in caught.value.message
-    assert caught.value.hint.startswith("to compare them as they are: --set decoding.beam=5 --set student_training.lr=0.006;")
+    assert caught.value.message.endswith(f"training.lr: 0.5 asked, 0.006 in {', '.join(NAMES)}")
+    assert caught.value.hint.startswith("to compare them as they are: --set student_training.lr=0.006;")
+
+
+def validated_with_beam(folder: Path, beam: int, names: list[str], **changes: object) -> None:
+    for name in names:
+        edit(folder, name, lambda values: values.update(changes) or values["settings"]["decoding"].update(beam=beam))
+
+
+def test_runs_whose_weights_were_chosen_by_other_translations_are_refused(grid: Path):
+    validated_with_beam(grid, 2, NAMES)
+    before = run(grid)  # all of them alike
+    validated_with_beam(grid, 7, NAMES[:1])
+    message = f"decoding.beam of the validations, whose bleu chose the weights: 7 in {NAMES[0]}, 2 in {', '.join(NAMES[1:])}"
+    with pytest.raises(A2DError, match=message):
+        run(grid)
+    for name in NAMES:
+        edit(grid, name, lambda values: values["settings"]["training"].update(best_metric="loss"))
+    assert run(grid, replace(REQUEST, settings=(*REQUEST.settings, "student_training.best_metric=loss"))).to_json() == before.to_json()
+
+
+def test_a_run_that_was_begun_with_another_beam_cannot_go_on(grid: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
+    validated_with_beam(grid, 2, NAMES[:1], finished=False)
+    with pytest.raises(ConfigError) as caught:
+        run(grid)
+    assert caught.value.message.endswith(f": decoding.beam: 5 asked, 2 in {NAMES[0]}")
+    assert caught.value.hint == "move these runs out of runs/, and the same command trains them anew"
 
 
 def test_a_run_that_stands_out_is_refused_by_name(grid: Path):
@@ -478,18 +550,37 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ("ce", "wrod")}, "no method is called 'wrod'"),
-        ({"methods": ("a2d", "a2d-simplex")}, "a comparison takes two methods"),
-        ({"baselines": ("word",)}, "--baseline word is none of the methods compared"),
+        ({"methods": ("ce", "wrod")}, "--methods: no method is called 'wrod' | hint: did you mean 'word'?"),
+        ({"methods": ("a2d", "a2d-simplex")}, "--methods a2d,a2d-simplex: a comparison takes two methods"),
+        ({"methods": ("", "")}, "--methods ,: expected methods, with commas between | hint: for example --methods ce,word,a2d"),
+        ({"methods": ("ce", "word", " ")}, "--methods ce,word, : expected methods, with commas between"),
+        (
+            {"baselines": ("word",)},
+            "--baseline word: none of the methods that are compared (ce, a2d-simplex) | hint: name one of them, or add it: --methods ce,a2d-simplex,word",
+        ),
+        ({"baselines": ("nope",)}, "--baseline nope: none of the methods that are compared (ce, a2d-simplex) | hint: name one of them"),
+        ({"baselines": ("ce", "a2d-simplx")}, "--baseline a2d-simplx: none of the methods that are compared (ce, a2d-simplex) | hint: did you mean"),
         ({"test_sets": ("mine",)}, "--test-set mine: no test set of the recipe"),
         ({"settings": ("student_training.patience=3",)}, "student_training.patience is 3: a run could end before the others"),
         ({"settings": ("distillation.teacher=nobody",)}, "teacher: no run or folder 'nobody'"),
+        ({"teacher": "nobody"}, "teacher: no run or folder 'nobody' | hint: run 'a2d train-teacher' first, or --teacher RUN|FOLDER"),
+        ({"teacher": "teacher,"}, "--teacher: 'teacher,' names a teacher that has no name"),
+        ({"settings": ("decoding.beam=0",)}, "--set: decoding.beam: expected at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_before_anything_is_trained(grid: Path, changes: dict, message: str):
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
+    taught: Path, changes: dict, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
     with pytest.raises(ConfigError) as caught:
-        run(grid, replace(REQUEST, **changes))
-    assert message in caught.value.message
+        run(taught, replace(REQUEST, **changes))
+    assert message in str(caught.value)
+
+
+def test_a_baseline_may_be_spelled_as_a_method_may(taught: Path):
+    plan = _plan(Project(taught), replace(REQUEST, methods=("ce", " a2d"), baselines=("a2d", "a2d-simplex")), Reporter())
+    assert plan.methods == ("ce", "a2d-simplex") and plan.baselines == ("a2d-simplex",)
+    assert _plan(Project(taught), replace(REQUEST, methods=("word", "a2d", "ce")), Reporter()).baselines == ("ce", "word")
 
 
 def test_a_teacher_in_training_is_refused(grid: Path):
@@ -506,23 +597,171 @@ def test_lengths_without_a_cool_down_are_warned_of(grid: Path):
     assert recorder.lines[0].startswith("warning: student_training.schedule is inverse_sqrt, without a cool-down")
 
 
+def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
+    shutil.rmtree(grid / "runs" / NAMES[3])
+    recorder = Recorder()
+    with pytest.raises(ConfigError, match="nobody"):
+        run(grid, replace(REQUEST, lengths=(UPDATES, 7, 1100), teacher="nobody", settings=("student_training.warmup_updates=1000",)), recorder)
+    (told,) = [line for line in recorder.lines if "warmup" in line]
+    assert told == (
+        "warning: student_training.warmup_updates is 1,000, and a run of 7 or 40 updates ends before its learning rate has reached "
+        "its peak; --set student_training.warmup_updates=0"
+    )
+    recorder = Recorder()
+    with pytest.raises(ConfigError, match="nobody"):  # finished runs are what they are
+        run(grid, replace(REQUEST, seeds=(1,), teacher="nobody", settings=("student_training.warmup_updates=1000",)), recorder)
+    assert recorder.lines == []
+
+
 @examples(max_examples=13, deadline=None)
 @given(seeds=numbers)
 def test_a_kept_command_asks_for_the_same_again(seeds: tuple[int, ...]):
-    request = replace(REQUEST, seeds=seeds, student="d_model=24,num_heads=3", test_sets=("my test", "b"), baselines=("a2d",))
+    request = replace(
+        REQUEST, seeds=seeds, teacher="one,two", student="d_model=24,num_heads=3", test_sets=("my test", "b"), baselines=("a2d",)
+    )
     given = parse(shlex.split(request.command(("ce", "a2d-simplex"), (7, 11))))
     again = Request(
         tuple(given["methods"].split(",")), read_seeds(given["seeds"]), read_numbers("--updates", given["updates"]),
-        tuple(given["baselines"]), tuple(given["tests"]), given["student"], tuple(given["settings"]), given["jobs"], given["threads"],
+        tuple(given["baselines"]), tuple(given["tests"]), given["teacher"], given["student"], tuple(given["settings"]), given["jobs"],
+        given["threads"],
     )  # fmt: skip
     assert again == replace(request, methods=("ce", "a2d-simplex"), lengths=(7, 11))
 
 
-@pytest.mark.parametrize("text", ["0", "41", "1,2,x", ""])
+@pytest.mark.parametrize("text", ["0", "41", "1,2,x", "", ",", "3,,", "3,,4"])
 def test_seeds_are_a_number_or_a_list(text: str):
-    assert read_seeds("3") == (1, 2, 3) and read_seeds("4,2") == (4, 2)
+    assert read_seeds("3") == (1, 2, 3) and read_seeds("4,2") == (4, 2) and read_seeds("3,") == (3,)
     with pytest.raises(ConfigError, match="--seeds"):
         read_seeds(text)
+
+
+@pytest.mark.parametrize("text", ["3,3", "3,1,03", "3,3,"])
+def test_a_seed_that_stands_twice_is_refused(text: str):
+    with pytest.raises(ConfigError) as caught:
+        read_seeds(text)
+    assert str(caught.value) == (
+        f"--seeds {text}: a seed stands twice, which would be the same run | hint: name each once; a single one as 3,"
+    )
+
+
+# --- the teacher, or several
+
+
+@pytest.fixture(scope="module")
+def two_teachers(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a second teacher, hardly trained, and students of both together."""
+    folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("two") / "project"))
+    a2d.well(folder, "train-teacher", "--name", "second", *QUICK)
+    ends = settings({"student_training.patience": 0, "student_training.max_updates": 3})
+    for method in ("ce", "word"):
+        a2d.well(folder, "distill", "--teacher", "second,teacher", "--method", method, "--name", f"{method}-seed1", *QUICK, *ends)
+    return folder
+
+
+OF_TWO = Request(
+    ("ce", "word"), (1,), (3,), teacher="second,teacher",
+    settings=tuple(value for value in QUICK if value != "--set" and "average_last" not in value), jobs=1,
+)  # fmt: skip
+
+
+def test_students_of_an_ensemble_are_held_against_the_mean_of_its_probabilities(two_teachers: Path):
+    settings = ("training.average_last=0",)
+    found = run(two_teachers, replace(OF_TWO, settings=(*OF_TWO.settings, *settings)))
+    (block,) = found.blocks
+    assert [each.model for each in block.teachers] == ["second", "teacher"]
+    models = [load_checkpoint(two_teachers / "runs" / name) for name in ("second", "teacher", "word-seed1")]
+    tokenizer, kl = models[0].tokenizer, []
+    texts = (Project(two_teachers).read_text("test", lang) for lang in ("de", "en"))
+    for src, tgt in zip(*(encode(list(text)) for encode, text in zip((tokenizer.encode_src, tokenizer.encode_tgt), texts, strict=True)), strict=True):
+        batch = pad_batch([np.asarray(src)], [np.asarray(tgt)], SpecialIds.of(tokenizer))
+        with torch.no_grad():
+            one, other, student = (
+                each.model.eval().logits(each.model(batch.src, batch.tgt_in).states[0]).double().softmax(-1) for each in models
+            )
+        taught = (one + other) / 2
+        kl += (taught * (taught / student).log()).sum(-1).tolist()
+    assert block.sample("word", "kl").mean == pytest.approx(sum(kl) / len(kl), rel=1e-4)
+    levels, *_, last = found.tables()
+    assert [row[0].partition(" (")[0] for row in levels.rows] == ["teacher 'second'", "teacher 'teacher'", "ce", "word"]
+    best = block.teachers[1].bleu
+    assert best > block.teachers[0].bleu
+    assert block.headroom_bleu == best - block.sample("ce", "bleu").mean
+    assert "headroom: the best teacher's BLEU is " in levels.note
+    assert "KL to teacher: to the mean of the teachers' probabilities, which is what has taught\n" in last.note
+    assert json.loads(json.dumps(found.to_json()))["blocks"][0]["teachers"][1]["bleu"] == best
+    assert f"de-en,test,{best}," in found.to_csv()
+    (path,) = kept_in(two_teachers)
+    kept = read_kept(path)
+    assert kept.weights.keys() == {"second", "teacher", "ce-seed1", "word-seed1"}
+    assert kept.grid.teachers == tuple(each.weights_sha256[:16] for each in block.teachers)
+    assert kept.command.startswith("compare --methods ce,word --seeds 1 --updates 3 --teacher second,teacher ")
+
+
+@pytest.mark.parametrize("teacher", ["teacher", "teacher,second"])
+def test_students_of_other_teachers_than_asked_are_refused(two_teachers: Path, teacher: str):
+    with pytest.raises(ConfigError, match=r"teacher: \w{16}(,\w{16})? asked, \w{16},\w{16} in word-seed1"):
+        run(two_teachers, replace(OF_TWO, teacher=teacher, settings=(*OF_TWO.settings, "training.average_last=0")))
+
+
+def test_a_score_of_an_ensembles_student_is_held_against_its_best_member(two_teachers: Path):
+    table = score_project(Project(two_teachers), reporter=Reporter())
+    rows = {row.model.name: row for row in table.rows}
+    assert rows["word-seed1"].to_teacher.delta == pytest.approx(rows["word-seed1"].bleu - rows["teacher"].bleu)
+    assert "of several teachers, Δ to the best: word-seed1" in table.tables()[0].note
+
+
+def test_teacher_and_student_are_passed_on_to_every_run(taught_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    play_python(tmp_path, f'[ $5 = distill ] && printf "%s\\n" "$*" >> {tmp_path}/asked; exit 1', monkeypatch)
+    shape = "d_model=24,num_heads=4"
+    monkeypatch.chdir(taught_project)
+    with pytest.raises(A2DError, match="2 of 2 runs failed"):
+        run(taught_project, replace(REQUEST, seeds=(1,), teacher="runs/teacher", student=shape, settings=("decoding.beam=2",)))
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == 2
+    for line in asked:
+        assert f" --teacher runs/teacher --student {shape} --set student_training.patience=0 " in line
+        assert line.endswith(" --resume-with a2d compare") and "decoding" not in line
+
+
+# --- files to write
+
+
+def test_files_that_could_not_be_written_are_refused_before_anything_is_trained(
+    a2d: Launcher, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    absent = tmp_path / "absent"
+    for option in ("--csv", "--figure"):
+        said = a2d.error(prepared, "compare", option, str(tmp_path), code=2)
+        assert said.startswith(f"error: {option} {tmp_path}: a folder\nhint: name a file in it")
+        said = a2d.error(prepared, "compare", option, str(absent / "x.png"), code=2)
+        assert said.startswith(f"error: {option} {absent}/x.png: no folder {absent}\nhint: make it first, or name another")
+        assert "no plain file" in a2d.error(prepared, "compare", option, "/dev/null", code=2)
+    assert not absent.exists()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+    with pytest.raises(ConfigError, match=f"--csv {tmp_path}/x.csv: nothing can be written in {tmp_path}"):
+        check_target("--csv", tmp_path / "x.csv")
+    check_target("--csv", Path("x.csv"))
+
+
+DISK_FULL_FOR = """
+import errno
+from a2d_cli import files
+write = files.write_text
+def write_text(path, text):
+    if path.suffix == "{suffix}":
+        raise files.explain_disk_error(OSError(errno.ENOSPC, ""), path)
+    write(path, text)
+files.write_text = write_text
+"""
+
+
+def test_the_table_is_printed_even_if_a_file_cannot_be_written_in_the_end(a2d: Launcher, grid: Path, tmp_path: Path):
+    ended = a2d(grid, *GRID, *settings(VALUES), "--csv", str(tmp_path / "x.csv"), before=DISK_FULL_FOR.format(suffix=".csv"))
+    assert ended.code == 1 and f"error: {tmp_path}/x.csv: no space left" in ended.err
+    assert "test, 40 updates: differences in BLEU" in ended.out
+    ended = a2d(grid, *GRID, *settings(VALUES), before=DISK_FULL_FOR.format(suffix=".json"))
+    assert ended.code == 0 and f"warning: not kept for 'a2d report': {grid}/scores/comparisons/" in ended.err
+    assert "test, 40 updates: differences in BLEU" in ended.out
 
 
 # --- processes that fail
@@ -654,7 +893,8 @@ def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 50
     seeds = len(next(iter(bleu.values())))
     bootstrap = {(baseline, method): results[:seeds] for baseline in baselines for method in bleu}
     found = contrasts(runs, baselines, bootstrap)
-    return Block("news", 1000, updates, MeasuredTeacher("teacher", teacher, 60.0, 1.5, 5_000_000, "8e54"), tuple(runs), found)
+    teachers = (MeasuredTeacher("teacher", teacher, 60.0, 1.5, 5_000_000, "8e54"),)
+    return Block("news", 1000, updates, teachers, tuple(runs), found)
 
 
 def comparison(*blocks: Block) -> Comparison:
@@ -692,6 +932,7 @@ def test_tables_tell_levels_differences_and_their_meaning():
     levels, differences, others = shown.tables()
     assert levels.rows[0] == ["teacher (5.0 M)", "30.00", "60.00", "1.500", "–", "–", "–", "–"]
     assert levels.rows[1][:2] == ["ce", "21.00 ± 1.00"] and levels.rows[1][-2:] == ["2.0 ± 1.0", "–"]
+    assert levels.columns[-2] == "minutes a run"
     assert levels.rows[2][-1] == "3"  # MB, of the seed that held most
     assert levels.note.startswith("headroom: ")
     assert [row[:2] for row in differences.rows] == [["word", "ce"], ["a2d", "ce"], ["a2d", "word"]]
@@ -703,10 +944,18 @@ def test_tables_tell_levels_differences_and_their_meaning():
         "3 seeds allow no p below 0.25, too few to claim anything about 2 methods: that takes 7 seeds",
         "corrected over methods (2 methods to ce, 1 method to word); not over metrics, test sets and lengths",
         "a paired t test on 3 seeds finds with 80% power at 5%, from the sd of the paired differences (noncentral t: Cohen 1988",
-        "paired over sentences, bs:1000",
+        "better (+) or worse (-) with p < 0.05, by however little: paired over sentences, bs:1000",
         "a note\nnot measured: ",
     ):
         assert part in others.note
+
+
+def test_runs_of_less_than_a_minute_are_told_in_seconds():
+    quick = block({"ce": [20.0, 21.0], "word": [23.0, 25.0]})
+    runs = tuple(replace(run, elapsed_s=1.5 * run.seed + 90 * (run.method == "word")) for run in quick.runs)
+    levels = comparison(replace(quick, runs=runs)).tables()[0]
+    assert levels.columns[-2] == "seconds a run"
+    assert [row[-2] for row in levels.rows] == ["–", "2.2 ± 1.1", "92.2 ± 1.1"]
 
 
 def test_a_single_seed_has_no_spread_and_nothing_to_test():
@@ -736,6 +985,14 @@ def test_a_figure_is_png_or_svg_and_needs_matplotlib(monkeypatch):
     with pytest.raises(A2DError, match="--figure needs matplotlib") as caught:
         check_figure(Path("x.png"))
     assert caught.value.hint == "pip install 'a2d-cli[plot]'"
+
+
+def test_no_bar_of_a_figure_goes_below_zero():
+    wide, narrow = Sample((0.1, 0.3)), Sample((20.0, 20.1))
+    below, above = _bars([wide, narrow, Sample((-1e-9, -1e-9))])
+    assert below == [wide.mean, narrow.half_width, 0.0]
+    assert above[:2] == [wide.half_width, narrow.half_width] and wide.half_width > 1
+    assert _bars([Sample((20.0,))]) is None
 
 
 @pytest.mark.parametrize("lengths", [(500,), (500, 1000)])

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import QUICK, Launcher, edit, own_files, settings, write_language
 from safetensors.torch import load_file, save_file
 
@@ -259,7 +260,7 @@ def test_an_ensemble_teaches_live_and_cached_alike(a2d: Launcher, two_teachers: 
         (["distill", "--method", "seq"], "distillation.teacher: 'teacher,second' are several teachers, seq takes one"),
         (["distill", "--method", "copy-layers"], "distillation.teacher: 'teacher,second' are several teachers, copy-layers takes one"),
         (["pseudo"], "distillation.teacher: 'teacher,second' are several teachers, and one is needed here"),
-        (["compare", "--methods", "ce,word"], "distillation.teacher: 'teacher,second' are several teachers, and one is needed here"),
+        (["compare", "--methods", "ce,hidden"], "distillation.teacher: 'teacher,second' are several teachers, hidden takes one"),
     ],
 )
 def test_what_an_ensemble_cannot_do(a2d: Launcher, two_teachers: Path, arguments: list[str], message: str):
@@ -310,3 +311,39 @@ def test_settings_that_count_are_those_that_change_the_result():
     assert counting("a2d-simplex", map_form="softened") - counting("a2d-simplex") == {"map_temperature"}
     assert counting("a2d-proj") - counting("a2d-simplex") == {"ridge", "gram_decay"}
     assert not {"teacher", "cache", "profile", "pseudo"} & counting("a2d-proj+hidden")
+
+
+# --- warm-up
+
+
+def test_a_warm_up_longer_than_the_training_is_warned_of_once(a2d: Launcher, taught_project: Path):
+    for command, section in (("distill", "student_training"), ("train-teacher", "training")):
+        said = a2d.well(taught_project, command, "--name", f"new-{section}", *QUICK).err
+        assert said.count("warmup_updates is ") == 1
+        told = f"warning: {section}.warmup_updates is 50, and a run of 3 updates ends before its learning rate has reached its peak; "
+        assert f"{told}--set {section}.warmup_updates=0\n" in said
+    said = a2d.well(taught_project, "distill", "--name", "long", *QUICK, "--set", "training.warmup_updates=3").err
+    assert "warmup" not in said
+
+
+# --- compiled
+
+WITHOUT_INDUCTOR = """
+import sys, torch
+from a2d_cli.model.transformer import Transformer
+in_place = torch.nn.Module.compile
+def compile(self, **options):
+    def keep(graph, inputs):
+        print("graph of width", self.shape.d_model, file=sys.stderr)
+        return graph.forward
+    in_place(self, backend=keep, **options)
+Transformer.compile = compile
+"""
+
+
+def test_a_live_teacher_is_compiled_with_its_student_and_says_the_same(a2d: Launcher, methods: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(methods, tmp_path / "project"))
+    said = a2d.well(folder, "distill", "--name", "compiled", *QUICK, "--set", "training.compile=true", before=WITHOUT_INDUCTOR).err
+    assert "graph of width 32\n" in said and "graph of width 24\n" in said
+    expected, found = (load_file(folder / "runs" / name / "last/model.safetensors") for name in ("a2d-simplex", "compiled"))
+    assert all(torch.equal(found[name], weights) for name, weights in expected.items())

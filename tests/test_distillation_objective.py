@@ -397,6 +397,24 @@ def test_calibration_leaves_the_model_as_it_was():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_calibration_does_not_go_through_what_is_compiled():
+    """Of which Inductor lets the gradient be taken only once, and calibration takes two."""
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    plain, compiled = (make("a2d-simplex", gradient_share=0.1) for _ in range(2))
+    compiled.model.compile(backend=keep)
+    for objective in (plain, compiled):
+        objective.before_update(random_batch, FIRST)
+    assert graphs == [] and compiled.term_weight == plain.term_weight
+    compiled(random_batch(), FIRST)
+    assert len(graphs) == 1
+    torch._dynamo.reset()
+
+
 def test_a_share_needs_no_beta():
     objective = make("a2d-masked", gradient_share=0.5, beta=0.0)
     for update in (1, 2):

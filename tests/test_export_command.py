@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def exported(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("exported") / "project"
     shutil.copytree(taught, folder)
     ended = a2d.well(folder, "export", "teacher")
-    assert ended.out == f"{folder / FOLDER}\n" and ended.err.endswith("next: a2d distill\n")
+    assert ended.out == f"{folder / FOLDER}\n" and ended.err.endswith("next: a2d translate --model teacher < input.txt\n")
     return folder
 
 
@@ -59,6 +60,17 @@ def test_translate_takes_the_export_by_itself_and_says_the_same(a2d, exported):
     assert by_itself == by_ct2
     same = sum(one == other for one, other in zip(by_itself, by_torch, strict=True))
     assert same > 0.6 * len(by_torch)  # a model so small is much the worse for int8
+
+
+def test_the_command_that_export_ends_with_translates_with_that_very_export(a2d, project):
+    """Whatever else was exported before, and from wherever the project is named."""
+    for options, place in ((["-q", "float32"], "exports/teacher-ct2-float32"), (["-o", "my model"], "my model"), (["--overwrite"], FOLDER)):
+        said = a2d.well(project.parent, "-C", project.name, "export", "teacher", *options).err
+        place = place if options[0] == "-o" else f"project/{place}"
+        a2d_, *command = shlex.split(said.splitlines()[-1].removeprefix("next: ").removesuffix(" < input.txt"))
+        told = a2d.well(project.parent, *command, stdin=b"x\n").err
+        assert a2d_ == "a2d" and told == f"translating with {place} (teacher in {'float32' if 'float32' in place else 'int8'}, ctranslate2)\n"
+    assert command == ["-C", "project", "translate", "--model", "teacher"]
 
 
 def test_the_folder_needs_nothing_else(a2d, exported, tmp_path):

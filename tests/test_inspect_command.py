@@ -6,6 +6,7 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from small_tokenizers import small_tokenizer
 from a2d_cli.commands.inspect_figure import alignment_figures, write_figures
 from a2d_cli.commands.inspect_report import Inspection
 from a2d_cli.commands.inspect_run import inspect_run, wanted_heads
+from a2d_cli.commands.report import report
 from a2d_cli.distillation.inspection import Alignment, GradientShare, Head, StandIn
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import choose_aligned, list_runs
 from a2d_cli.reporting import Reporter
 
 TWO = {"distillation.cross": "false", "distillation.map_form": "softened"}
@@ -53,7 +56,7 @@ def inspected(a2d: Launcher, folder: Path, *arguments: str) -> dict:
 
 
 def test_tables_name_the_student_heads_of_each_teacher_head_and_fit_a_terminal(a2d: Launcher, aligned: Path):
-    ended = a2d.well(aligned, "inspect", before=NO_MATPLOTLIB)
+    ended = a2d.well(aligned, "inspect", "simplex", before=NO_MATPLOTLIB)
     lines = ended.out.splitlines()
     assert lines[0] == "simplex (a2d-simplex, de-en), taught by teacher: means"
     assert " ".join(lines[1].split()) == "attention aligner heads in use KL closest uniform"
@@ -110,6 +113,16 @@ def test_kinds_and_heads_can_be_chosen(a2d: Launcher, aligned: Path):
     assert [head["teacher"] for head in maps["heads"]] == list(dict.fromkeys(["2.1", worst]))
 
 
+def test_the_run_of_the_report_is_inspected_where_none_is_named(a2d: Launcher, copied: Path):
+    for number, name in enumerate(("simplex", "two", "a2d-release"), start=1):
+        edit(copied / f"runs/{name}/run.json", lambda info, number=number: info["best"].update(bleu=None, loss=number))
+    why = "of the finished runs with an alignment, 'simplex' has the lowest validation loss (none has a BLEU)"
+    assert f"inspecting {copied / 'runs/simplex'} after update 3: {why}\n" in a2d.well(copied, "inspect", before=NO_MATPLOTLIB).err
+    chosen, why = choose_aligned(list_runs(Project(copied)))
+    html = report(Project(copied), None, True, Reporter()).read_text(encoding="utf-8")
+    assert chosen.name == "simplex" and escape(f"O{why[1:]}. Another one: ") in html
+
+
 def test_several_terms_are_several_alignments_and_a_control_is_called_one(a2d: Launcher, aligned: Path):
     found = inspected(a2d, aligned, "two")
     names = [(each["term"], each["kind"]) for each in found["alignments"]]
@@ -136,13 +149,13 @@ def test_the_weights_that_belong_to_the_aligners_are_looked_at(a2d: Launcher, co
 
 def test_a_run_that_has_logged_nothing_is_inspected_without_its_gradient(a2d: Launcher, copied: Path):
     (copied / "runs/simplex/metrics.jsonl").unlink()
-    assert "gradient: not measured, for the run has not logged the weight" in a2d.well(copied, "inspect", before=NO_MATPLOTLIB).out
+    assert "gradient: not measured, for the run has not logged the weight" in a2d.well(copied, "inspect", "simplex", before=NO_MATPLOTLIB).out
     assert inspected(a2d, copied, "runs/simplex")["gradient"] is None
 
 
 def test_a_renamed_teacher_is_found_by_its_weights(a2d: Launcher, copied: Path):
     (copied / "runs/teacher").rename(copied / "runs/wise")
-    assert inspected(a2d, copied)["teacher"] == "wise"
+    assert inspected(a2d, copied, "simplex")["teacher"] == "wise"
 
 
 # --- pictures
@@ -150,7 +163,7 @@ def test_a_renamed_teacher_is_found_by_its_weights(a2d: Launcher, copied: Path):
 
 def test_pictures_stand_in_the_run_folder(a2d: Launcher, aligned: Path):
     pytest.importorskip("matplotlib")
-    ended = a2d.well(aligned, "inspect", "--sentence", SENTENCE, "--kind", "cross")
+    ended = a2d.well(aligned, "inspect", "simplex", "--sentence", SENTENCE, "--kind", "cross")
     paths = [Path(line) for line in ended.out.partition("\npictures:\n")[2].splitlines()]
     assert [path.name for path in paths] == [*(f"simplex-{kind}.svg" for kind in KINDS), "simplex-cross-sentence.svg"]
     for path in paths:
@@ -192,6 +205,12 @@ def test_layers_are_named_for_models_of_any_number_of_heads_and_for_ensembles():
 # --- what is refused
 
 
+def test_a_head_that_does_not_exist_is_refused_before_the_text_is_read(a2d: Launcher, aligned: Path):
+    before = "from a2d_cli.commands import inspect_run\ndef fail(*_): 1 / 0\ninspect_run.measure_alignments = fail"
+    said = a2d.error(aligned, "inspect", "simplex", "--sentence", "a", "--kind", "cross", "--head", "best", "--head", "3.1", before=before, code=2)
+    assert said.startswith("error: --head 3.1: the teacher's cross-attention has heads 1.1 to 2.2 (LAYER.HEAD)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -203,12 +222,12 @@ def test_layers_are_named_for_models_of_any_number_of_heads_and_for_ensembles():
         (["--head", "1.1"], 2, "--target, --kind and --head go with --sentence"),
         (["--format", "gif"], 2, "--format: 'gif' is none of svg, png"),
         (["--sentence", " "], 2, "--sentence is empty"),
-        (["--sentence", "a", "--kind", "self"], 2, "--kind self: no kind of attention\nhint: one of encoder_self, decoder_self, cross"),
+        (["simplex", "--sentence", "a", "--kind", "self"], 2, "--kind self: no kind of attention\nhint: one of encoder_self, decoder_self, cross"),
         (["two", "--sentence", "a", "--kind", "cross"], 2, "--kind cross: this run does not align it"),
         (["--sentence", "a " * 1100], 2, "tokens, the models read 1023"),
         (["--sentence", "a", "--target", "A " * 1100], 2, "--target: "),
         (
-            ["--sentence", "a", "--head", "2.1"],
+            ["simplex", "--sentence", "a", "--head", "2.1"],
             2,
             "--head 2.1: the teacher's encoder self-attention has heads 1.1 to 1.2 (LAYER.HEAD)\nhint: or best, worst: of",
         ),
@@ -229,11 +248,11 @@ def test_a_project_without_alignments_tells_how_to_get_one(a2d: Launcher, taught
 def test_a_teacher_that_is_gone_or_has_changed_is_named(a2d: Launcher, copied: Path):
     teacher, student = copied / "runs/teacher", copied / "runs/simplex"
     shutil.copy(student / "last/model.safetensors", teacher / "best/model.safetensors")
-    told = a2d.error(copied, "inspect", code=1)
+    told = a2d.error(copied, "inspect", "simplex", code=1)
     assert f"teacher {teacher} has other weights (" in told
     assert "put the teacher's run folder back as it was" in told
     shutil.rmtree(teacher)
-    told = a2d.error(copied, "inspect", code=1)
+    told = a2d.error(copied, "inspect", "simplex", code=1)
     assert "run 'simplex' was taught by weights " in told
     assert f"put the run folder of its teacher 'teacher' back into {copied / 'runs'}" in told
 

@@ -100,7 +100,10 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
         (["demo", "--train", "train.de", "train.en"], "recipe 'demo' and files of your own were both given"),
         (["--train", "train.de", "--pair", "de-en"], "--train train.de: one file is no TSV or TMX file\nhint: give two files, SRC TGT, or"),
         (["--train", "train.de", "trian.en", "--pair", "de-en"], "--train: no such file: trian.en\nhint: the current folder is"),
+        (["--train", "sub", "train.en", "--pair", "de-en"], "--train: sub is a folder\nhint: give two files, SRC TGT, or one that ends in .tsv"),
+        (["--train", "train.de", "train.en", "--test", "sub", "--pair", "de-en"], "--test: sub is a folder"),
         (["--train", "train.de", "train.en", "--pair", "german"], "--pair: expected SRC-TGT, got 'german'\nhint: two language codes"),
+        (["multi30k"], "hint: did you mean 'multi30k-deen' or 'multi30k-ende' or 'multi30k-enfr'? 'a2d recipes list' names them"),
         (["multi30k-endee"], "no recipe is called 'multi30k-endee'\nhint: did you mean 'multi30k-ende'?"),
         (["nowhere.yaml"], "nowhere.yaml: no such recipe file"),
         (["demo", "--set", "tokenizer.vocab_sise=80"], "did you mean 'vocab_size'?"),
@@ -108,6 +111,7 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
     ],
 )
 def test_what_cannot_be_prepared(a2d: Launcher, text: Path, options: list[str], message: str):
+    (text / "sub").mkdir()
     assert message in a2d.error(text, "prepare", *options, code=2)
     assert not (text / "data").exists()
 

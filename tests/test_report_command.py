@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from html import unescape
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import Launcher
+from conftest import Launcher, settings
 from test_report_html import NASTY, Read
 
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep
@@ -237,12 +238,22 @@ def test_methods_are_compared_over_seeds_out_of_scores_already_made(here: Projec
     assert rows[1] == ["ce", "3", "20", "22.00 ± 1.00", "42.00 ± 1.00", "3.000 ± 0.000", "2.000 ± 0.000", "–", "–", "–"]
     # differences 3, 4, 5: mean 4, sd 1, t(0.975, 2) / √3 = 2.484
     assert rows[2][:4] == ["word", "3", "20", "26.00 ± 2.00"] and rows[2][7:] == ["+4.00 ± 2.48", "0.250", "0.250"]
-    assert "without Δ" not in html and not any("a2d compare" in told for told in missing_in(html))
+    assert "without Δ" not in html and "… of 3" not in html and not any("a2d compare" in told for told in missing_in(html))
     models = table_rows(html, "test: 37 sentences")
     assert [row[0] for row in models[1:]] == ["teacher", "ce-seed1", "word-seed1", "ce-seed2", "word-seed2", "ce-seed3", "word-seed3"]
     assert models[1][3:] == ["40.00", "60.00", "1.500", "–", "1.23 M", "4.9", "18.5"]
     assert "test: BLEU, mean and 95 % interval over seeds" in html
     assert "28.0" in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1)
+
+
+def test_methods_that_do_not_have_all_seeds_are_marked(here: Project):
+    for method, seeds in (("ce", (1, 2, 5)), ("word", (1, 5)), ("a2d", (3,))):
+        for seed in seeds:
+            add_scores(here, add_run(here, f"{method}-seed{seed}", "student", method, seed), 20.0 + seed, references(here))
+    html = page_of(here)
+    counts = {row[0]: row[1] for row in table_rows(html, "test: methods")[1:]}
+    assert counts == {"ce": "3 of 4", "word": "2 of 4", "a2d": "1 of 4"}
+    assert "… of 4: a mean over some of the seeds (1, 2, 3, 5), hard to compare with the others" in html
 
 
 def test_runs_that_began_or_were_trained_otherwise_get_no_difference(here: Project):
@@ -325,7 +336,6 @@ def add_comparison(project: Project, runs: list[Run], day: int = 1, **changes: o
         "weights": {run.name: sha256_file(run.best_dir / "model.safetensors") for run in runs},
         "texts": {"test": (src, tgt)},
         "tables": (Table(f"levels of day {day}", ["method", "BLEU"], [["ce", "20.00 ± 1.00"]]), Table(f"Δ of day {day}", ["p"], [["0.5"]], NASTY)),
-        "values": {},
     }
     return keep(project, KeptComparison(**found | changes))
 
@@ -391,8 +401,38 @@ def test_a_comparison_of_what_has_changed_is_left_out_with_the_command_that_rene
     change(project, runs[-1])
     html = page_of(project)
     assert "levels of day 1" not in html
-    told = f"The comparison of ce, word (seeds 1, 2; 21 updates; test) of 2026-02-01 ({path.name}) is left out, for the project has changed since ({told}):"
-    assert f"{told} a2d compare --methods ce,word --seeds 2" in missing_in(html)
+    told = f"The comparison of ce, word (seeds 1, 2; 21 updates; test) of 2026-02-01 ({path.name}) is left out, for the project has changed since ({told})"
+    if "weights" in told:
+        told += f". If their settings have changed, too, first move word-seed2 out of {project.runs_dir}; then"
+    assert f"{told}: a2d compare --methods ce,word --seeds 2" in missing_in(html)
+
+
+def test_students_of_a_teacher_or_a_text_that_has_changed_are_in_the_way(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    add_comparison(project, runs)
+    teacher, ce, word = runs[:3]
+    for run in (ce, word):
+        run.record(settings={"teacher": ("0123," if run is ce else "") + sha256_file(teacher.best_dir / "model.safetensors")[:16]})
+    runs[3].record(settings={"teacher": "0123", "data": "other"})
+    (teacher.best_dir / "model.safetensors").write_text("wiser")
+    first = "If their settings have changed, too, first move ce-seed1, word-seed1, ce-seed2 out of "
+    assert any(f"(other weights: teacher). {first}" in told for told in missing_in(page_of(project)))
+
+
+def test_a_comparison_that_its_runs_refuse_is_renewed_as_the_report_says(a2d: Launcher, taught_project: Path, tmp_path: Path):
+    options = settings({"student_training.max_updates": 3, "student_training.warmup_updates": 2, "student_training.patience": 0})
+    for method in ("ce", "word"):
+        a2d.well(taught_project, "distill", "--method", method, "--name", f"{method}-seed1", *options)
+    a2d.well(taught_project, "compare", "--methods", "ce,word", "--seeds", "1", *options)
+    a2d.well(taught_project, "distill", "--method", "word", "--name", "word-seed1", *options, "--set", "training.lr=0.01", "--overwrite")
+    (told,) = [told for told in missing_in(page_of(Project(taught_project))) if "is left out" in told]
+    before, _, command = told.partition("; then: ")
+    assert before.endswith(f"first move word-seed1 out of {taught_project / 'runs'}")
+    renewing = shlex.split(command)[3:]  # behind `a2d -C FOLDER`
+    assert "runs have other settings than this comparison: training.lr: " in a2d.error(taught_project, *renewing, code=2)
+    (taught_project / "runs/word-seed1").rename(tmp_path / "word-seed1")
+    a2d.well(taught_project, *renewing)
+    assert not any("is left out" in told for told in missing_in(page_of(Project(taught_project))))
 
 
 def test_many_runs_that_are_gone_are_a_number(compared: tuple[Project, list[Run]]):
@@ -441,6 +481,7 @@ def test_the_alignment_of_the_best_run_is_measured_and_drawn(aligned: Project, m
     monkeypatch.setattr("a2d_cli.commands.inspect_figure.alignment_figures", lambda inspection: {"simplex-cross": b"<svg/>"})
     html = page_of(aligned, with_alignment=True)
     assert asked == ["a2d-masked"]
+    assert "Of the finished runs with an alignment, &#x27;a2d-masked&#x27; has the best validation BLEU. Another one: a2d inspect RUN" in html
     assert table_rows(html, "means") == [["KL"], ["0.5"]] and '<img alt="simplex-cross"' in html
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_json
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import find_model, list_runs, place_for
+from a2d_cli.project.run import Run, choose_aligned, find_model, list_runs, place_for
 from a2d_cli.reporting import Reporter
 
 
@@ -70,3 +70,28 @@ def test_a_broken_run_that_is_asked_for_is_named_and_may_be_overwritten(project:
         with pytest.raises(A2DError, match="ce/run.json: not a run file of a2d"):
             ask()
     assert place_for(project, "ce", "student", overwrite=True).name == "ce"
+
+
+@pytest.mark.parametrize(
+    ("bests", "said"),
+    [
+        # name: (validation BLEU, validation loss, finished)
+        ({"a": (31.0, 2.0, True), "b": (37.0, 3.0, True), "c": (41.0, 1.0, False)}, "finished runs with an alignment, 'b' has the best validation BLEU"),
+        ({"a": (None, 2.0, True), "b": (None, 1.5, True)}, "finished runs with an alignment, 'b' has the lowest validation loss (none has a BLEU)"),
+        ({"a": (None, 1.0, True), "b": (0.0, 3.0, True)}, "finished runs with an alignment, 'b' has the best validation BLEU"),
+        ({"a": (None, 1.0, False), "b": None}, "runs with an alignment, 'a' has the lowest validation loss (none has a BLEU)"),
+        ({"b": None}, "runs with an alignment, 'b' has no validation yet"),
+    ],
+)
+def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said: str, tmp_path: Path):
+    project = Project(tmp_path)
+    assert choose_aligned([]) is None
+    for name, best in {"plain": (50.0, 0.1, True), **bests}.items():
+        run = Run(project.runs_dir / name)
+        run.record(kind="student", **({"best": {"bleu": best[0], "loss": best[1]}, "finished": best[2]} if best else {}))
+        if name != "plain":
+            (run.folder / "aligner.x.safetensors").touch()
+    runs = list_runs(project)
+    for order in (runs, runs[::-1]):
+        chosen, why = choose_aligned(order)
+        assert why == f"of the {said}" and f"'{chosen.name}'" in said

@@ -5,20 +5,25 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
 from sacrebleu.metrics import BLEU
 from scored_texts import damaged, sentences, write_lines
+from test_model_card import MANIFEST
 
+from a2d_cli import cli
 from a2d_cli.commands import score as command
 from a2d_cli.commands.score import score_project
-from a2d_cli.config.schema import Recipe
+from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_json
+from a2d_cli.project.exported import Exported
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_checkpoint
+from a2d_cli.project.score_cache import describe_export, describe_model
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import paired
 
@@ -319,6 +324,62 @@ def test_a_student_is_held_against_the_teacher_it_learned_from(project):
     bleu = {row.model.name: row.scores[0].value for row in table.rows}
     assert row_of(table, "word").to_teacher.delta == pytest.approx(bleu["word"] - bleu["teacher-2"])
     assert row_of(table, "ce").to_teacher.delta == pytest.approx(bleu["ce"] - bleu["teacher"])
+
+
+def test_a_student_of_several_teachers_is_held_against_the_best_of_them(project):
+    folders = [add_run(project, name, "teacher", "ce", drop=drop) for name, drop in (("poor", 0.4), ("good", 0.1))]
+    hashes = [hashlib.sha256((folder / "best" / "model.safetensors").read_bytes()).hexdigest() for folder in folders]
+    add_run(project, "word", "student", "word", drop=0.2, settings={"teacher": ",".join(digits[:16] for digits in hashes)})
+    table = run(project, test_sets=["news"])
+    assert row_of(table, "teacher").bleu > row_of(table, "good").bleu  # not one of them
+    assert row_of(table, "word").to_teacher.delta == pytest.approx(row_of(table, "word").bleu - row_of(table, "good").bleu)
+    assert "\nof several teachers, Δ to the best: word\n" in table.tables()[0].note
+    alone = run(project, models=["word", "teacher"], test_sets=["news"])
+    assert row_of(alone, "word").to_teacher.delta == pytest.approx(row_of(alone, "word").bleu - row_of(alone, "teacher").bleu)
+    assert "several teachers" not in alone.tables()[0].note
+
+
+def test_an_export_knows_all_the_teachers_of_its_student(project):
+    hashes = [find_model_hash(project, name) for name in ("ce", "teacher")]
+    (project.folder / "model.bin").write_bytes(b"")
+    manifest = replace(MANIFEST, teacher={"name": None, "weights_sha256": ",".join(digits[:16] for digits in hashes)})
+    exported = describe_export(Exported(project.folder, manifest))
+    assert exported.is_taught_by(describe_model(project.runs_dir / "teacher")) and exported.is_taught_by(describe_model(project.runs_dir / "ce"))
+    assert not exported.is_taught_by(describe_model(project.runs_dir / "a2d-simplex"))
+
+
+def find_model_hash(project, name):
+    return hashlib.sha256((project.runs_dir / name / "best" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_where_other_work_runs_no_speed_is_measured(project):
+    run(project, models=["ce"], with_speed=False)
+    table = run(project, test_sets=["news"])
+    assert row_of(table, "ce").to_json()["sentences_per_s"] is None
+    speeds = {row[0]: row[-1] for row in table.tables()[0].rows}
+    assert speeds["ce"] == "–" and float(speeds["teacher"]) > 0
+    told = table.tables()[0].note.splitlines()[-1]
+    assert told == "–: no speed, for other work shared the machine; 'a2d score --refresh' measures it"
+    assert row_of(run(project, models=["ce"], test_sets=["news"], refresh=True), "ce").result.sentences_per_s > 0
+
+
+def test_decoding_settings_are_taken_over_those_of_the_recipe(project, monkeypatch):
+    asked = []
+    monkeypatch.setattr(command, "score_project", lambda project, **given: asked.append(given) or 1 / 0)
+
+    def score(*options):
+        cli.app(["-C", str(project.folder), "score", *options], standalone_mode=False)
+
+    with pytest.raises(ZeroDivisionError):
+        score("--set", "decoding.length_penalty=0.6", "--beam", "3", "--no-speed")
+    assert (asked[0]["decoding"], asked[0]["with_speed"]) == (asdict(Decoding(beam=3, length_penalty=0.6)), False)
+    with pytest.raises(ZeroDivisionError):
+        score()
+    assert (asked[1]["decoding"], asked[1]["with_speed"]) == ({}, True)
+    with pytest.raises(ConfigError, match="--set training.lr=1: a model that is trained can only decode otherwise.*--set decoding.length"):
+        score("--set", "training.lr=1")
+    with pytest.raises(ConfigError, match="--set: decoding.beam: expected at least 1, got 0"):
+        score("--set", "decoding.beam=0")
 
 
 def test_unfinished_runs_are_left_out_unless_named(project):

@@ -3,14 +3,16 @@
 import io
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 from scored_texts import damaged, sentences, write_lines
 
-from a2d_cli.commands.score_files import file_table, score_files
+from a2d_cli.commands.score_files import file_table, refuse_models, score_files
 from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.project.project import Project
 
 
 @pytest.fixture
@@ -116,3 +118,19 @@ def test_files_that_cannot_be_scored_are_refused(files, hypotheses, references, 
 def test_a_file_that_is_not_there_is_a_wrong_argument(tmp_path):
     with pytest.raises(ConfigError, match="nix: no such file"):
         score_files([tmp_path / "nix"], [tmp_path / "nix"])
+
+
+def test_models_in_the_place_of_files_are_told_their_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    project = Project(tmp_path / "p")
+    (project.runs_dir / "ce").mkdir(parents=True)
+    (tmp_path / "two words").mkdir()
+    with pytest.raises(ConfigError, match=r"^ce: a model, not a file of translations .* a2d -C p score --model ce --model 'two words'$"):
+        refuse_models(project, [Path("ce"), Path("two words"), Path("hyp.txt")])
+    (tmp_path / "ce").touch()  # a file of that name is what was meant
+    refuse_models(project, [Path("ce"), Path("hyp.txt"), Path("-")])
+
+
+def test_the_command_tells_the_option(a2d, taught):
+    said = a2d.error(taught, "score", "teacher", code=2)
+    assert said == "error: teacher: a model, not a file of translations\nhint: a2d score --model teacher\n"

@@ -119,6 +119,9 @@ def test_the_teacher_is_the_one_that_the_student_learned_from(tmp_path: Path):
     add_random_run(project, "another", "teacher", seed=1)  # older, so the first of the list
     student = command._find_student(project, "student", "de-en")
     assert command._find_teacher(project, student).name == "teacher"
+    digits = command._find_teacher(project, student).weights_sha256[:16]
+    Run(project.runs_dir / "student").record(settings={"teacher": f"{'0' * 16},{digits}"})  # of two together, the one that is here
+    assert command._find_teacher(project, command._find_student(project, "student", "de-en")).name == "teacher"
     Run(project.runs_dir / "student").record(settings={})
     assert command._find_teacher(project, command._find_student(project, "student", "de-en")).name == "another"
 

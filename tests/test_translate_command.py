@@ -170,7 +170,9 @@ def test_nbest_gives_so_many_lines_of_falling_score(a2d: Launcher, taught: Path)
 def test_a_very_long_line_is_cut_with_a_warning(a2d: Launcher, taught: Path):
     ended = a2d.well(taught, "translate", "--beam", "1", stdin=b"labi\n" + b"dose " * 2003 + b"\nlabi\n")
     assert len(ended.out.split("\n")) == 4
-    assert ended.err.startswith("warning: line 2: ") and ended.err.endswith(" tokens, cut to 512 (decoding.max_source_tokens)\n")
+    who, warning = ended.err.splitlines()
+    assert who == "translating with runs/teacher/best (torch)"
+    assert warning.startswith("warning: line 2: ") and warning.endswith(" tokens, cut to 512 (decoding.max_source_tokens)")
 
 
 def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
@@ -204,6 +206,7 @@ def test_a_run_folder_translates_anywhere(a2d: Launcher, taught: Path, tmp_path:
         (["--model", "data"], 1, "data: no checkpoint here\nhint: expected config.json and model.safetensors"),
         (["-i", "nofile"], 2, "input nofile: No such file or directory\nhint: name a text file with -i, or pipe lines in"),
         (["-i", "data"], 2, "input data: Is a directory"),
+        (["my text"], 2, "'my text' stands without an option\nhint: text comes from stdin or a file: translate -i 'my text'"),
         (["--errors", "ignore"], 2, "--errors: 'ignore' is none of strict, replace"),
         (["--format", "xml"], 2, "--format: 'xml' is none of text, tsv, jsonl"),
         (["--device", "gpu"], 2, "'gpu' is no device\nhint: use --device auto, cpu, cuda or cuda:N"),
@@ -265,7 +268,7 @@ def test_answers_come_before_the_input_ends_and_a_closed_pipe_ends_it_quietly(a2
         pass
     process.stdin.close()
     assert process.wait(60) == -signal.SIGPIPE
-    assert process.stderr.read() == b""
+    assert process.stderr.read() == b"translating with runs/teacher/best (torch)\n"
     process.stderr.close()
 
 
@@ -280,7 +283,7 @@ def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught:
     os.write(master, b"\x04")  # Ctrl-D
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert talk.decode() == "one sentence a line; Ctrl-D ends\n" + "> " * 4 + "\n"
+    assert talk.decode() == "translating with runs/teacher/best (torch)\none sentence a line; Ctrl-D ends\n" + "> " * 4 + "\n"
     os.close(master)
 
 

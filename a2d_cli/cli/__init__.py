@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from a2d_cli.files import explain_disk_error
 from a2d_cli.project.project import Project
 
 OWN_FILES = ("--train", "--valid", "--test")
+WITHOUT_FOLDER = ("prepare", "import", "demo", "recipes")  # the others look into a project that is there
 
 app = typer.Typer(
     add_completion=False,
@@ -52,7 +54,8 @@ for _name, _command in {
     "status": overview.status,
     "demo": overview.demo,
 }.items():
-    app.command(_name, help=_help(_command))(_command)
+    _extra = {"allow_extra_args": _name == "translate"}  # which says itself how a file is named
+    app.command(_name, help=_help(_command), context_settings=_extra)(_command)
 for _name, _command in {
     "list": overview.recipes_list,
     "show": overview.recipes_show,
@@ -148,4 +151,6 @@ def project_folder(
 ) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"-C {folder}: a file, not a folder", "name a folder")
+    if not folder.exists() and context.invoked_subcommand not in WITHOUT_FOLDER:
+        raise ConfigError(f"-C {folder}: no such folder", f"'a2d -C {shlex.quote(str(folder))} prepare RECIPE' makes a project there")
     context.obj = Project(folder.absolute())

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from a2d_cli.cli.options import Device, Json, Model, Overwrite, check_choice, print_all, print_one, tell_next
+from a2d_cli.cli.options import (
+    Device,
+    Json,
+    Model,
+    Overwrite,
+    check_choice,
+    decoding_of,
+    print_all,
+    print_one,
+    tell_next,
+)
 from a2d_cli.console import make_reporter, print_json
 from a2d_cli.errors import ConfigError
 
@@ -43,6 +55,9 @@ def translate(
 
     from a2d_cli.commands import translate as command
 
+    if context.args:
+        path = context.args[0]
+        raise ConfigError(f"'{path}' stands without an option", f"text comes from stdin or a file: translate -i {shlex.quote(path)}")
     check_choice("--errors", errors, ("strict", "replace"))
     check_choice("--format", form, ("text", "tsv", "jsonl"))
     check_choice("--engine", engine, ("auto", "torch", "ct2"))
@@ -75,9 +90,13 @@ def score(
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for confidence intervals of files; 0 = none.")] = 0,
     beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Translate again what is cached.")] = False,
+    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure it: not while other work shares the machine.")] = True,
     gap: Annotated[bool, typer.Option("--gap", help="From the teacher to a student in int8, step by step.")] = False,
     stress: Annotated[bool, typer.Option("--stress", help="Count loops, lost numbers, odd lengths on odd input.")] = False,
     device: Device = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a decoding.* key of the recipe. Repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score models on test sets, or files against references.
@@ -93,13 +112,14 @@ def score(
     if hypotheses or reference:
         from a2d_cli.commands import score_files as files
 
+        files.refuse_models(context.obj, hypotheses or [])
         results = files.score_files(hypotheses or [], reference or [], metrics or files.METRICS, bootstrap=bootstrap)
         print_all([files.file_table(results)], [result.to_json() for result in results], as_json)
         return
 
     common: dict[str, Any] = {
         "test_sets": tests,
-        "decoding": {"beam": beam} if beam else {},
+        "decoding": decoding_of(context.obj, settings, beam),
         "device": device or "auto",
         "reporter": make_reporter(),
     }
@@ -118,7 +138,7 @@ def score(
     else:
         from a2d_cli.commands.score import score_project
 
-        table = score_project(context.obj, models=models, refresh=refresh, **common)
+        table = score_project(context.obj, models=models, refresh=refresh, with_speed=speed, **common)
         print_all(table.tables(), table.to_json(), as_json)
         tell_next(context.obj)
 
@@ -136,7 +156,7 @@ def export(
 ) -> None:
     """Write a model as a folder that runs elsewhere.
 
-    It is proved on validation text, and translate uses it by itself.
+    It is proved on validation text, and translate --model RUN uses it by itself.
 
     Examples: a2d export
               a2d export teacher --to hf
@@ -158,7 +178,13 @@ def export(
         print_json({"folder": str(exported.folder), **asdict(exported.manifest)})
     else:
         print(exported.folder)
-    tell_next(context.obj)
+    if to == "ct2":
+        from a2d_cli.commands.translate import name_of_export
+
+        name = shlex.quote(name_of_export(context.obj, exported))
+        print(f"next: {context.obj.command(f'translate --model {name} < input.txt')}", file=sys.stderr)
+    else:
+        tell_next(context.obj)
 
 
 def bench(

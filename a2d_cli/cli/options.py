@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -24,7 +25,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Hours = Annotated[float | None, typer.Option(help="Stop after this much training time, all sittings together.")]
 Seed = Annotated[int | None, typer.Option(help="Of initial weights, batch order and dropout.")]
-Model = Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder (default: newest student).")]
+Model = Annotated[str | None, typer.Option(help="Run name, or folder of a run, checkpoint or export (default: newest student).")]
 
 
 def typed() -> str:
@@ -51,6 +52,20 @@ def overrides_of(settings: list[str] | None, **flags: Any) -> list[str]:
             option = name.rpartition("__")[2].removeprefix("pseudo_").replace("_", "-")
             given.append(f"--{option} {name.replace('__', '.')}={value}")
     return [*(settings or []), *given]
+
+
+def decoding_of(project: Project, settings: list[str] | None, beam: int | None) -> dict[str, Any]:
+    """What `--set` and `--beam` make of the recipe's decoding settings; empty where neither is given.
+
+    Raises:
+        ConfigError: a key of another section, which changes no translation.
+    """
+    for setting in settings or ():
+        if setting.partition("=")[0].strip().partition(".")[0] != "decoding":
+            raise ConfigError(f"--set {setting}: a model that is trained can only decode otherwise", "for example --set decoding.length_penalty=0.8")
+    overrides = overrides_of(settings, decoding__beam=beam)
+    # One translation is scored, however many the recipe asks for.
+    return asdict(project_recipe(project, [*overrides, "decoding.nbest=1"]).decoding) if overrides else {}
 
 
 def project_recipe(project: Project, overrides: list[str]) -> Any:

@@ -37,7 +37,10 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 
 def inspect_run(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="Run name or run folder (default: the newest that has alignments).")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(help="Run name or run folder (default: the finished one that is best by validation BLEU, else by loss)."),
+    ] = None,
     sentence: Annotated[str | None, typer.Option(help="Show attention maps of this source sentence.")] = None,
     target: Annotated[str | None, typer.Option(help="Its translation (default: the student's own).")] = None,
     kinds: Annotated[
@@ -83,8 +86,10 @@ def inspect_run(
 def report(
     context: typer.Context,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write (default: the project's report.html).")] = None,
-    alignment: Annotated[bool, typer.Option("--alignment/--no-alignment", help="Measure and draw the best alignment.")] = True,
-    as_json: Json = False,
+    alignment: Annotated[
+        bool, typer.Option("--alignment/--no-alignment", help="Measure and draw that of the finished run that is best by validation BLEU, else by loss.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help='Print the place of the page as JSON: {"report": FILE}.')] = False,
 ) -> None:
     """Write a report of the project: one HTML file.
 

@@ -157,6 +157,7 @@ def distill(
     max_hours: Hours = None,
     settings: Set = None,
     overwrite: Overwrite = False,
+    resume_with: Annotated[str | None, typer.Option(hidden=True, help="What goes on with this, and more: a2d compare.")] = None,
 ) -> None:
     """Train the student with the teacher's help.
 
@@ -186,7 +187,7 @@ def distill(
         from a2d_cli.config.loader import parse_student
 
         recipe = replace(recipe, student=parse_student(student, recipe))
-    command.distill(project, recipe, name, typed(), make_reporter(), overwrite, pseudo)
+    command.distill(project, recipe, name, resume_with or typed(), make_reporter(), overwrite, pseudo)
     tell_next(project)
 
 
@@ -246,17 +247,21 @@ def pseudo(
 def compare(
     context: typer.Context,
     methods: Annotated[str, typer.Option(help="Of a2d distill, with commas between.")] = "ce,word,a2d",
-    seeds: Annotated[str, typer.Option(help="How many (5 = 1 to 5), or which (3,4,5).")] = "5",
+    seeds: Annotated[str, typer.Option(help="How many (5 = 1 to 5), or which (3,4,5; one alone: 3,).")] = "5",
     updates: Annotated[
         str | None, typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs trained or scored at a time.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run (default: the cores, shared by the jobs).")] = None,
+    teacher: Annotated[str | None, typer.Option(help="As in a2d distill; several teach together.")] = None,
     student: Annotated[str | None, typer.Option(help="As in a2d distill.")] = None,
     baselines: Annotated[
-        list[str] | None, typer.Option("--baseline", help="What to compare to (default: ce and word). Repeatable.")
+        list[str] | None, typer.Option("--baseline", help="What to compare to, of the methods (default: ce and word). Repeatable.")
     ] = None,
     tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
+    beam: Annotated[
+        int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept while test sets are translated; trains nothing anew.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a row a run to this file.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw means with intervals: FILE.png or FILE.svg.")] = None,
     settings: Set = None,
@@ -273,8 +278,11 @@ def compare(
     from a2d_cli.commands import compare as command
     from a2d_cli.commands.bench import read_numbers
     from a2d_cli.commands.compare_figure import check_figure, draw
-    from a2d_cli.files import write_text
+    from a2d_cli.files import check_target, write_text
 
+    for option, path in (("--csv", csv), ("--figure", figure)):
+        if path:
+            check_target(option, path)
     if figure:
         check_figure(figure)
     request = command.Request(
@@ -283,14 +291,15 @@ def compare(
         lengths=read_numbers("--updates", updates) if updates else (),
         baselines=tuple(baselines or ()),
         test_sets=tuple(tests or ()),
+        teacher=teacher,
         student=student,
-        settings=tuple(settings or ()),
+        settings=(*(settings or ()), *([f"decoding.beam={beam}"] if beam else ())),
         jobs=jobs,
         threads=threads or max(1, (os.cpu_count() or 1) // jobs),
     )
     comparison = command.compare(context.obj, request, typed(), make_reporter())
+    print_all(comparison.tables(), comparison.to_json(), as_json)  # first: whatever becomes of the files
     if csv:
         write_text(csv, comparison.to_csv())
     if figure:
         draw(comparison, figure)
-    print_all(comparison.tables(), comparison.to_json(), as_json)

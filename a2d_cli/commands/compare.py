@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -17,21 +18,25 @@ from a2d_cli.commands.compare_fairness import (
     refuse_early_ends,
     refuse_other_settings,
     refuse_unequal,
+    refuse_unequal_validations,
 )
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
-from a2d_cli.commands.distill import matching_teacher as load_teacher
-from a2d_cli.commands.pseudo import teacher_text
+from a2d_cli.commands.distill import matching_teacher
+from a2d_cli.commands.pseudo import find_teachers, teacher_text
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
+from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS
+from a2d_cli.config.keys import unlike
 from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.data.batching import SpecialIds
+from a2d_cli.distillation.ensemble import one_teacher
 from a2d_cli.distillation.fidelity import EncodedText, FidelityTest
 from a2d_cli.distillation.methods import parse_method
 from a2d_cli.distillation.teachers import Teacher
-from a2d_cli.errors import ConfigError
+from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import fingerprint
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
@@ -56,31 +61,58 @@ class Request:
     lengths: tuple[int, ...] = ()  # updates; the recipe's
     baselines: tuple[str, ...] = ()  # ce and word, where they are compared
     test_sets: tuple[str, ...] = ()  # all of the recipe
+    teacher: str | None = None  # as distillation.teacher; the recipe's
     student: str | None = None
     settings: tuple[str, ...] = ()  # KEY=VALUE
     jobs: int = 1
     threads: int = 1
 
+    @property
+    def decoding_settings(self) -> list[str]:
+        """Of the translations that are scored: the runs are trained without them."""
+        return [setting for setting in self.settings if setting.partition("=")[0].strip().partition(".")[0] == "decoding"]
+
+    @property
+    def run_settings(self) -> list[str]:
+        return [*ONE_END, *(setting for setting in self.settings if setting not in self.decoding_settings)]
+
     def command(self, methods: Sequence[str], lengths: Sequence[int]) -> str:
         """What asks for the same, without the leading `a2d`; methods and lengths as they were understood."""
-        several = self.seeds if len(self.seeds) > 1 else self.seeds * 2  # `3` would be 1 to 3, `3,3` is one seed
         is_count = self.seeds == tuple(range(1, len(self.seeds) + 1))
-        seeds = str(len(self.seeds)) if is_count else ",".join(map(str, several))
+        seeds = str(len(self.seeds)) if is_count else ",".join(map(str, self.seeds)) + "," * (len(self.seeds) == 1)
         words = ["compare", "--methods", ",".join(methods), "--seeds", seeds, "--updates", ",".join(map(str, lengths))]
+        words += ["--teacher", self.teacher] if self.teacher else []
         words += ["--student", self.student] if self.student else []
         words += ["--jobs", str(self.jobs), "--threads", str(self.threads)] if self.jobs > 1 else []
         repeatable = {"--baseline": self.baselines, "--test-set": self.test_sets, "--set": self.settings}
         return shlex.join([*words, *(part for option, values in repeatable.items() for value in values for part in (option, value))])
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A request as it was understood."""
+
+    recipe: Recipe  # of all runs, but for the method
+    methods: tuple[str, ...]  # canonical names
+    baselines: tuple[str, ...]  # some of them
+    lengths: tuple[int, ...]  # updates
+    cells: tuple[Cell, ...]
+    texts: tuple[ScoredText, ...]
+    decoding: Decoding  # of the translations that are scored
+    teachers: tuple[Checkpoint, ...]  # over the project's pieces; several: an ensemble
+
+
 def read_seeds(text: str) -> tuple[int, ...]:
-    """`5` are the seeds 1 to 5; `1,4,7` are these three.
+    """`5` are the seeds 1 to 5; `1,4,7` are these three, `4,` is that one.
 
     Raises:
-        ConfigError: no numbers from 1, or more than the permutation test takes.
+        ConfigError: no numbers from 1, one twice, or more than the permutation test takes.
     """
-    numbers = read_numbers("--seeds", text)
-    seeds = tuple(range(1, numbers[0] + 1)) if "," not in text else numbers
+    listed = text.removesuffix(",")
+    numbers = read_numbers("--seeds", listed)
+    seeds = numbers if "," in text else tuple(range(1, numbers[0] + 1))
+    if len(numbers) <= listed.count(","):
+        raise ConfigError(f"--seeds {text}: a seed stands twice, which would be the same run", f"name each once; a single one as {numbers[0]},")
     if not 1 <= len(seeds) <= MAX_SEEDS:
         raise ConfigError(f"--seeds {text}: from 1 to {MAX_SEEDS} seeds can be compared", "for example --seeds 5, or --seeds 3,4,5")
     return seeds
@@ -90,55 +122,66 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     """Train what is missing of the grid, measure every run on the test sets, and test the differences.
 
     Raises:
-        ConfigError: unknown method, test set or key; runs with other settings than asked (names them).
+        ConfigError: unknown method, baseline, test set, teacher or key; runs with other settings than asked (names them).
         A2DError: runs failed, or are not comparable (names them).
         Interrupted: what is done so far is kept.
     """
     project.require_prepared()
+    plan = _plan(project, request, reporter)
+    refuse_early_ends(plan.recipe)
+    refuse_other_settings(project, plan.recipe, _facts(project, plan, resume_command, reporter), plan.cells)
+    refuse_unequal_validations(plan.recipe, plan.cells)
+    named = {"--teacher": request.teacher, "--student": request.student}
+    options = [part for option, value in named.items() if value for part in (option, value)]
+    options += [part for setting in request.run_settings for part in ("--set", setting)]
+    score_options = _score_options(plan) if request.jobs > 1 else ()
+    unscored = _unscored(project, plan, reporter) if score_options else []
+    launch = Launch(tuple(options), request.jobs, request.threads, resume_command, score_options)
+    train_grid(project, plan.cells, unscored, launch, reporter)
+    refuse_unequal(plan.cells)
+    comparison = _measure(project, plan, reporter)
+    try:
+        path = keep(project, _kept(project, plan, comparison, request.command(plan.methods, plan.lengths)))
+        reporter.info(f"kept for 'a2d report': {path}")
+    except A2DError as error:  # what was found is shown all the same
+        reporter.warn(f"not kept for 'a2d report': {error}")
+    return comparison
+
+
+def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
+    """Read and check what is asked for, and the teachers."""
     recipe, methods = _resolve(project, request, reporter)
-    baselines = _baselines(recipe, request, methods)
+    baselines = _baselines(project, request, methods)
+    # A single translation is scored, however many the recipe asks for.
+    decoding = read_project_recipe(project.recipe_path, [*request.decoding_settings, "decoding.nbest=1"]).decoding
     texts = _texts(project, recipe, request)
     lengths = request.lengths or (recipe.student_training.max_updates,)
+    cells = make_cells(project, methods, lengths, request.seeds)
     if len(lengths) > 1 and recipe.student_training.schedule == "inverse_sqrt":
         reporter.warn(
             "student_training.schedule is inverse_sqrt, without a cool-down: a short run is then no finished run, and the "
             "lengths are hard to compare; --set student_training.schedule=inverse_sqrt_cooldown"
         )
-    teacher = load_teacher(project, recipe)
-    if Run(teacher.folder.parent).info.get("finished") is False:
-        raise ConfigError(f"the training of {teacher.folder.parent} has not ended: runs would learn from different teachers", "let it end first")
-    cells = make_cells(project, methods, lengths, request.seeds)
-    refuse_early_ends(recipe)
-    facts: dict[str, dict[str, Any]] = {name: {"teacher": teacher.weights_sha256[:16]} for name in methods}
-    for name in methods:
-        if "seq" in name.split("+"):
-            facts[name]["pseudo"] = teacher_text(project, recipe, resume_command, reporter).facts()
-    refuse_other_settings(project, recipe, facts, cells)
-    options = [*(["--student", request.student] if request.student else [])]
-    options += [part for setting in (*ONE_END, *request.settings) for part in ("--set", setting)]
-    score_options = _score_options(project, recipe, texts) if request.jobs > 1 else ()
-    if request.jobs > 1 and not score_options and not all(cell.run.is_finished for cell in cells):
-        reporter.info(
-            "the models are scored one after the other, when all are trained: beside training only with the decoding settings of "
-            f"{project.recipe_path}, but for the beam"
-        )
-    unscored = _unscored(project, recipe, teacher, cells, texts, reporter) if score_options else []
-    launch = Launch(tuple(options), request.jobs, request.threads, resume_command, score_options)
-    train_grid(project, cells, unscored, launch, reporter)
-    refuse_unequal(cells)
-    comparison = _measure(project, recipe, teacher, cells, texts, baselines, reporter)
-    command = request.command(methods, lengths)
-    path = keep(project, _kept(project, recipe, teacher, comparison, texts, command))
-    reporter.info(f"kept for 'a2d report': {path}")
-    return comparison
+    missing = [cell.updates for cell in cells if not cell.run.is_finished]
+    warn_of_long_warmup("student_training", recipe.student_training, missing, reporter)
+    teachers = [matching_teacher(project, recipe, folder) for folder in find_teachers(project, recipe)]
+    for teacher in teachers:
+        if Run(teacher.folder.parent).info.get("finished") is False:
+            raise ConfigError(
+                f"the training of {teacher.folder.parent} has not ended: runs would learn from different teachers", "let it end first"
+            )
+    return Plan(recipe, methods, baselines, lengths, tuple(cells), tuple(texts), decoding, tuple(teachers))
 
 
 def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe of all runs, and the methods by their canonical names."""
-    given = [*ONE_END, *request.settings]
+    if not all(method.strip() for method in request.methods):
+        raise ConfigError(
+            f"--methods {','.join(request.methods)}: expected methods, with commas between", "for example --methods ce,word,a2d"
+        )
     names: list[str] = []
     for method in request.methods:
-        recipe = read_project_recipe(project.recipe_path, [*given, f"distillation.method={method}"])
+        recipe = _recipe_of(project, request, "--methods", method)
         name = parse_method(recipe.distillation).name
         if name in names:
             reporter.info(f"{method}: {name} stands in the comparison already")
@@ -151,12 +194,40 @@ def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Re
     return recipe, tuple(names)
 
 
-def _baselines(recipe: Recipe, request: Request, methods: Sequence[str]) -> tuple[str, ...]:
-    asked = [parse_method(replace(recipe.distillation, method=name)).name for name in request.baselines]
-    for name in asked:
-        if name not in methods:
-            raise ConfigError(f"--baseline {name} is none of the methods compared", f"they are {', '.join(methods)}")
-    return tuple(asked) or tuple(name for name in BASELINES if name in methods) or (methods[0],)
+def _recipe_of(project: Project, request: Request, option: str, method: str) -> Recipe:
+    """Of the runs of one method, which an option has named."""
+    teacher = [f"--teacher distillation.teacher={request.teacher}"] if request.teacher else []
+    return read_project_recipe(project.recipe_path, [*request.run_settings, *teacher, f"{option} distillation.method={method}"])
+
+
+def _baselines(project: Project, request: Request, methods: Sequence[str]) -> tuple[str, ...]:
+    asked = tuple(dict.fromkeys(_baseline(project, request, name, methods) for name in request.baselines))
+    return asked or tuple(name for name in BASELINES if name in methods) or (methods[0],)
+
+
+def _baseline(project: Project, request: Request, asked: str, methods: Sequence[str]) -> str:
+    """The canonical name of one of the methods, however it is spelled."""
+    near = difflib.get_close_matches(asked, methods, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "name one of them"
+    try:
+        name = parse_method(_recipe_of(project, request, "--baseline", asked).distillation).name
+    except ConfigError:  # no method at all, so none of these
+        name = ""
+    if name in methods:
+        return name
+    if name:
+        hint = f"name one of them, or add it: --methods {','.join([*methods, name])}"
+    raise ConfigError(f"--baseline {asked}: none of the methods that are compared ({', '.join(methods)})", hint)
+
+
+def _facts(project: Project, plan: Plan, resume_command: str, reporter: Reporter) -> Mapping[str, Mapping[str, Any]]:
+    """By method, what `a2d distill` records beside the recipe's sections."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name in plan.methods:
+        facts[name] = {"teacher": ",".join(teacher.weights_sha256[:16] for teacher in plan.teachers)}
+        if "seq" in name.split("+"):
+            facts[name]["pseudo"] = teacher_text(project, plan.recipe, resume_command, reporter).facts()
+    return facts
 
 
 def _texts(project: Project, recipe: Recipe, request: Request) -> list[ScoredText]:
@@ -168,118 +239,100 @@ def _texts(project: Project, recipe: Recipe, request: Request) -> list[ScoredTex
     return find_texts(project, recipe, request.test_sets or known)
 
 
-def _score_options(project: Project, recipe: Recipe, texts: Sequence[ScoredText]) -> tuple[str, ...]:
-    """What makes `a2d score` translate as this process would, so that its results are found in scores/; empty: nothing does."""
-    asked = _decoding(recipe)
-    if asked != replace(_decoding(read_project_recipe(project.recipe_path)), beam=asked.beam):
-        return ()
-    tests = [part for text in texts for part in ("--test-set", text.name)]
-    return (*tests, "--beam", str(asked.beam), "--device", recipe.student_training.device)
+def _score_options(plan: Plan) -> tuple[str, ...]:
+    """What makes `a2d score` translate as this process would, so that its results are found in scores/."""
+    decoding = unlike(plan.decoding, replace(plan.recipe.decoding, nbest=1))
+    options = [("--test-set", text.name) for text in plan.texts]
+    options += [("--set", f"decoding.{key}={value}") for key, value in decoding.items()]
+    return (*(part for option in options for part in option), "--device", plan.recipe.student_training.device, "--no-speed")
 
 
-def _unscored(
-    project: Project,
-    recipe: Recipe,
-    teacher: Checkpoint,
-    cells: Sequence[Cell],
-    texts: Sequence[ScoredText],
-    reporter: Reporter,
-) -> list[ScoredModel]:
-    """The teacher and finished runs, where they have not translated all texts."""
+def _unscored(project: Project, plan: Plan, reporter: Reporter) -> list[ScoredModel]:
+    """Teachers and finished runs, where they have not translated all texts."""
     cache = ScoreCache(project.scores_dir)
-    folders = [teacher.folder, *(cell.run.folder for cell in cells if cell.run.is_finished)]
+    folders = [*(teacher.folder for teacher in plan.teachers), *(cell.run.folder for cell in plan.cells if cell.run.is_finished)]
     models = [describe_model(folder.absolute()) for folder in folders]
     return [
         model
         for model in models
-        if not all(map(_on_texts(model, recipe, cache, reporter).has_translated, texts))
+        if not all(map(_on_texts(model, plan, cache, reporter).has_translated, plan.texts))
     ]
 
 
-def _on_texts(model: ScoredModel, recipe: Recipe, cache: ScoreCache, reporter: Reporter) -> ModelOnTexts:
-    device = recipe.student_training.device
-    return ModelOnTexts(model, _decoding(recipe), device, recipe.tgt_lang, cache, reporter)
+def _on_texts(model: ScoredModel, plan: Plan, cache: ScoreCache, reporter: Reporter) -> ModelOnTexts:
+    return ModelOnTexts(model, plan.decoding, plan.recipe.student_training.device, plan.recipe.tgt_lang, cache, reporter)
 
 
-def _decoding(recipe: Recipe) -> Decoding:
-    return replace(recipe.decoding, nbest=1)
-
-
-def _kept(
-    project: Project, recipe: Recipe, teacher: Checkpoint, comparison: Comparison, texts: Sequence[ScoredText], command: str
-) -> KeptComparison:
-    blocks = comparison.blocks
-    weights = {run.run: run.weights_sha256 for block in blocks for run in block.runs}
-    own = blocks[0].teacher
-    if teacher.folder.resolve() == Run(project.runs_dir / own.model).best_dir.resolve():  # else it lies elsewhere
-        weights[own.model] = own.weights_sha256
+def _kept(project: Project, plan: Plan, comparison: Comparison, command: str) -> KeptComparison:
+    weights = {run.run: run.weights_sha256 for block in comparison.blocks for run in block.runs}
+    for teacher, own in zip(plan.teachers, comparison.blocks[0].teachers, strict=True):
+        if teacher.folder.resolve() == Run(project.runs_dir / own.model).best_dir.resolve():  # else it lies elsewhere
+            weights[own.model] = own.weights_sha256
     return KeptComparison(
         made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         a2d=__version__,
         command=command,
         grid=Grid(
-            recipe.pair,
-            asdict(recipe.student),
-            tuple(blocks[0].methods),
+            plan.recipe.pair,
+            asdict(plan.recipe.student),
+            plan.methods,
             comparison.seeds,
             tuple(comparison.lengths),
-            tuple(text.name for text in texts),
+            tuple(text.name for text in plan.texts),
+            plan.baselines,
+            tuple(teacher.weights_sha256[:16] for teacher in plan.teachers),
+            asdict(plan.decoding),
         ),
         weights=weights,
-        texts={text.name: (text.src_sha256, text.tgt_sha256) for text in texts},
+        texts={text.name: (text.src_sha256, text.tgt_sha256) for text in plan.texts},
         tables=tuple(comparison.tables()),
-        values=comparison.to_json(),
     )
 
 
-def _measure(
-    project: Project,
-    recipe: Recipe,
-    teacher: Checkpoint,
-    cells: Sequence[Cell],
-    texts: Sequence[ScoredText],
-    baselines: Sequence[str],
-    reporter: Reporter,
-) -> Comparison:
-    cells = sorted(cells, key=lambda cell: cell.updates)  # stable: seed by seed as they were trained
+def _measure(project: Project, plan: Plan, reporter: Reporter) -> Comparison:
+    recipe, baselines = plan.recipe, plan.baselines
+    cells = sorted(plan.cells, key=lambda cell: cell.updates)  # stable: seed by seed as they were trained
     cache = ScoreCache(project.scores_dir)
-    forced = _Forced(project, recipe, teacher, reporter)
+    forced = _Forced(project, plan, reporter)
     models = {cell.run.name: describe_model(cell.run.folder.absolute()) for cell in cells}
-    teacher_model = describe_model(teacher.folder.absolute())
-    rows = {
-        (name, row.result.test_set): row
-        for name, model in (("", teacher_model), *models.items())
-        for row in _score(_on_texts(model, recipe, cache, reporter), texts)
-    }
+    teachers = [describe_model(teacher.folder.absolute()) for teacher in plan.teachers]
+    taught = [_score(model, plan, cache, reporter) for model in teachers]
+    rows = {name: _score(model, plan, cache, reporter) for name, model in models.items()}
     blocks = []
-    for text in texts:
-        taught = forced.measure(teacher_model, text)
-        bleu, chrf = (score.value for score in rows["", text.name].scores)
-        measured_teacher = MeasuredTeacher(
-            teacher_model.name, bleu, chrf, taught.nll, teacher_model.parameters, teacher_model.weights_sha256
+    for text in plan.texts:
+        measured_teachers = tuple(
+            _measured_teacher(each[text.name], forced.measure(model, text)) for model, each in zip(teachers, taught, strict=True)
         )
         measured = [
-            _measured_run(cell, rows[cell.run.name, text.name], forced.measure(models[cell.run.name], text)) for cell in cells
+            _measured_run(cell, rows[cell.run.name][text.name], forced.measure(models[cell.run.name], text)) for cell in cells
         ]
         for updates, group in groupby(measured, key=lambda run: run.updates):
             runs = list(group)
             found = contrasts(runs, baselines, _bootstrap(runs, baselines, text, rows, cache, recipe.tgt_lang, reporter))
-            blocks.append(Block(text.name, len(text.src), updates, measured_teacher, tuple(runs), found))
+            blocks.append(Block(text.name, len(text.src), updates, measured_teachers, tuple(runs), found))
     shape = recipe.student
     size = models[cells[0].run.name].parameters / 1e6
+    scores = [score for by_text in (*taught, *rows.values()) for row in by_text.values() for score in row.scores]
     return Comparison(
         recipe.pair,
         f"{shape.encoder_layers}+{shape.decoder_layers} layers, d {shape.d_model}, {size:.1f} M",
         tuple(dict.fromkeys(cell.seed for cell in cells)),
-        recipe.decoding.beam,
+        plan.decoding.beam,
         tuple(blocks),
-        tuple(dict.fromkeys(f"{score.name}|{score.signature}" for row in rows.values() for score in row.scores)),
+        tuple(dict.fromkeys(f"{score.name}|{score.signature}" for score in scores)),
         (*notes_on(cells), *forced.notes),
     )
 
 
-def _score(model: ModelOnTexts, texts: Sequence[ScoredText]) -> list[ScoreRow]:
-    return [model.score(text, refresh=False) for text in texts]
+def _score(model: ScoredModel, plan: Plan, cache: ScoreCache, reporter: Reporter) -> dict[str, ScoreRow]:
+    """By test set."""
+    on_texts = _on_texts(model, plan, cache, reporter)
+    return {text.name: on_texts.score(text, refresh=False) for text in plan.texts}
+
+
+def _measured_teacher(row: ScoreRow, forced: FidelityResult) -> MeasuredTeacher:
+    bleu, chrf = (score.value for score in row.scores)
+    return MeasuredTeacher(row.model.name, bleu, chrf, forced.nll, row.model.parameters, row.model.weights_sha256)
 
 
 def _measured_run(cell: Cell, row: ScoreRow, forced: FidelityResult) -> MeasuredRun:
@@ -308,7 +361,7 @@ def _bootstrap(
     runs: Sequence[MeasuredRun],
     baselines: Sequence[str],
     text: ScoredText,
-    rows: dict[tuple[str, str], ScoreRow],
+    rows: Mapping[str, Mapping[str, ScoreRow]],
     cache: ScoreCache,
     tgt_lang: str,
     reporter: Reporter,
@@ -317,7 +370,7 @@ def _bootstrap(
     draws: dict[tuple[str, int], ResampledScore] = {}
     with reporter.progress(f"paired bootstrap on {text.name}", len(runs), "runs") as progress:
         for run in runs:
-            lines = cache.hypotheses(rows[run.run, text.name].result)
+            lines = cache.hypotheses(rows[run.run][text.name].result)
             draws[run.method, run.seed] = scoring.resample(lines, [text.tgt], tgt_lang=tgt_lang)
             progress.advance()
     methods, seeds = (list(dict.fromkeys(values)) for values in zip(*draws, strict=True))
@@ -329,13 +382,15 @@ def _bootstrap(
 
 
 class _Forced:
-    """Teacher-forced measures, kept in scores/; teacher and text are read when the first is missing."""
+    """Teacher-forced measures, kept in scores/; teachers and text are read when the first is missing."""
 
-    def __init__(self, project: Project, recipe: Recipe, teacher: Checkpoint, reporter: Reporter):
-        self._recipe, self._teacher, self._reporter = recipe, teacher, reporter
+    def __init__(self, project: Project, plan: Plan, reporter: Reporter):
+        self._teachers, self._reporter = plan.teachers, reporter
         self._cache = open_fidelity_cache(project.scores_dir)
-        self._device = choose_device(recipe.student_training.device)
-        self._max_length = min(teacher.model.shape.max_positions, recipe.student.max_positions)
+        self._device = choose_device(plan.recipe.student_training.device)
+        shapes = [plan.recipe.student, *(teacher.model.shape for teacher in plan.teachers)]
+        self._max_length = min(shape.max_positions for shape in shapes)
+        self._teacher_sha256 = ",".join(teacher.weights_sha256 for teacher in plan.teachers)
         self._tests: dict[str, FidelityTest] = {}
         self._left_out: dict[str, int] = {}
 
@@ -349,28 +404,28 @@ class _Forced:
 
     def measure(self, model: ScoredModel, text: ScoredText) -> FidelityResult:
         engine = f"torch {version('torch')} {self._device}"
-        teacher = self._teacher.weights_sha256
-        key = fingerprint([model.identity, teacher, text.src_sha256, text.tgt_sha256, self._max_length, engine, __version__])
+        texts = text.src_sha256, text.tgt_sha256
+        key = fingerprint([model.identity, self._teacher_sha256, *texts, self._max_length, engine, __version__])
         result = self._cache.find(key) or self._ask(model, text, key, engine)
         self._left_out[text.name] = result.num_left_out
         return result
 
     def _ask(self, model: ScoredModel, text: ScoredText, key: str, engine: str) -> FidelityResult:
-        tokenizer = self._teacher.tokenizer
         if text.name not in self._tests:
             self._reporter.info(f"teacher-forced on {text.name}: what the teacher says")
-            teacher = Teacher(self._teacher.model.to(self._device))
+            tokenizer = self._teachers[0].tokenizer
+            teacher = one_teacher([Teacher(teacher.model.to(self._device)) for teacher in self._teachers])
             encoded = EncodedText(text.src, text.tgt, tokenizer)
             self._tests[text.name] = FidelityTest(encoded, SpecialIds.of(tokenizer), teacher, self._max_length, self._device)
         # A teacher of a cut vocabulary is the one that teaches, not the one on disk.
-        is_teacher = model.weights_sha256 == self._teacher.weights_sha256
-        found = self._tests[text.name](self._teacher.model if is_teacher else load_checkpoint(model.folder).model)
+        own = {teacher.weights_sha256: teacher for teacher in self._teachers}
+        found = self._tests[text.name]((own.get(model.weights_sha256) or load_checkpoint(model.folder)).model)
         result = FidelityResult(
             key=key,
             model=model.name,
             test_set=text.name,
             weights_sha256=model.weights_sha256,
-            teacher_sha256=self._teacher.weights_sha256,
+            teacher_sha256=self._teacher_sha256,
             src_sha256=text.src_sha256,
             tgt_sha256=text.tgt_sha256,
             nll=found.nll,

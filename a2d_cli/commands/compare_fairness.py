@@ -15,10 +15,10 @@ from a2d_cli.project.project import Project
 
 # What moves a run's end would make lengths unequal; the other soft keys change no result.
 END_KEYS = ("training.max_updates", "training.max_epochs", "training.max_hours", "training.patience")
-FREE_KEYS = SOFT_KEYS - set(END_KEYS) | {"training.seed"}
+FREE_KEYS = SOFT_KEYS - set(END_KEYS) | {"training.seed", "decoding.nbest"}
 
-# A section of run.json's settings -> that of the recipe.
-SECTIONS = {"shape": "student", "training": "student_training", "decoding": "decoding", "distillation": "distillation"}
+# A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is that of a2d.yaml.
+SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
 NAMED = 4  # runs told by name before the rest is a number
 
 
@@ -37,7 +37,8 @@ def refuse_early_ends(recipe: Recipe) -> None:
 def refuse_other_settings(
     project: Project, recipe: Recipe, facts: Mapping[str, Mapping[str, Any]], cells: Sequence[Cell]
 ) -> None:
-    """Runs that are there, finished or only begun, must have been asked for with these very settings.
+    """Runs that are there, finished or only begun, must have been asked for with these very settings; but of a finished one it
+    does not matter how it translated while it was validated: see `refuse_unequal_validations`.
 
     Args:
         facts: by method, what `a2d distill` records beside the recipe's sections: the teacher, the text it has translated.
@@ -53,7 +54,8 @@ def refuse_other_settings(
         asked, found = _asked(project, recipe, facts[cell.method], cell), _found(info, cell.method)
         for key in sorted((asked.keys() | found.keys()) - FREE_KEYS):
             counts = key in found or not key.startswith(("distillation.", "teacher"))  # which not every method has
-            if counts and asked.get(key) != found.get(key):
+            is_past = key.startswith("decoding.") and info.get("finished")
+            if counts and not is_past and asked.get(key) != found.get(key):
                 strays.setdefault(key, {})[cell.run.name] = [asked.get(key), found.get(key)]
     if not strays:
         return
@@ -62,6 +64,24 @@ def refuse_other_settings(
         asked_values = sorted({str(asked) for asked, _ in by_run.values()})
         told.append(f"{key}: {' or '.join(asked_values)} asked, {_places({run: found for run, (_, found) in by_run.items()})}")
     raise ConfigError("runs have other settings than this comparison: " + "; ".join(told), _remedy(strays))
+
+
+def refuse_unequal_validations(recipe: Recipe, cells: Sequence[Cell]) -> None:
+    """Where the best weights are chosen by what they translate, all runs must have translated alike.
+
+    Raises:
+        A2DError: names the key, the runs and their values.
+    """
+    if recipe.student_training.best_metric == "loss":
+        return
+    own = {cell.run.name: asdict(recipe.decoding) for cell in cells}
+    for cell in cells:
+        if info := cell.run.info:
+            own[cell.run.name] = asdict(Decoding()) | info.get("settings", {}).get("decoding", {})
+    for key in asdict(recipe.decoding):
+        if f"decoding.{key}" not in FREE_KEYS:
+            fact = f"decoding.{key} of the validations, whose {recipe.student_training.best_metric} chose the weights"
+            _refuse(fact, {name: decoding[key] for name, decoding in own.items()})
 
 
 def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cell) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from a2d_cli.commands.compare_report import METRICS, Block, Comparison
+from a2d_cli.comparison import Sample
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path
 
@@ -52,9 +54,9 @@ def draw(comparison: Comparison, path: Path) -> None:
                     _draw_lengths(axes, blocks, metric)
                 else:
                     _draw_methods(axes, blocks[0], metric)
-                teacher = getattr(blocks[0].teacher, metric, None)
-                if teacher is not None:
-                    axes.axhline(teacher, color="0.45", linestyle="--", linewidth=1, label="teacher")
+                for number, teacher in enumerate(blocks[0].teachers if metric != "kl" else ()):
+                    label = None if number else "teacher" + "s" * (len(blocks[0].teachers) > 1)
+                    axes.axhline(getattr(teacher, metric), color="0.45", linestyle="--", linewidth=1, label=label)
                 remark = f" ({LOWER_IS_BETTER[metric]})" if metric in LOWER_IS_BETTER else ""
                 axes.set_title(f"{METRICS[metric][0]}{remark}")
                 axes.grid(axis="y", color="0.9")
@@ -77,8 +79,7 @@ def _draw_methods(axes: Axes, block: Block, metric: str) -> None:
         sample = block.sample(method, metric)
         colour, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
         axes.plot([place + 0.18] * len(sample.values), sample.values, ".", color=colour, alpha=0.45, markersize=5)
-        half = None if math.isnan(sample.half_width) else sample.half_width
-        axes.errorbar([place], [sample.mean], yerr=half, fmt=marker, color=colour, capsize=3, markersize=5, label=method)
+        axes.errorbar([place], [sample.mean], yerr=_bars([sample]), fmt=marker, color=colour, capsize=3, markersize=5, label=method)
     axes.set_xticks([])
     axes.set_xlim(-0.6, len(block.methods) - 0.4)
 
@@ -91,11 +92,10 @@ def _draw_lengths(axes: Axes, blocks: list[Block], metric: str) -> None:
         colour, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
         # Side by side, so that intervals do not hide each other.
         shift = 1 + 0.02 * (place - (len(methods) - 1) / 2)
-        halves = [0.0 if math.isnan(sample.half_width) else sample.half_width for sample in samples]
         axes.errorbar(
             [length * shift for length in lengths],
             [sample.mean for sample in samples],
-            yerr=halves if any(halves) else None,
+            yerr=_bars(samples),
             fmt=f"-{marker}",
             color=colour,
             capsize=3,
@@ -107,3 +107,11 @@ def _draw_lengths(axes: Axes, blocks: list[Block], metric: str) -> None:
     axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
     axes.minorticks_off()
     axes.set_xlabel("updates")
+
+
+def _bars(samples: Sequence[Sample]) -> tuple[list[float], list[float]] | None:
+    """How far intervals reach below and above the means, cut at 0, below which there is no score; None: a seed alone has none."""
+    halves = [sample.half_width for sample in samples]
+    if any(map(math.isnan, halves)):
+        return None
+    return [max(0.0, min(half, sample.mean)) for half, sample in zip(halves, samples, strict=True)], halves

@@ -19,7 +19,7 @@ from a2d_cli.errors import A2DError, Interrupted
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.project.score_cache import ScoredModel
-from a2d_cli.reporting import Reporter, count_text
+from a2d_cli.reporting import Reporter, count_text, duration_text
 from a2d_cli.training.interruption import Interruption
 
 POLL_S = 0.1
@@ -80,6 +80,7 @@ class _Task:
 def _training(cell: Cell, launch: Launch) -> _Task:
     settings = ["--set", f"student_training.max_updates={cell.updates}"]
     options = ["--method", cell.method, "--seed", str(cell.seed), "--name", cell.run.name, *launch.options, *settings]
+    options += ["--resume-with", launch.resume_command]
     return _Task(cell.run.name, ("distill", *options), cell.run)
 
 
@@ -212,12 +213,12 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def _news(child: _Child) -> str:
-    minutes = (time.monotonic() - child.began_s) / 60
+    elapsed = duration_text(time.monotonic() - child.began_s)
     if not child.task.run:
-        return f"{child.task.name} scored in {minutes:.1f} min"
+        return f"{child.task.name} scored in {elapsed}"
     best = child.task.run.info.get("best", {})
     scores = [f"{name} {best[key]:.2f}" for name, key in (("loss", "loss"), ("BLEU", "bleu")) if best.get(key) is not None]
-    return f"{child.task.name} finished in {minutes:.1f} min" + (f": valid {', '.join(scores)}" if scores else "")
+    return f"{child.task.name} finished in {elapsed}" + (f": valid {', '.join(scores)}" if scores else "")
 
 
 def _end(children: Sequence[_Child]) -> None:

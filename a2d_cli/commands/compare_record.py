@@ -1,15 +1,15 @@
-"""Comparisons that are kept: scores/comparisons/ of a project, a file a grid. `a2d report` shows them without measuring anew."""
+"""Comparisons that are kept: scores/comparisons/ of a project, a file each. `a2d report` shows them without measuring anew."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from a2d_cli.commands.score_files import Table
 from a2d_cli.errors import A2DError
-from a2d_cli.files import check_format, fingerprint, read_json, strict_json, write_text
+from a2d_cli.files import check_format, fingerprint, read_json, write_json
 from a2d_cli.project.project import Project
 
 FORMAT = 1
@@ -17,7 +17,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Grid:
-    """What makes two comparisons the same one, whatever the order."""
+    """What makes two comparisons the same one, whatever the order of methods, seeds, lengths and test sets."""
 
     pair: str
     student: Mapping[str, Any]  # its shape
@@ -25,11 +25,15 @@ class Grid:
     seeds: tuple[int, ...]
     updates: tuple[int, ...]
     test_sets: tuple[str, ...]
+    # Unknown of those that an older a2d has kept.
+    baselines: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()  # first digits of their weights' SHA-256
+    decoding: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def file_name(self) -> str:
         axes = [sorted(axis) for axis in (self.methods, self.seeds, self.updates, self.test_sets)]
-        return f"{fingerprint([self.pair, self.student, *axes])}.json"
+        return f"{fingerprint([self.pair, self.student, *axes, self.baselines, self.teachers, self.decoding])}.json"
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,9 @@ class KeptComparison:
     a2d: str  # version
     command: str  # that repeats it, without the leading `a2d`
     grid: Grid
-    weights: Mapping[str, str]  # SHA-256 of the best weights, by run of the project: students, and the teacher if it is one
+    weights: Mapping[str, str]  # SHA-256 of the best weights, by run of the project: students, and the teachers that are one
     texts: Mapping[str, tuple[str, str]]  # SHA-256 of source and reference, by test set
     tables: tuple[Table, ...]
-    values: Mapping[str, Any]  # what --json prints
 
     def covers(self, test_set: str, runs: Collection[str]) -> bool:
         return test_set in self.texts and set(runs) <= self.weights.keys()
@@ -54,9 +57,9 @@ def comparisons_dir(project: Project) -> Path:
 
 
 def keep(project: Project, comparison: KeptComparison) -> Path:
-    """In the place of an earlier one of the same grid."""
+    """In the place of an earlier one that is the same."""
     path = comparisons_dir(project) / comparison.grid.file_name
-    write_text(path, strict_json({"format": FORMAT, **asdict(comparison)}) + "\n")  # one seed has no spread: NaN
+    write_json(path, {"format": FORMAT, **asdict(comparison)})
     return path
 
 
@@ -84,11 +87,13 @@ def _comparison(values: Mapping[str, Any]) -> KeptComparison:
             tuple(map(int, grid["seeds"])),
             tuple(map(int, grid["updates"])),
             tuple(map(str, grid["test_sets"])),
+            tuple(map(str, grid.get("baselines", ()))),
+            tuple(map(str, grid.get("teachers", ()))),
+            dict(grid.get("decoding", {})),
         ),
         weights={run: str(digest) for run, digest in values["weights"].items()},
         texts={name: (str(src), str(tgt)) for name, (src, tgt) in values["texts"].items()},
         tables=tuple(map(_table, values["tables"])),
-        values=dict(values["values"]),
     )
 
 

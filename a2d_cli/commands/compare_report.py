@@ -28,7 +28,7 @@ PLAIN = "ce"
 METRICS = {"bleu": ("BLEU", 2), "chrf": ("chrF2", 2), "test_nll": ("test NLL", 3), "kl": ("KL to teacher", 3)}
 NOT_MEASURED = (
     "what n-grams and characters do not show: no neural metric, no human judge",
-    "other corpora, sizes and teachers: there is one teacher here, and seeds vary the students alone",
+    "other corpora, sizes and teachers: all runs share them here, and seeds vary the students alone",
     "what tuning each method by itself would give",
     "the cost of training the teacher, and energy",
 )
@@ -86,8 +86,8 @@ class Contrast:
     def bootstrap_text(self) -> str:
         """`+3 -0 of 3`: seeds in which the method is better and worse."""
         found = [result for result in self.bootstrap if result.p_value < ALPHA]
-        better = sum(result.delta > 0 for result in found)
-        return f"+{better} -{len(found) - better} of {len(self.bootstrap)}"
+        better, worse = (sum(sign * result.delta > 0 for result in found) for sign in (1, -1))
+        return f"+{better} -{worse} of {len(self.bootstrap)}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Block:
     test_set: str
     sentences: int
     updates: int
-    teacher: MeasuredTeacher
+    teachers: tuple[MeasuredTeacher, ...]  # several: the members of an ensemble
     runs: tuple[MeasuredRun, ...]  # by method, then by seed
     contrasts: tuple[Contrast, ...]
 
@@ -112,15 +112,21 @@ class Block:
         return samples(self.runs, metric)[method]
 
     @property
+    def teacher_bleu(self) -> float:
+        """Of an ensemble, which does not translate: its best member's."""
+        return max(teacher.bleu for teacher in self.teachers)
+
+    @property
     def headroom_bleu(self) -> float | None:
         """None: no plain student was trained."""
-        return self.teacher.bleu - self.sample(PLAIN, "bleu").mean if PLAIN in self.methods else None
+        return self.teacher_bleu - self.sample(PLAIN, "bleu").mean if PLAIN in self.methods else None
 
     def headroom_text(self) -> str:
         headroom = self.headroom_bleu
         if headroom is None:
             return f"headroom unknown: NO CLAIM on {self.test_set}: --methods has no '{PLAIN}', the student that the teacher must beat"
-        told = f"headroom: the teacher's BLEU is {headroom:+.2f} above that of '{PLAIN}'"
+        who = "the best teacher" if len(self.teachers) > 1 else "the teacher"
+        told = f"headroom: {who}'s BLEU is {headroom:+.2f} above that of '{PLAIN}'"
         if headroom >= HEADROOM_BLEU:
             return f"{told} (at least {HEADROOM_BLEU} are needed for a claim)"
         return f"{told}, less than {HEADROOM_BLEU}: NO CLAIM on {self.test_set}: this teacher has nothing left to teach there"
@@ -185,22 +191,30 @@ class Comparison:
         return [*tables[:-1], replace(last, note="\n".join(lines))]
 
     def _levels(self, block: Block) -> Table:
-        columns = ["method", *(title for title, _ in METRICS.values()), "valid NLL", "minutes a run", "peak MB"]
-        teacher = block.teacher
+        is_short = any(block.sample(method, "elapsed_s").mean < 60 for method in block.methods)
+        unit, unit_s = ("seconds", 1) if is_short else ("minutes", 60)
+        columns = ["method", *(title for title, _ in METRICS.values()), "valid NLL", f"{unit} a run", "peak MB"]
         rows = [
-            [f"teacher ({teacher.parameters / 1e6:.1f} M)", f"{teacher.bleu:.2f}", f"{teacher.chrf:.2f}"]
+            [self._title_of(block, teacher), f"{teacher.bleu:.2f}", f"{teacher.chrf:.2f}"]
             + [f"{teacher.test_nll:.3f}", "–", "–", "–", "–"]
+            for teacher in block.teachers
         ]
         for method in block.methods:
             values = [_spread(block.sample(method, metric), digits) for metric, (_, digits) in METRICS.items()]
-            minutes = Sample(tuple(run.elapsed_s / 60 for run in block.of(method)))
-            values += [_spread(block.sample(method, "valid_nll"), 3), _spread(minutes, 1), _peak(block.of(method))]
+            elapsed = Sample(tuple(run.elapsed_s / unit_s for run in block.of(method)))
+            values += [_spread(block.sample(method, "valid_nll"), 3), _spread(elapsed, 1), _peak(block.of(method))]
             rows.append([method, *values])
         title = (
             f"{block.test_set}: {self.pair}, {block.sentences:,} sentences, beam {self.beam}; student {self.student}, "
             f"{block.updates:,} updates, seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
         )
         return Table(title, columns, rows, block.headroom_text())
+
+    @staticmethod
+    def _title_of(block: Block, teacher: MeasuredTeacher) -> str:
+        """`teacher (5.0 M)`, or its name among the members of an ensemble."""
+        name = f"teacher '{teacher.model}'" if len(block.teachers) > 1 else "teacher"
+        return f"{name} ({teacher.parameters / 1e6:.1f} M)"
 
     def _differences(self, block: Block) -> list[Table]:
         """Of BLEU, with what may be said of it; and of the other metrics."""
@@ -239,17 +253,19 @@ class Comparison:
             reach += f", too few to claim anything about {_count(largest, 'method')}: that takes {needed} seeds"
         power = f"a paired t test on {_count(n, 'seed')} finds with {POWER:.0%} power at {ALPHA:.0%}"
         unknown = any(run.peak_memory_bytes is None for block in self.blocks for run in block.runs)
+        several = len(self.blocks[0].teachers) > 1
         return [
             "levels: mean ± sd over seeds; NLL and KL(teacher ‖ student) in nats per target token of the references, teacher-forced",
+            *["KL to teacher: to the mean of the teachers' probabilities, which is what has taught"] * several,
             *self.signatures,
-            "minutes: wall time of training and its validations, whatever else the machine did; "
+            "seconds, minutes a run: wall time of training and its validations, whatever else the machine did; "
             + "a teacher's cache and translations, made once, are not in them",
             "peak MB: the most that a training process of the method held" + " (–: an older a2d did not record it)" * unknown,
             "Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t over seeds)",
             f"p: exact two-sided sign-flip permutation over seeds; {reach}",
             f"p Holm: corrected over methods ({told}); not over metrics, test sets and lengths",
             f"detectable: the true Δ BLEU that {power}, from the sd of the paired differences (noncentral t: Cohen 1988, ch. 2)",
-            f"bootstrap: seeds whose translations are better (+) or worse (-) with p < {ALPHA}: paired over sentences, "
+            f"bootstrap: seeds whose translations are better (+) or worse (-) with p < {ALPHA}, by however little: paired over sentences, "
             + some[0].bootstrap[0].signature,
             f"claim: about BLEU; only with p Holm at most {ALPHA}, Δ at least the detectable one, and headroom",
         ]
@@ -285,7 +301,7 @@ class Comparison:
             "test_set": block.test_set,
             "sentences": block.sentences,
             "updates": block.updates,
-            "teacher": asdict(block.teacher),
+            "teachers": [asdict(teacher) for teacher in block.teachers],
             "headroom_bleu": block.headroom_bleu,
             "headroom_suffices": block.headroom_bleu is not None and block.headroom_bleu >= HEADROOM_BLEU,
             "methods": {
@@ -314,7 +330,7 @@ class Comparison:
         for block in self.blocks:
             for run in block.runs:
                 values = asdict(run)
-                writer.writerow([self.pair, block.test_set, block.teacher.bleu, *(values[name] for name in names)])
+                writer.writerow([self.pair, block.test_set, block.teacher_bleu, *(values[name] for name in names)])
         return text.getvalue()
 
 

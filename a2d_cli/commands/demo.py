@@ -62,7 +62,7 @@ def demo(project: Project, overrides: list[str], command: str, reporter: Reporte
     _export(project, distilled.name, reporter)
     reporter.info(f"6/6 {where} score")
     scores = score_project(project, models=None, test_sets=None, decoding={}, device="auto", reporter=reporter)
-    return DemoResult(scores, _samples(project, reporter))
+    return DemoResult(scores, _samples(project))
 
 
 def _export(project: Project, name: str, reporter: Reporter) -> None:
@@ -74,13 +74,13 @@ def _export(project: Project, name: str, reporter: Reporter) -> None:
         reporter.warn(f"{refusal.message}; the table goes without it")
 
 
-def _samples(project: Project, reporter: Reporter) -> Table:
+def _samples(project: Project) -> Table:
     """A few test sentences, evenly over the set, with each model's translation."""
     recipe = read_project_recipe(project.recipe_path)
     sources, references = (project.read_text("test", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
     chosen = [(2 * i + 1) * len(sources) // (2 * SAMPLES) for i in range(SAMPLES)]
     translations = {
-        run.name: open_translator(project, run.name, {}, "auto", reporter, engine="torch").translate(
+        run.name: open_translator(project, run.name, {}, "auto", Reporter(), engine="torch").translate(
             [sources[i] for i in chosen]
         )
         for run in list_runs(project)

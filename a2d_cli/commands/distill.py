@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from a2d_cli.commands.pseudo import find_teacher, find_teachers, load_teacher, teacher_text
+from a2d_cli.commands.pseudo import find_teachers, load_teacher, teacher_text
 from a2d_cli.commands.training_run import RunRequest, train_run
 from a2d_cli.config.schema import Distillation, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
@@ -117,7 +117,7 @@ def _open_teachers(
     """Read them, over the project's pieces where they are asked for words and attention, and say who they are."""
     _check_cache(recipe, method)
     if method.asks_teacher:
-        teachers = [_matching(project, recipe, folder) for folder in folders]
+        teachers = [matching_teacher(project, recipe, folder) for folder in folders]
     else:  # for layers alone, whatever their pieces
         own = Tokenizer.load(project.data_dir)
         given = [load_teacher(folder, recipe) for folder in folders]
@@ -179,19 +179,19 @@ def _frozen_teacher(
         )
         return cached_or_live(live, cached, stage)
 
-    return one_teacher([frozen(teacher) for teacher in teachers])
+    members = [frozen(teacher) for teacher in teachers]
+    if recipe.student_training.compile:
+        for member in members:
+            member.model.compile(dynamic=True)  # when it is first run, which that of a cached teacher never is
+    return one_teacher(members)
 
 
-def matching_teacher(project: Project, recipe: Recipe) -> Checkpoint:
-    """The one teacher, over the project's pieces.
+def matching_teacher(project: Project, recipe: Recipe, folder: Path) -> Checkpoint:
+    """The teacher in a folder, over the project's pieces.
 
     Raises:
-        ConfigError: there is none, an ensemble, one of another language pair or vocabulary, or one that reads too little.
+        ConfigError: it is of another language pair or vocabulary, or reads too little.
     """
-    return _matching(project, recipe, find_teacher(project, recipe))
-
-
-def _matching(project: Project, recipe: Recipe, folder: Path) -> Checkpoint:
     given, own = load_teacher(folder, recipe), Tokenizer.load(project.data_dir)
     teacher = _over_own_pieces(given, own)
     if teacher is None:

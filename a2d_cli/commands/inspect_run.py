@@ -12,7 +12,7 @@ from torch import nn
 from a2d_cli.commands.distill import matching_teacher
 from a2d_cli.commands.inspect_report import KIND_TITLES, Inspection, Sentence, SentenceMaps
 from a2d_cli.config.loader import read_project_recipe
-from a2d_cli.config.schema import Recipe
+from a2d_cli.config.schema import ModelShape, Recipe
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, SpecialIds, pad_batch
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import TorchEngine
@@ -27,6 +27,7 @@ from a2d_cli.distillation.inspection import (
     Head,
     gradient_share,
     head_maps,
+    heads_of,
     measure_alignments,
 )
 from a2d_cli.distillation.methods import Method, parse_method
@@ -43,7 +44,15 @@ from a2d_cli.files import sha256_file
 from a2d_cli.model.attention import KINDS, MapForm
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint, load_weights, read_weights
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_model, find_weights, list_runs
+from a2d_cli.project.run import (
+    WEIGHTS,
+    Run,
+    choose_aligned,
+    find_checkpoint,
+    find_model,
+    find_weights,
+    list_runs,
+)
 from a2d_cli.reporting import Reporter, count_text
 from a2d_cli.training.distributed import choose_device
 
@@ -97,18 +106,19 @@ def inspect_run(
     """Measure a student's aligners on validation text, and look at a sentence.
 
     Args:
-        name: run name or run folder; None: the newest run that has aligners.
+        name: run name or run folder; None: as `choose_aligned` chooses.
 
     Raises:
         ConfigError: no such run, or one without aligners (names some that have), or an unknown kind or head.
         A2DError: its teacher is gone or has changed, or a file that cannot be read.
     """
     project.require_prepared()
-    opened = _open(project, find_aligned_run(project, name), choose_device(device))
+    run, why = find_aligned_run(project, name)
+    opened = _open(project, run, choose_device(device))
     aligned = _aligners(opened.objective, parse_method(opened.recipe.distillation))
     if sentence:
-        _check_request(sentence, aligned)
-    reporter.info(f"inspecting {opened.run.folder} after update {opened.update:,}")
+        _check_request(sentence, aligned, opened.teacher.inside.shapes)
+    reporter.info(f"inspecting {opened.run.folder} after update {opened.update:,}{why and f': {why}'}")
     text = _validation_text(project, opened)
     settings = BatchSettings(max(BATCH_TOKENS, opened.longest), CALIBRATION_SENTENCES, opened.longest)
     plan = BatchPlan(text, settings, seed=0)
@@ -138,27 +148,29 @@ def inspect_run(
     )
 
 
-def find_aligned_run(project: Project, name: str | None) -> Run:
-    """A run that has learned by aligners; None: the newest.
+def find_aligned_run(project: Project, name: str | None) -> tuple[Run, str]:
+    """A run that has learned by aligners; where none is named: one that is chosen, and why.
 
     Raises:
         ConfigError: no such run, or it has none (says what it is, and which runs have).
     """
-    having = [run.name for run in list_runs(project) if run.has_aligners]
+    runs = list_runs(project)
     if name is None:
-        if not having:
+        chosen = choose_aligned(runs)
+        if chosen is None:
             message = f"{project.folder}: no student here has learned an alignment"
             raise ConfigError(message, project.command("distill --method a2d"))
-        return Run(project.runs_dir / having[-1])
+        return chosen
     folder = find_model(project, name)
     run = next((Run(place) for place in (folder, folder.parent) if Run(place).info), None)
     if run is None:
         raise ConfigError(f"{folder} is no run folder: alignments stand beside a run's weights", "name a run, or its folder")
     if run.has_aligners:
-        return run
+        return run, ""
     kind, method = run.info["kind"], run.info["method"]
     if any(term.startswith("a2d") for term in method.split("+")):
         raise _missing(run, "aligner.*.safetensors")
+    having = [each.name for each in runs if each.has_aligners]
     what = "a teacher" if kind == "teacher" else f"a {kind} of method {method}, which aligns no heads"
     hint = f"inspect {', '.join(having)}" if having else f"train one that does: {project.command('distill --method a2d')}"
     raise ConfigError(f"run '{run.name}' is {what}: there is no alignment to inspect", hint)
@@ -191,11 +203,9 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
 
 def _teachers_of(project: Project, run: Run, recipe: Recipe) -> list[Checkpoint]:
     """The weights that the run learned from: of one teacher, or of an ensemble's members."""
-    hashes, settings = run.info["settings"]["teacher"].split(","), recipe.distillation
-    folders = [_teacher_folder(project, run, *each) for each in zip(hashes, settings.teachers, strict=True)]
-    return [
-        matching_teacher(project, replace(recipe, distillation=replace(settings, teacher=str(folder)))) for folder in folders
-    ]
+    hashes, names = run.info["settings"]["teacher"].split(","), recipe.distillation.teachers
+    folders = [_teacher_folder(project, run, *each) for each in zip(hashes, names, strict=True)]
+    return [matching_teacher(project, recipe, folder) for folder in folders]
 
 
 def _teacher_folder(project: Project, student: Run, digits: str, name: str) -> Path:
@@ -276,13 +286,21 @@ def _notes(opened: _Opened, num_left_out: int) -> Iterator[str]:
 # --- a sentence
 
 
-def _check_request(request: SentenceRequest, aligned: Sequence[Aligned]) -> None:
+def _check_request(request: SentenceRequest, aligned: Sequence[Aligned], teacher_shapes: Sequence[ModelShape]) -> None:
     kinds = list(dict.fromkeys(each.kind for each in aligned))
     for kind in request.kinds:
         if kind not in KINDS:
             raise ConfigError(f"--kind {kind}: no kind of attention", f"one of {', '.join(kinds)}")
         if kind not in kinds:
             raise ConfigError(f"--kind {kind}: this run does not align it", f"it aligns {', '.join(kinds)}")
+    for kind in request.kinds or kinds:
+        heads = [str(head) for head in heads_of(kind, teacher_shapes)]
+        for name in request.heads:
+            if name not in (*heads, *EXTREMES):
+                raise ConfigError(
+                    f"--head {name}: the teacher's {KIND_TITLES[kind]} has heads {heads[0]} to {heads[-1]} (LAYER.HEAD)",
+                    "or best, worst: of the smallest, the largest residual; --kind names the attention",
+                )
     if not request.src.strip():
         raise ConfigError("--sentence is empty", "write one in the source language")
 
@@ -326,19 +344,8 @@ def _check_length(option: str, ids: Sequence[int], longest: int) -> None:
 
 
 def wanted_heads(names: Sequence[str], alignment: Alignment) -> list[Head]:
-    """Teacher heads by LAYER.HEAD, best or worst; no names: the best and the worst.
-
-    Raises:
-        ConfigError: no such head of this kind of attention.
-    """
+    """Teacher heads by LAYER.HEAD, best or worst; no names: the best and the worst."""
     ones = sorted(alignment.stand_ins, key=lambda one: one.residual)
     by_name = {str(one.teacher): one.teacher for one in alignment.stand_ins}
     by_name |= dict(zip(EXTREMES, (ones[0].teacher, ones[-1].teacher), strict=True))
-    for name in names:
-        if name not in by_name:
-            last = alignment.stand_ins[-1].teacher
-            raise ConfigError(
-                f"--head {name}: the teacher's {KIND_TITLES[alignment.kind]} has heads 1.1 to {last} (LAYER.HEAD)",
-                "or best, worst: of the smallest, the largest residual; --kind names the attention",
-            )
     return list(dict.fromkeys(by_name[name] for name in names or EXTREMES))

@@ -12,6 +12,7 @@ from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 
 SETS = ("train", "valid", "test")
+TWO_FILES = "give two files, SRC TGT, or one that ends in .tsv or .tmx"
 
 
 def choose_recipe(
@@ -31,12 +32,16 @@ def choose_recipe(
         trim: that tokenizer cut to the training text.
 
     Raises:
-        ConfigError: both or neither given, no pair, a file that is not there.
+        ConfigError: both or neither given, no pair, a file that is not there, or a folder in its place.
     """
     overrides = [*_tokenizer_overrides(project, tokenizer_from, trim), *overrides]
+    for each, paths in files.items():
+        for path in filter(None, paths):
+            if Path(path).expanduser().is_dir():
+                raise ConfigError(f"--{each}: {path} is a folder", TWO_FILES)
     single = next((f"--{each} {src}" for each, (src, tgt) in files.items() if tgt.startswith("-")), None)
     if single:  # the next option stands where the second file belongs
-        raise ConfigError(f"{single}: one file is no TSV or TMX file", "give two files, SRC TGT, or one that ends in .tsv or .tmx")
+        raise ConfigError(f"{single}: one file is no TSV or TMX file", TWO_FILES)
     if name and files:
         raise ConfigError(
             f"recipe '{name}' and files of your own were both given",

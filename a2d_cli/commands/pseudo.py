@@ -97,7 +97,7 @@ def find_teacher(project: Project, recipe: Recipe) -> Path:
     if len(recipe.distillation.teachers) > 1:
         raise ConfigError(
             f"distillation.teacher: '{recipe.distillation.teacher}' are several teachers, and one is needed here",
-            "an ensemble can only teach (a2d distill): it neither translates nor is compared to; name one of them",
+            "an ensemble can only teach (a2d distill, a2d compare): it does not translate; name one of them",
         )
     return find_teachers(project, recipe)[0]
 

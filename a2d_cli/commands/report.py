@@ -47,6 +47,7 @@ from a2d_cli.data.report import Report
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_text
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import choose_aligned
 from a2d_cli.reporting import Reporter, count_text
 
 FILE = "report.html"
@@ -57,7 +58,7 @@ def report(project: Project, output: Path | None, with_alignment: bool, reporter
 
     Args:
         output: default report.html in the project.
-        with_alignment: measure the alignment of the best run that has one (teacher-forced, on validation text).
+        with_alignment: measure the alignment of the run that `choose_aligned` chooses (teacher-forced, on validation text).
 
     Raises:
         ConfigError: no project here; or `output` is a folder, or a file that is no report.
@@ -134,17 +135,18 @@ def _facts(data: Report | A2DError | None, runs: Sequence[KnownRun], scores: Map
             yield Fact("best student BLEU", f"{student.bleu:.1f}", remark)
         if teacher and student:
             smaller = teacher.result.parameters / student.result.parameters
-            faster = student.result.sentences_per_s / teacher.result.sentences_per_s
-            yield Fact("student to teacher", f"{smaller:.1f}× smaller", f"{faster:.1f}× as many sentences a second, as scored")
+            speeds = student.result.sentences_per_s, teacher.result.sentences_per_s
+            faster = f"{speeds[0] / speeds[1]:.1f}× as many sentences a second, as scored" if all(speeds) else ""
+            yield Fact("student to teacher", f"{smaller:.1f}× smaller", faster)
 
 
 def _alignment(project: Project, runs: Sequence[KnownRun], wanted: bool, reporter: Reporter) -> Iterator[Block]:
-    """Of the run that has one and the best validation BLEU: a finished one, if there is any."""
-    aligned = [each for each in runs if each.weights_sha256 and each.run.has_aligners]
-    if not aligned:
+    """Of the run that `a2d inspect` takes, too, where none is named."""
+    chosen = choose_aligned(each.run for each in runs)
+    if chosen is None:
         yield Missing("No run has learned an alignment:", project.command("distill --method a2d"))
         return
-    best = max(aligned, key=lambda each: (each.run.is_finished, (each.info.get("best") or {}).get("bleu") or 0.0))
+    best, why = chosen
     if not wanted:
         yield Missing(f"What the alignment of '{best.name}' has learned (--no-alignment):", project.command(f"inspect {best.name}"))
         return
@@ -155,7 +157,7 @@ def _alignment(project: Project, runs: Sequence[KnownRun], wanted: bool, reporte
     try:
         inspection = inspect_run(project, best.name, None, "auto", reporter)
         overview, *by_head = inspection.tables()
-        yield Paragraph(f"Of the runs that learned an alignment, '{best.name}' has the best validation BLEU. Another one: {project.command('inspect RUN')}")
+        yield Paragraph(f"{why[0].upper()}{why[1:]}. Another one: {project.command('inspect RUN')}")
         yield overview
         yield Fold("By teacher head, in numbers", tuple(by_head))
         yield Pictures(alignment_figures(inspection))

@@ -40,8 +40,10 @@ def read_comparisons(project: Project, runs: Sequence[KnownRun], texts: Mapping[
             continue
         changes = _changes(kept, weights, texts)
         if changes:
-            what = f"The comparison of {_methods(kept)} of {_day(kept)} ({path.name}) is left out, for the project has changed since ({changes}):"
-            left_out.append(Missing(what, project.command(kept.command)))
+            what = f"The comparison of {_methods(kept)} of {_day(kept)} ({path.name}) is left out, for the project has changed since ({changes})"
+            strays = _strays(kept, runs, weights, (project.state().get("prepared") or {}).get("data_fingerprint"))
+            remedy = f". If their settings have changed, too, first move {', '.join(strays)} out of {project.runs_dir}; then:" if strays else ":"
+            left_out.append(Missing(what + remedy, project.command(kept.command)))
         else:
             shown.append(kept)
     return Comparisons(tuple(sorted(shown, key=lambda kept: kept.made_at, reverse=True)), tuple(left_out))
@@ -55,6 +57,23 @@ def _changes(kept: KeptComparison, weights: Mapping[str, str], texts: Mapping[st
         "other text": [name for name, digests in kept.texts.items() if texts.get(name) != digests],
     }
     return "; ".join(f"{change}: {_named(names)}" for change, names in found.items() if names)
+
+
+def _strays(kept: KeptComparison, runs: Sequence[KnownRun], weights: Mapping[str, str], data: str | None) -> list[str]:
+    """Its students that a repetition may refuse: trained anew since, taught by weights that have changed, or on other text.
+
+    Args:
+        data: fingerprint of the training text as it is now.
+    """
+    changed = [digest for run, digest in kept.weights.items() if weights.get(run) != digest]
+    strays = []
+    for each in runs:
+        settings = each.info.get("settings", {})
+        teachers = tuple(filter(None, settings.get("teacher", "").split(",")))
+        taught_otherwise = any(digest.startswith(teachers) for digest in changed) or settings.get("data", data) != data
+        if each.name in kept.weights and not each.is_teacher and (kept.weights[each.name] in changed or taught_otherwise):
+            strays.append(each.name)
+    return strays
 
 
 def comparison_tables(project: Project, comparisons: Comparisons) -> Iterator[Block]:
@@ -73,11 +92,12 @@ def comparison_tables(project: Project, comparisons: Comparisons) -> Iterator[Bl
 
 
 def _methods(kept: KeptComparison) -> str:
-    """`ce, word (seeds 1, 2; 1,000 updates; flores)`"""
+    """`ce, word (to ce; seeds 1, 2; 1,000 updates; flores)`"""
     grid = kept.grid
     seeds = f"seed{'s' * (len(grid.seeds) != 1)} {', '.join(map(str, grid.seeds))}"
     lengths = " and ".join(f"{updates:,}" for updates in grid.updates)
-    return f"{', '.join(grid.methods)} ({seeds}; {lengths} updates; {', '.join(grid.test_sets)})"
+    to = f"to {' and '.join(grid.baselines)}; " if grid.baselines else ""
+    return f"{', '.join(grid.methods)} ({to}{seeds}; {lengths} updates; {', '.join(grid.test_sets)})"
 
 
 def _day(kept: KeptComparison) -> str:

@@ -15,7 +15,7 @@ from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_valu
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
-from a2d_cli.project.score_cache import Result, ScoreCache
+from a2d_cli.project.score_cache import NO_SPEED, Result, ScoreCache
 from a2d_cli.reporting import count_text
 from a2d_cli.scoring import Score
 
@@ -127,13 +127,15 @@ def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
         rows.append(
             [each.name, "–" if each.known.is_teacher else str(each.known.info.get("method")), str(each.known.info.get("seed", "–"))]
             + [*(f"{score.value:.2f}" for score in each.scores), *measured]
-            + [f"{result.parameters / 1e6:.2f} M", f"{result.file_bytes / 1e6:.1f}", f"{result.sentences_per_s:.1f}"]
+            + [f"{result.parameters / 1e6:.2f} M", f"{result.file_bytes / 1e6:.1f}", result.speed_text]
             + [_decoding(result)] * (len(decodings) > 1)
         )
     notes = [signature_lines(score for each in scored for score in each.scores)]
     if len(decodings) == 1:
         notes.append(f"decoding: {decodings[0]}")
-    notes.append("sent/s: sentences per second on " + "; on ".join(dict.fromkeys(each.result.machine for each in scored)))
+    machines = dict.fromkeys(each.result.machine for each in scored if each.result.sentences_per_s is not None)
+    notes += [f"sent/s: sentences per second on {'; on '.join(machines)}"] if machines else []
+    notes += [NO_SPEED] if any(each.result.sentences_per_s is None for each in scored) else []
     if any(each.forced for each in scored):
         notes.append("NLL and KL(teacher ‖ student): nats per target token of the references, teacher-forced")
     return Table(f"{test_set}: {scored[0].result.sentences:,} sentences", columns, rows, "\n".join(notes))
@@ -162,17 +164,22 @@ def _methods(
     columns = ["method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher"]
     columns += [f"Δ BLEU to {PLAIN}", "p", "p Holm"] if tests else []
     rows = []
+    seeds = sorted({_seed(each) for runs in groups.values() for each in runs})
     for method, runs in groups.items():
         updates = " / ".join(dict.fromkeys(f"{each.known.info.get('updates', 0):,}" for each in runs))
         forced = [each.forced for each in runs if each.forced]
         is_whole = len(forced) == len(runs)
-        row = [method, str(len(runs)), updates, _spread(samples[method].values, 2)]
+        of_all = f" of {len(seeds)}" if len(runs) < len(seeds) else ""
+        row = [method, f"{len(runs)}{of_all}", updates, _spread(samples[method].values, 2)]
         row.append(_spread([each.scores[1].value for each in runs], 2))
         row += [_spread([each.nll for each in forced], 3), _spread([each.kl for each in forced], 3)] if is_whole else ["–", "–"]
         if tests:
             row += _difference(tests.get(method))
         rows.append(row)
-    yield Table(f"{test_set}: methods", columns, rows, "\n".join(_method_notes(tests, unlike)))
+    notes = _method_notes(tests, unlike)
+    if any(len(runs) < len(seeds) for runs in groups.values()):
+        notes.append(f"… of {len(seeds)}: a mean over some of the seeds ({', '.join(map(str, seeds))}), hard to compare with the others")
+    yield Table(f"{test_set}: methods", columns, rows, "\n".join(notes))
 
 
 def methods_of(scored: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
@@ -181,7 +188,11 @@ def methods_of(scored: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
     groups: dict[str, list[ScoredRun]] = {}
     for each in students:
         groups.setdefault(each.known.method, []).append(each)
-    return {method: sorted(runs, key=lambda each: each.known.info.get("seed") or 0) for method, runs in groups.items()}
+    return {method: sorted(runs, key=_seed) for method, runs in groups.items()}
+
+
+def _seed(scored: ScoredRun) -> int:
+    return scored.known.info.get("seed") or 0
 
 
 def _tests(
@@ -239,11 +250,11 @@ def _difference(test: PairedTest | None) -> list[str]:
 
 
 def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) -> ScoredRun | None:
-    """The student's own, else the first."""
+    """The student's own (of an ensemble the best), else the first."""
     teachers = [each for each in scored if each.known.is_teacher and not each.is_export]
     digits = student.known.info.get("settings", {}).get("teacher", "") if student else ""
-    own = [each for each in teachers if digits and each.result.weights_sha256.startswith(digits)]
-    return next(iter(own or teachers), None)
+    own = [each for each in teachers if each.result.weights_sha256.startswith(tuple(filter(None, digits.split(","))))]
+    return max(own, key=lambda each: each.bleu) if own else next(iter(teachers), None)
 
 
 def best_student(scored: Sequence[ScoredRun]) -> ScoredRun | None:

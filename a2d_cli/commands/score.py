@@ -21,7 +21,14 @@ from a2d_cli.files import fingerprint, sha256_file
 from a2d_cli.project.exported import exports_of, is_export, list_exports, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
-from a2d_cli.project.score_cache import Result, ScoreCache, ScoredModel, describe_export, describe_model
+from a2d_cli.project.score_cache import (
+    NO_SPEED,
+    Result,
+    ScoreCache,
+    ScoredModel,
+    describe_export,
+    describe_model,
+)
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import PairedResult, ResampledScore, Score, check_lines
 
@@ -54,6 +61,10 @@ class ScoreRow:
     def scores(self) -> list[Score]:
         """BLEU and chrF2."""
         return [Score(**values) for values in self.result.scores]
+
+    @property
+    def bleu(self) -> float:
+        return self.scores[0].value
 
     def to_json(self) -> dict[str, Any]:
         model, result = self.model, self.result
@@ -107,13 +118,18 @@ class ScoreTable:
             + [f"{score.value:.2f}" for score in row.scores]
             + [difference_text(row.to_teacher), difference_text(row.to_plain)]
             + [f"{row.model.parameters / 1e6:.2f} M", f"{row.model.file_bytes / 1e6:.1f}"]
-            + [f"{row.result.sentences_per_s:.1f}" + "*" * row.cached]
+            + [row.result.speed_text + "*" * (row.cached and row.result.sentences_per_s is not None)]
             for row in rows
         ]
         notes = [signature_lines(score for row in rows for score in row.scores)]
         differences = [found for row in rows for found in (row.to_teacher, row.to_plain) if found]
         if differences:
             notes.append(f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}")
+        ensembles = [
+            row.model.name for row in rows if "," in row.model.teacher and any(row.model.is_taught_by(other.model) for other in rows)
+        ]
+        if ensembles:
+            notes.append(f"of several teachers, Δ to the best: {', '.join(ensembles)}")
         title = f"{test_set}: {self.pair}, {rows[0].result.sentences} sentences, beam {self.decoding.beam}"
         return Table(title, columns, cells, "\n".join(notes + _speed_notes(rows)))
 
@@ -127,6 +143,7 @@ def score_project(
     device: str = "auto",
     reporter: Reporter,
     refresh: bool = False,
+    with_speed: bool = True,
 ) -> ScoreTable:
     """Score the project's finished runs, or the models named, on its test sets.
 
@@ -139,6 +156,7 @@ def score_project(
         decoding: values over those of the recipe's `decoding`.
         device: auto, cpu, cuda or cuda:N.
         refresh: translate anew, whatever scores/ holds.
+        with_speed: False: other work shares the machine, so that times would say nothing.
 
     Raises:
         ConfigError: nothing prepared or trained, or an unknown model or test set.
@@ -153,7 +171,7 @@ def score_project(
     found = find_models(project, models, recipe.pair, reporter)
     unusable: list[A2DError] = []
     for model in found:
-        translated = ModelOnTexts(model, settings, device, recipe.tgt_lang, cache, reporter)
+        translated = ModelOnTexts(model, settings, device, recipe.tgt_lang, cache, reporter, with_speed)
         try:
             for text, row in [(text, translated.score(text, refresh)) for text in texts]:
                 rows[text.name].append(row)
@@ -272,9 +290,10 @@ class ModelOnTexts:
         tgt_lang: str,
         cache: ScoreCache,
         reporter: Reporter,
+        with_speed: bool = True,
     ):
         self._model, self._decoding, self._device = model, decoding, device
-        self._tgt_lang, self._cache, self._reporter = tgt_lang, cache, reporter
+        self._tgt_lang, self._cache, self._reporter, self._with_speed = tgt_lang, cache, reporter, with_speed
         self._translator: Translator | None = None
 
     def _key(self, text: ScoredText) -> str:
@@ -341,7 +360,7 @@ class ModelOnTexts:
             file_bytes=model.file_bytes,
             decoding=asdict(self._decoding),
             sentences=len(lines),
-            translation_s=translation_s,
+            translation_s=translation_s if self._with_speed else None,
             machine=self._translator.engine.machine,
             a2d=__version__,
             engine=engine_version(model),
@@ -373,13 +392,12 @@ def _compare(rows: list[ScoreRow], text: ScoredText, cache: ScoreCache, tgt_lang
 
 
 def _teacher_of(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | None:
-    """The teacher that the student was distilled from, else the project's first."""
+    """The teacher that the student was distilled from (of an ensemble the best), else the project's first."""
     if row.model.kind == "teacher":
         return None
     teachers = [other for other in rows if other.model.kind == "teacher" and not other.model.is_export]
-    digits = row.model.teacher
-    own = [other for other in teachers if digits and other.model.weights_sha256.startswith(digits)]
-    return next(iter(own or teachers), None)
+    own = [other for other in teachers if row.model.is_taught_by(other.model)]
+    return max(own, key=lambda other: other.bleu) if own else next(iter(teachers), None)
 
 
 def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | None:
@@ -397,7 +415,8 @@ def _speed_notes(rows: Sequence[ScoreRow]) -> list[str]:
     """Where speeds were measured; and when, if by an earlier command."""
     here: dict[str, list[str]] = {}
     earlier: dict[str, list[str]] = {}
-    for row in rows:
+    timed = [row for row in rows if row.result.sentences_per_s is not None]
+    for row in timed:
         if row.cached:
             day = row.result.translated_at[:10]
             earlier.setdefault(f"{day} on {row.result.machine}", []).append(row.model.name)
@@ -405,6 +424,7 @@ def _speed_notes(rows: Sequence[ScoreRow]) -> list[str]:
             here.setdefault(row.result.machine, []).append(row.model.name)
     everywhere = f" on {next(iter(here))}" if len(here) == 1 else ""
     notes = [f"sent/s: sentences per second{everywhere}, without loading the model"]
+    notes += [NO_SPEED] * (len(timed) < len(rows))
     if len(here) > 1:
         notes += [f"on {machine}: {', '.join(names)}" for machine, names in here.items()]
     return notes + [f"* measured before, {where}: {', '.join(names)}" for where, names in earlier.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from a2d_cli import scoring
 from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.project.project import Project
 from a2d_cli.scoring import PairedResult, Score, check_lines
 
 STDIN = "-"
@@ -82,6 +84,14 @@ def score_files(
         for (name, _), draw in zip(systems[1:], draws[1:], strict=True):
             results.append(FileScore(name, draw.score, scoring.compare(draws[0], draw)))
     return results
+
+
+def refuse_models(project: Project, hypotheses: Sequence[Path]) -> None:
+    """Raises ConfigError: they are runs or folders, which `--model` takes."""
+    models = [path for path in hypotheses if path.is_dir() or (not path.exists() and (project.runs_dir / path).is_dir())]
+    if models:
+        named = " ".join(f"--model {shlex.quote(str(path))}" for path in models)
+        raise ConfigError(f"{models[0]}: a model, not a file of translations", project.command(f"score {named}"))
 
 
 def file_table(results: Sequence[FileScore]) -> Table:

@@ -143,12 +143,12 @@ def _find_student(project: Project, name: str | None, pair: str) -> ScoredModel:
 
 
 def _find_teacher(project: Project, student: ScoredModel) -> ScoredModel:
-    """The one that the student was distilled from, else the project's first."""
+    """The one that the student was distilled from (of an ensemble the first made), else the project's first."""
     runs = [run for run in list_runs(project) if run.info.get("kind") == "teacher" and run.best_dir.exists()]
     teachers = [describe_model(run.folder.absolute()) for run in runs]
     if not teachers:
         raise ConfigError(f"{project.folder}: no teacher to compare with", project.command("train-teacher"))
-    own = [each for each in teachers if student.teacher and each.weights_sha256.startswith(student.teacher)]
+    own = [each for each in teachers if student.is_taught_by(each)]
     return (own or teachers)[0]
 
 

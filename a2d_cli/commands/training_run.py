@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -118,6 +118,22 @@ def train_run(
     return run
 
 
+def warn_of_long_warmup(section: str, training: Training, lengths: Sequence[int], reporter: Reporter) -> None:
+    """Of runs that end before their learning rate has reached its peak.
+
+    Args:
+        section: of the recipe.
+        lengths: of the runs, in updates.
+    """
+    warmup = training.warmup_updates
+    short = [f"{updates:,}" for updates in sorted(set(lengths)) if updates < warmup]
+    if short:
+        reporter.warn(
+            f"{section}.warmup_updates is {warmup:,}, and a run of {' or '.join(short)} updates ends before its learning rate "
+            f"has reached its peak; --set {section}.warmup_updates={min(lengths) // 10}"
+        )
+
+
 def _open_run(
     project: Project, recipe: Recipe, request: RunRequest, run: Run, reporter: Reporter, overwrite: bool
 ) -> None:
@@ -216,6 +232,8 @@ def _train(
         )
         return
     settings = request.training
+    section = "training" if request.kind == "teacher" else "student_training"
+    warn_of_long_warmup(section, settings, [settings.max_updates], reporter)
     tokenizer = Tokenizer.load(project.data_dir)
     train_dir = _pseudo_dir(run) if request.pseudo else project.data_dir
     train = ParallelCorpus.open(train_dir, "train", recipe.src_lang, recipe.tgt_lang)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +38,7 @@ def open_translator(
     threads: int = 0,
     align: bool = False,
 ) -> Translator:
-    """The translator of a run or an export, with its own recipe's decoding settings under the given ones.
+    """The translator of a run or an export, with its own recipe's decoding settings under the given ones; says which it is.
 
     Args:
         engine: torch, ct2, or auto: ct2 where an export of exactly these weights exists.
@@ -52,6 +53,8 @@ def open_translator(
     exported = find_export(project, folder, engine, reporter)
     if exported:
         translator, decoding = open_export(exported, device, threads), exported.decoding
+        what = f"{exported.manifest.name} in {exported.manifest.quantization}, ctranslate2"
+        reporter.info(f"translating with {os.path.relpath(exported.folder)} ({what})")
         return Translator(translator.engine, translator.tokenizer, _settings(decoding, overrides), align)
     from a2d_cli.commands.alignment import alignment_head
 
@@ -60,6 +63,7 @@ def open_translator(
     translator = open_checkpoint(folder, device, alignment_head(project, folder, reporter) if align else None)
     recipe_path = next((p for p in (folder / "recipe.yaml", folder.parent / "recipe.yaml") if p.exists()), None)
     decoding = read_project_recipe(recipe_path).decoding if recipe_path else Decoding()
+    reporter.info(f"translating with {os.path.relpath(find_checkpoint(folder))} (torch)")
     return Translator(translator.engine, translator.tokenizer, _settings(decoding, overrides), align)
 
 
@@ -95,6 +99,16 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
     if any(each.manifest.to == "ct2" and each.manifest.name == name for each in list_exports(project)):
         reporter.warn(f"the export of '{name}' is of other weights than it has now; translating with torch (renew: {project.command(f'export {name} --overwrite')})")
     return None
+
+
+def name_of_export(project: Project, exported: Exported) -> str:
+    """What `--model` takes for this very export: the name of its run, if that leads to it, else its folder."""
+    name = exported.manifest.name
+    with contextlib.suppress(A2DError):
+        found = find_export(project, find_model(project, name), "auto", Reporter())
+        if found and found.folder.samefile(exported.folder):
+            return name
+    return os.path.relpath(exported.folder)
 
 
 def open_export(exported: Exported, device: str, threads: int = 0) -> Translator:

@@ -148,7 +148,7 @@ class Training:
     seed: int = 1
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: str = "auto"  # auto, cpu, cuda, cuda:N
-    compile: bool = False  # torch.compile the model
+    compile: bool = False  # torch.compile the model, and a live teacher
     max_rewinds: int = 3  # returns to the last good state when the loss diverges
 
 

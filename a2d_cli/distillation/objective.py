@@ -148,10 +148,12 @@ class DistillationObjective(Objective):
 
     @contextmanager
     def _without_dropout(self) -> Iterator[None]:
+        """Nor compiled: a few sentences are not worth another graph, and a compiled one can be gone through only once."""
         was_training = self.model.training
         self.model.eval()
         try:
-            yield
+            with torch.compiler.set_stance("force_eager"):
+                yield
         finally:
             self.model.train(was_training)
 

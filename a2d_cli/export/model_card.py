@@ -187,7 +187,7 @@ def _scores(scores: Sequence[Result]) -> str:
         values = {score["name"]: f"{score['value']:.2f}" for score in result.scores}
         cells = [result.model, result.test_set, result.sentences]
         cells += [values.get(name, "–") for name in names]
-        cells += [result.decoding["beam"], f"{result.sentences_per_s:.1f}", result.engine, result.machine]
+        cells += [result.decoding["beam"], result.speed_text, result.engine, result.machine]
         rows.append([str(cell) for cell in cells])
     rows.insert(1, ["---"] * len(rows[0]))
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,30 @@ def broken_runs(project: Project) -> list[Run]:
     """Those that `list_runs` leaves out, by name."""
     runs = [Run(path.parent) for path in sorted(project.runs_dir.glob("*/run.json"))]
     return [run for run in runs if run.problem]
+
+
+def choose_aligned(runs: Iterable[Run]) -> tuple[Run, str] | None:
+    """The run whose alignment is looked at where none is named, and what distinguishes it; None: no run has learned one.
+
+    Of the finished ones, if there are any, that of the best validation BLEU, or of the lowest loss where none has a BLEU.
+    """
+    aligned = [run for run in runs if run.has_aligners]
+    if not aligned:
+        return None
+    finished = [run for run in aligned if run.is_finished]
+
+    def scores(run: Run) -> tuple[float, float]:
+        best = run.info.get("best") or {}
+        bleu, loss = best.get("bleu"), best.get("loss")
+        return -math.inf if bleu is None else bleu, -math.inf if loss is None else -loss
+
+    chosen = max(finished or aligned, key=scores)
+    bleu, loss = scores(chosen)
+    if bleu > -math.inf:
+        why = "the best validation BLEU"
+    else:
+        why = "the lowest validation loss (none has a BLEU)" if loss > -math.inf else "no validation yet"
+    return chosen, f"of the {'finished ' * bool(finished)}runs with an alignment, '{chosen.name}' has {why}"
 
 
 def find_teacher_of(project: Project, student: Run) -> Run | None:

@@ -14,6 +14,8 @@ from a2d_cli.project.exported import MODEL_FILE, Exported
 from a2d_cli.project.result_log import ResultLog
 from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint
 
+NO_SPEED = "–: no speed, for other work shared the machine; 'a2d score --refresh' measures it"  # below a table
+
 
 @dataclass(frozen=True)
 class ScoredModel:
@@ -24,7 +26,7 @@ class ScoredModel:
     kind: str  # teacher, student, or empty for a checkpoint without its run
     method: str  # of a student
     seed: int | None
-    teacher: str  # first digits of the weights' SHA-256 of a distilled student's teacher, else empty
+    teacher: str  # of a distilled student: first digits of its teacher's hash (an ensemble's: with commas), else empty
     pair: str
     parameters: int
     file_bytes: int  # of model.safetensors, or of an export's model.bin
@@ -36,6 +38,10 @@ class ScoredModel:
     def is_export(self) -> bool:
         return bool(self.quantization)
 
+    def is_taught_by(self, other: ScoredModel) -> bool:
+        """Whether that is its teacher, or a member of the ensemble that was."""
+        return other.weights_sha256.startswith(tuple(filter(None, self.teacher.split(","))))
+
 
 def describe_export(exported: Exported) -> ScoredModel:
     manifest = exported.manifest
@@ -45,7 +51,7 @@ def describe_export(exported: Exported) -> ScoredModel:
         kind=manifest.kind,
         method=manifest.method if manifest.kind == "student" else "",
         seed=manifest.seed,
-        teacher=(manifest.teacher or {}).get("weights_sha256", "")[:16],
+        teacher=(manifest.teacher or {}).get("weights_sha256", ""),
         pair=manifest.pair,
         parameters=manifest.parameters,
         file_bytes=(exported.folder / MODEL_FILE).stat().st_size,
@@ -100,7 +106,7 @@ class Result:
     file_bytes: int
     decoding: dict[str, Any]
     sentences: int
-    translation_s: float  # without loading the model and the batch that warms it up
+    translation_s: float | None  # without loading the model and the batch that warms it up; None: not measured
     machine: str  # `cpu, 2 threads`, or the GPU's name
     a2d: str  # version
     engine: str  # that searched, with its version
@@ -108,8 +114,13 @@ class Result:
     format: int = 2
 
     @property
-    def sentences_per_s(self) -> float:
-        return self.sentences / self.translation_s
+    def sentences_per_s(self) -> float | None:
+        return None if self.translation_s is None else self.sentences / self.translation_s
+
+    @property
+    def speed_text(self) -> str:
+        """Sentences per second."""
+        return "–" if self.sentences_per_s is None else f"{self.sentences_per_s:.1f}"
 
 
 class ScoreCache:
