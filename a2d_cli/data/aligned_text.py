@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
 
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path
@@ -28,9 +27,10 @@ class _StampWriter:
         self._digest = hashlib.sha256()
         self.num_pairs = 0
 
-    def add(self, pairs: list[tuple[str, str]]) -> None:
-        self._digest.update(_lines(chain.from_iterable(pairs)).encode())
-        self.num_pairs += len(pairs)
+    def add(self, lines: bytes, num_pairs: int) -> None:
+        """Each source line before its target line."""
+        self._digest.update(lines)
+        self.num_pairs += num_pairs
 
     def stamp(self) -> TextStamp:
         return TextStamp(self.num_pairs, self._digest.hexdigest()[:16])
@@ -58,7 +58,7 @@ class AlignedText:
             while block := list(islice(pairs, _BLOCK_PAIRS)):
                 src_file.write(_lines([src for src, _ in block]))
                 tgt_file.write(_lines([tgt for _, tgt in block]))
-                stamp.add(block)
+                stamp.add(_lines(chain.from_iterable(block)).encode(), len(block))
         return stamp.stamp()
 
     def read(self, expected: TextStamp) -> Iterator[tuple[str, str]]:
@@ -73,9 +73,9 @@ class AlignedText:
                 open(self.src, "rb") as src_file,
                 open(self.tgt, "rb") as tgt_file,
             ):
-                while block := list(zip(_next_lines(src_file), _next_lines(tgt_file), strict=True)):
-                    stamp.add(block)
-                    yield from block
+                while any(block := [list(islice(file, _BLOCK_PAIRS)) for file in (src_file, tgt_file)]):
+                    stamp.add(b"".join(chain.from_iterable(zip(*block, strict=True))), len(block[0]))
+                    yield from zip(*map(_decoded, block), strict=True)
         except FileNotFoundError as error:
             raise A2DError(
                 f"{error.filename}: no such file", "run 'a2d prepare' again: it is made anew"
@@ -99,7 +99,6 @@ def _lines(texts: Iterable[str]) -> str:
     return "\n".join(texts) + "\n"
 
 
-def _next_lines(file: BinaryIO) -> list[str]:
-    """The next lines of UTF-8 text, at most a block; none at its end."""
-    text = b"".join(islice(file, _BLOCK_PAIRS)).decode()
-    return text.removesuffix("\n").split("\n") if text else []
+def _decoded(lines: list[bytes]) -> list[str]:
+    """UTF-8 text without the ends of its lines; all at once, for that is fast."""
+    return b"".join(lines).decode().removesuffix("\n").split("\n")

@@ -118,7 +118,7 @@ def _workers(function: Callable[[list[Pair]], Result], number: int) -> Iterator[
         with _ctrl_c_held():
             for _ in range(number):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs,), daemon=True)
+                process = context.Process(target=_be_worker, args=(theirs,), daemon=True)
                 process.start()
                 theirs.close()  # so that either process notices the end of the other
                 processes.append(process)
@@ -170,9 +170,13 @@ def _killed() -> A2DError:
     )
 
 
+def _be_worker(pipe: Connection) -> None:
+    gc.disable()  # to look for cycles among a chunk's lists, which have none, takes a fifth of the time
+    _work(pipe)
+
+
 def _work(pipe: Connection) -> None:
     """The life of a worker: it ends when the other end of the pipe does."""
-    gc.disable()  # to look for cycles among a chunk's lists, which have none, takes a fifth of the time
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         function = pipe.recv()
         while True:
