@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -197,14 +198,10 @@ class _Job:
 
     def watched(self, pairs: Iterable[Pair], title: str, total: int | None = None) -> Iterator[Pair]:
         with self.reporter.progress(title, total, "pairs") as progress:
-            num_unreported = 0
-            for pair in pairs:
-                yield pair
-                num_unreported += 1
-                if num_unreported == _PROGRESS_PAIRS:
-                    progress.advance(num_unreported)
-                    num_unreported = 0
-            progress.advance(num_unreported)
+            iterator = iter(pairs)
+            while block := list(islice(iterator, _PROGRESS_PAIRS)):
+                yield from block
+                progress.advance(len(block))
 
 
 @dataclass(frozen=True)
