@@ -206,7 +206,7 @@ def test_a_run_folder_translates_anywhere(a2d: Launcher, taught: Path, tmp_path:
         (["--model", "data"], 1, "data: no checkpoint here\nhint: expected config.json and model.safetensors"),
         (["-i", "nofile"], 2, "input nofile: No such file or directory\nhint: name a text file with -i, or pipe lines in"),
         (["-i", "data"], 2, "input data: Is a directory"),
-        (["my text"], 2, "'my text' stands without an option\nhint: text comes from stdin or a file: translate -i 'my text'"),
+        (["my text"], 2, "'my text' stands without an option\nhint: text comes from stdin, or a2d translate -i 'my text'"),
         (["--errors", "ignore"], 2, "--errors: 'ignore' is none of strict, replace"),
         (["--format", "xml"], 2, "--format: 'xml' is none of text, tsv, jsonl"),
         (["--device", "gpu"], 2, "'gpu' is no device\nhint: use --device auto, cpu, cuda or cuda:N"),

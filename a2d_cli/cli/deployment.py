@@ -57,7 +57,7 @@ def translate(
 
     if context.args:
         path = context.args[0]
-        raise ConfigError(f"'{path}' stands without an option", f"text comes from stdin or a file: translate -i {shlex.quote(path)}")
+        raise ConfigError(f"'{path}' stands without an option", f"text comes from stdin, or a2d translate -i {shlex.quote(path)}")
     check_choice("--errors", errors, ("strict", "replace"))
     check_choice("--format", form, ("text", "tsv", "jsonl"))
     check_choice("--engine", engine, ("auto", "torch", "ct2"))
