@@ -64,7 +64,7 @@ def draw(comparison: Comparison, path: Path) -> None:
                 axes.spines[["top", "right"]].set_visible(False)
             row[0].set_ylabel(test_set)
         handles, labels = panels[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False)
         n = len(comparison.seeds)
         length = "" if len(comparison.lengths) > 1 else f", {comparison.lengths[0]:,} updates"
         interval = f"mean and 95 % interval (Student's t) over {n} seeds" if n > 1 else "a single seed: no interval"

@@ -258,7 +258,7 @@ class Comparison:
             "levels: mean ± sd over seeds; NLL and KL(teacher ‖ student) in nats per target token of the references, teacher-forced",
             *["KL to teacher: to the mean of the teachers' probabilities, which is what has taught"] * several,
             *self.signatures,
-            "seconds, minutes a run: wall time of training and its validations, whatever else the machine did; "
+            "minutes (or seconds) a run: wall time of training and its validations, whatever else the machine did; "
             + "a teacher's cache and translations, made once, are not in them",
             "peak MB: the most that a training process of the method held" + " (–: an older a2d did not record it)" * unknown,
             "Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t over seeds)",
