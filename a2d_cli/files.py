@@ -134,12 +134,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def strict_json(value: Any) -> str:
-    """`value` as JSON; what JSON cannot say (NaN, infinity) becomes null."""
-    strict = json.loads(json.dumps(value), parse_constant=lambda _: None)
-    return json.dumps(strict, ensure_ascii=False, indent=2)
-
-
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 

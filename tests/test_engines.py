@@ -12,8 +12,9 @@ import torch
 from tiny import EOS, JOINT, SEPARATE, SHAPE, random_batch, sentences, special_ids, tiny_model
 
 from a2d_cli.config.schema import Decoding, ModelShape
+from a2d_cli.cores import num_cores
 from a2d_cli.data.batching import pad_batch
-from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, default_threads, num_cores
+from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, default_threads
 from a2d_cli.decoding.engine import Engine, Hypothesis, SearchBatch
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.errors import A2DError

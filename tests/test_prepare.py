@@ -329,7 +329,7 @@ def test_what_several_processes_make_is_what_one_makes(own, tmp_path, monkeypatc
     monkeypatch.setattr(workers, "ALONE_PAIRS", 51)
     found = []
     for cores in (1, 3):
-        monkeypatch.setattr(workers, "_num_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(workers, "num_cores", lambda cores=cores: cores)
         project = Project(tmp_path / f"by-{cores}")
         run(project, own)
         files = {path.relative_to(project.folder): path.read_bytes() for path in project.data_dir.rglob("*") if path.is_file()}

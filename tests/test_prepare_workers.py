@@ -50,7 +50,7 @@ class Sharing:
     def in_threads(self):
         """With threads in place of processes: all is as it is with them, pipes too, but starts at once."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(workers, "_num_cores", lambda: self.cores)
+            patch.setattr(workers, "num_cores", lambda: self.cores)
             patch.setattr(workers, "CHUNK_PAIRS", self.chunk_pairs)
             patch.setattr(workers, "ALONE_PAIRS", self.alone_pairs)
             patch.setattr(workers, "_workers", _threads)
@@ -199,7 +199,7 @@ def test_it_can_be_closed_before_its_end():
 
 @pytest.mark.parametrize(("cores", "num_pairs"), [(2, workers.ALONE_PAIRS), (1, workers.ALONE_PAIRS + 1)])
 def test_a_small_text_and_a_single_core_start_no_process(monkeypatch, cores, num_pairs):
-    monkeypatch.setattr(workers, "_num_cores", lambda: cores)
+    monkeypatch.setattr(workers, "num_cores", lambda: cores)
     monkeypatch.setattr(workers, "_workers", None)
     assert sum(result for _, result in map_chunks(len, [("", "")] * num_pairs)) == num_pairs
 
@@ -213,7 +213,7 @@ def end_at_13(pairs):
 
 
 def test_a_worker_that_is_killed_is_told(monkeypatch):
-    monkeypatch.setattr(workers, "_num_cores", lambda: 2)
+    monkeypatch.setattr(workers, "num_cores", lambda: 2)
     monkeypatch.setattr(workers, "ALONE_PAIRS", 0)
     monkeypatch.setattr(workers, "CHUNK_PAIRS", 5)
     with pytest.raises(A2DError, match=r"a part of the text was killed.*want of memory.*run the same command again"):
@@ -227,7 +227,7 @@ import signal
 from functools import partial
 from a2d_cli.data import workers
 workers.ALONE_PAIRS, workers.CHUNK_PAIRS = 0, 1
-workers._num_cores = lambda: 2
+workers.num_cores = lambda: 2
 deaf_to = partial(signal.pthread_sigmask, signal.SIG_BLOCK)
 print([signal.SIGINT in found for _, found in workers.map_chunks(deaf_to, [signal.SIGTERM] * 3)])
 """
@@ -244,7 +244,7 @@ import multiprocessing, os, time
 from a2d_cli.data import workers
 os.setpgid(0, 0)
 workers.ALONE_PAIRS, workers.CHUNK_PAIRS = 0, 17
-workers._num_cores = lambda: 2
+workers.num_cores = lambda: 2
 def sleep(*_):
     with open("asleep.tmp", "w") as file:
         print(os.getpid(), *(process.pid for process in multiprocessing.active_children()), file=file)

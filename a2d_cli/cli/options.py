@@ -60,8 +60,10 @@ def decoding_of(project: Project, settings: list[str] | None, beam: int | None) 
     Raises:
         ConfigError: a key of another section, which changes no translation.
     """
+    from a2d_cli.config.keys import section_of
+
     for setting in settings or ():
-        if setting.partition("=")[0].strip().partition(".")[0] != "decoding":
+        if section_of(setting) != "decoding":
             raise ConfigError(f"--set {setting}: a model that is trained can only decode otherwise", "for example --set decoding.length_penalty=0.8")
     overrides = overrides_of(settings, decoding__beam=beam)
     # One translation is scored, however many the recipe asks for.

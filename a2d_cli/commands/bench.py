@@ -33,8 +33,9 @@ from a2d_cli.commands.score_files import read_lines
 from a2d_cli.commands.translate import limit_threads, open_checkpoint
 from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe
+from a2d_cli.cores import num_cores
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctranslate2, num_cores
+from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctranslate2
 from a2d_cli.decoding.engine import Engine
 from a2d_cli.decoding.speed import time_translation
 from a2d_cli.errors import A2DError, ConfigError

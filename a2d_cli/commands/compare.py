@@ -28,7 +28,7 @@ from a2d_cli.commands.pseudo import find_teachers, teacher_text
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS
-from a2d_cli.config.keys import unlike
+from a2d_cli.config.keys import section_of, unlike
 from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.data.batching import SpecialIds
@@ -70,11 +70,11 @@ class Request:
     @property
     def decoding_settings(self) -> list[str]:
         """Of the translations that are scored: the runs are trained without them."""
-        return [setting for setting in self.settings if setting.partition("=")[0].strip().partition(".")[0] == "decoding"]
+        return [setting for setting in self.settings if section_of(setting) == "decoding"]
 
     @property
     def run_settings(self) -> list[str]:
-        return [*ONE_END, *(setting for setting in self.settings if setting not in self.decoding_settings)]
+        return [*ONE_END, *(setting for setting in self.settings if section_of(setting) != "decoding")]
 
     def command(self, methods: Sequence[str], lengths: Sequence[int]) -> str:
         """What asks for the same, without the leading `a2d`; methods and lengths as they were understood."""
@@ -222,9 +222,9 @@ def _baseline(project: Project, request: Request, asked: str, methods: Sequence[
 
 def _facts(project: Project, plan: Plan, resume_command: str, reporter: Reporter) -> Mapping[str, Mapping[str, Any]]:
     """By method, what `a2d distill` records beside the recipe's sections."""
-    facts: dict[str, dict[str, Any]] = {}
+    teachers = ",".join(teacher.weights_sha256[:16] for teacher in plan.teachers)
+    facts: dict[str, dict[str, Any]] = {name: {"teacher": teachers} for name in plan.methods}
     for name in plan.methods:
-        facts[name] = {"teacher": ",".join(teacher.weights_sha256[:16] for teacher in plan.teachers)}
         if "seq" in name.split("+"):
             facts[name]["pseudo"] = teacher_text(project, plan.recipe, resume_command, reporter).facts()
     return facts

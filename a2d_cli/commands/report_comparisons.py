@@ -10,6 +10,7 @@ from a2d_cli.commands.report_html import Block, Code, Fold, Missing, Paragraph
 from a2d_cli.commands.report_runs import KnownRun
 from a2d_cli.errors import A2DError
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import is_taught_by
 
 NAMED = 4  # runs told by name before the rest is a number
 
@@ -69,8 +70,7 @@ def _strays(kept: KeptComparison, runs: Sequence[KnownRun], weights: Mapping[str
     strays = []
     for each in runs:
         settings = each.info.get("settings", {})
-        teachers = tuple(filter(None, settings.get("teacher", "").split(",")))
-        taught_otherwise = any(digest.startswith(teachers) for digest in changed) or settings.get("data", data) != data
+        taught_otherwise = any(is_taught_by(settings.get("teacher", ""), digest) for digest in changed) or settings.get("data", data) != data
         if each.name in kept.weights and not each.is_teacher and (kept.weights[each.name] in changed or taught_otherwise):
             strays.append(each.name)
     return strays

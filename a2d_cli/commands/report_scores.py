@@ -15,6 +15,7 @@ from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_valu
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import is_taught_by
 from a2d_cli.project.score_cache import NO_SPEED, Result, ScoreCache
 from a2d_cli.reporting import count_text
 from a2d_cli.scoring import Score
@@ -253,7 +254,7 @@ def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) ->
     """The student's own (of an ensemble the best), else the first."""
     teachers = [each for each in scored if each.known.is_teacher and not each.is_export]
     digits = student.known.info.get("settings", {}).get("teacher", "") if student else ""
-    own = [each for each in teachers if each.result.weights_sha256.startswith(tuple(filter(None, digits.split(","))))]
+    own = [each for each in teachers if is_taught_by(digits, each.result.weights_sha256)]
     return max(own, key=lambda each: each.bleu) if own else next(iter(teachers), None)
 
 

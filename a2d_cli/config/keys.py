@@ -42,6 +42,11 @@ def default_of(field: dataclasses.Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
+def section_of(setting: str) -> str:
+    """`decoding.beam=4`, as `--set` takes it, -> `decoding`."""
+    return setting.partition("=")[0].strip().partition(".")[0]
+
+
 def unlike(value: Any, base: Any) -> dict[str, Any]:
     """The keys in which two of a kind differ, with the first one's values; all keys if `base` is None."""
     values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
-import os
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
+from a2d_cli.cores import num_cores
 from a2d_cli.errors import A2DError
 
 Pair = tuple[str, str]
@@ -46,7 +46,7 @@ def map_chunks(
         A2DError: a worker was killed.
     """
     chunks = _chunks(pairs)
-    num_workers = min(_num_cores(), MAX_WORKERS)
+    num_workers = min(num_cores(), MAX_WORKERS)
     for chunk in islice(chunks, ALONE_PAIRS // CHUNK_PAIRS if num_workers > 1 else None):
         yield chunk, (alone or function)(chunk)
     if chunk := next(chunks, None):
@@ -58,12 +58,6 @@ def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
     iterator = iter(pairs)
     while chunk := list(islice(iterator, CHUNK_PAIRS)):
         yield chunk
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _share(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli.config.schema import Decoding
+from a2d_cli.cores import num_cores
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch
 from a2d_cli.errors import A2DError
@@ -35,13 +36,6 @@ def load_ctranslate2() -> Any:
             "pip install 'ctranslate2>=4.6,<5', or translate with --engine torch",
         ) from None
     return ctranslate2
-
-
-def num_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def default_threads() -> int:

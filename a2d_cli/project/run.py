@@ -200,6 +200,16 @@ def find_teacher_of(project: Project, student: Run) -> Run | None:
     return find_weights(project, digits) if digits else None
 
 
+def is_taught_by(digits: str, weights_sha256: str) -> bool:
+    """Whether these weights are the teacher's, or a member's of the ensemble.
+
+    Args:
+        digits: as `settings.teacher` of a run has them: first digits of the weights' SHA-256, an ensemble's with commas
+            between; empty: nobody has taught it.
+    """
+    return weights_sha256.startswith(tuple(filter(None, digits.split(","))))
+
+
 def find_weights(project: Project, digits: str) -> Run | None:
     """The project's run whose best weights have a hash that begins like this."""
     for run in list_runs(project):

@@ -12,7 +12,7 @@ from a2d_cli.errors import A2DError
 from a2d_cli.files import fingerprint, read_json, sha256_file, write_text
 from a2d_cli.project.exported import MODEL_FILE, Exported
 from a2d_cli.project.result_log import ResultLog
-from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint
+from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint, is_taught_by
 
 NO_SPEED = "–: no speed, for other work shared the machine; 'a2d score --refresh' measures it"  # below a table
 
@@ -40,7 +40,7 @@ class ScoredModel:
 
     def is_taught_by(self, other: ScoredModel) -> bool:
         """Whether that is its teacher, or a member of the ensemble that was."""
-        return other.weights_sha256.startswith(tuple(filter(None, self.teacher.split(","))))
+        return is_taught_by(self.teacher, other.weights_sha256)
 
 
 def describe_export(exported: Exported) -> ScoredModel:
