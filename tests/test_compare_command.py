@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from test_structure import parse
 
 from a2d_cli import cli
+from a2d_cli.commands import compare as compare_command
 from a2d_cli.commands import compare_grid
 from a2d_cli.commands import score as score_command
 from a2d_cli.commands.bench import read_numbers
@@ -40,6 +41,7 @@ from a2d_cli.commands.score import score_project
 from a2d_cli.commands.score_files import Table
 from a2d_cli.comparison import Sample
 from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.schema import Recipe
 from a2d_cli.data.batching import SpecialIds, pad_batch
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import check_target
@@ -560,6 +562,8 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
         ),
         ({"baselines": ("nope",)}, "--baseline nope: none of the methods that are compared (ce, a2d-simplex) | hint: name one of them"),
         ({"baselines": ("ce", "a2d-simplx")}, "--baseline a2d-simplx: none of the methods that are compared (ce, a2d-simplex) | hint: did you mean"),
+        ({"methods": ("ce", "word@half_life=0")}, "'word@half_life=0': word does not use half_life"),
+        ({"baselines": ("a2d@alpha=1",)}, "--baseline a2d@alpha=1: none of the methods that are compared"),
         ({"test_sets": ("mine",)}, "--test-set mine: no test set of the recipe"),
         ({"settings": ("student_training.patience=3",)}, "student_training.patience is 3: a run could end before the others"),
         ({"settings": ("distillation.teacher=nobody",)}, "teacher: no run or folder 'nobody'"),
@@ -579,8 +583,37 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
 
 def test_a_baseline_may_be_spelled_as_a_method_may(taught: Path):
     plan = _plan(Project(taught), replace(REQUEST, methods=("ce", " a2d"), baselines=("a2d", "a2d-simplex")), Reporter())
-    assert plan.methods == ("ce", "a2d-simplex") and plan.baselines == ("a2d-simplex",)
+    assert [*plan.methods] == ["ce", "a2d-simplex"] and plan.baselines == ("a2d-simplex",)
     assert _plan(Project(taught), replace(REQUEST, methods=("word", "a2d", "ce")), Reporter()).baselines == ("ce", "word")
+
+
+def test_a_method_is_compared_with_itself_under_settings_of_its_own(grid: Path):
+    request = replace(REQUEST, methods=("a2d", "a2d@alpha=0.0"), seeds=(1,), baselines=("a2d",))
+    block = run(grid, request).blocks[0]
+    plain, other = block.runs
+    assert (plain.run, other.run, other.method) == ("a2d-simplex-seed1", "a2d-simplex@alpha=0-seed1", "a2d-simplex@alpha=0")
+    assert other.initial_weights == plain.initial_weights and other.test_nll != plain.test_nll
+    assert [(contrast.method, contrast.baseline) for contrast in block.contrasts] == [("a2d-simplex@alpha=0", "a2d-simplex")]
+    assert info(grid, other.run)["settings"]["distillation"]["alpha"] == 0.0
+    names = ("a2d@alpha=0", "a2d-simplex@alpha=0")
+    with pytest.raises(ConfigError, match="--methods a2d@alpha=0,a2d-simplex@alpha=0: a comparison takes two methods"):
+        run(grid, replace(request, methods=names, baselines=()))
+    with pytest.raises(ConfigError, match=r"distillation.alpha: 0.25 asked, 0.5 in a2d-simplex-seed1"):  # of that run alone
+        run(grid, replace(request, settings=(*request.settings, "distillation.alpha=0.25")))
+
+
+def test_texts_of_a_teacher_are_those_of_the_methods_own_settings(taught: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def chosen(_, recipe: Recipe, *__: object):
+        asked.append((recipe.distillation.pseudo, recipe.distillation.pseudo_references))
+        raise A2DError("enough", "")
+
+    monkeypatch.setattr(compare_command, "teacher_text", chosen)
+    for method in ("seq", "seq@pseudo=closest", "seq+word@pseudo_references=true"):
+        with pytest.raises(A2DError, match="enough"):
+            run(taught, replace(REQUEST, methods=("ce", method)))
+    assert asked == [("best", False), ("closest", False), ("best", True)]
 
 
 def test_a_teacher_in_training_is_refused(grid: Path):

@@ -274,6 +274,7 @@ def compare(
 
     Examples: a2d compare --methods ce,word,a2d --seeds 6 --jobs 2 --threads 1
               a2d compare --methods word,a2d --updates 1000,4000 --figure fig.svg
+              a2d compare --methods word,word@divergence=js,word@alpha=1
     """
     from a2d_cli.commands import compare as command
     from a2d_cli.commands.bench import read_numbers

@@ -30,7 +30,7 @@ from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS
 from a2d_cli.config.keys import section_of, unlike
 from a2d_cli.config.loader import parse_student, read_project_recipe
-from a2d_cli.config.schema import Decoding, Recipe
+from a2d_cli.config.schema import Decoding, Distillation, Recipe
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.distillation.ensemble import one_teacher
 from a2d_cli.distillation.fidelity import EncodedText, FidelityTest
@@ -92,8 +92,8 @@ class Request:
 class Plan:
     """A request as it was understood."""
 
-    recipe: Recipe  # of all runs, but for the method
-    methods: tuple[str, ...]  # canonical names
+    recipe: Recipe  # of all runs, but for the methods
+    methods: Mapping[str, Distillation]  # by canonical name
     baselines: tuple[str, ...]  # some of them
     lengths: tuple[int, ...]  # updates
     cells: tuple[Cell, ...]
@@ -141,7 +141,7 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     refuse_unequal(plan.cells)
     comparison = _measure(project, plan, reporter)
     try:
-        path = keep(project, _kept(project, plan, comparison, request.command(plan.methods, plan.lengths)))
+        path = keep(project, _kept(project, plan, comparison, request.command(tuple(plan.methods), plan.lengths)))
         reporter.info(f"kept for 'a2d report': {path}")
     except A2DError as error:  # what was found is shown all the same
         reporter.warn(f"not kept for 'a2d report': {error}")
@@ -151,12 +151,12 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
 def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
     """Read and check what is asked for, and the teachers."""
     recipe, methods = _resolve(project, request, reporter)
-    baselines = _baselines(project, request, methods)
+    baselines = _baselines(project, request, tuple(methods))
     # A single translation is scored, however many the recipe asks for.
     decoding = read_project_recipe(project.recipe_path, [*request.decoding_settings, "decoding.nbest=1"]).decoding
     texts = _texts(project, recipe, request)
     lengths = request.lengths or (recipe.student_training.max_updates,)
-    cells = make_cells(project, methods, lengths, request.seeds)
+    cells = make_cells(project, tuple(methods), lengths, request.seeds)
     if len(lengths) > 1 and recipe.student_training.schedule == "inverse_sqrt":
         reporter.warn(
             "student_training.schedule is inverse_sqrt, without a cool-down: a short run is then no finished run, and the "
@@ -173,25 +173,24 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
     return Plan(recipe, methods, baselines, lengths, tuple(cells), tuple(texts), decoding, tuple(teachers))
 
 
-def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe of all runs, and the methods by their canonical names."""
+def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Recipe, dict[str, Distillation]]:
+    """The recipe of all runs, and what is the methods' own, by their canonical names."""
     if not all(method.strip() for method in request.methods):
         raise ConfigError(
             f"--methods {','.join(request.methods)}: expected methods, with commas between", "for example --methods ce,word,a2d"
         )
-    names: list[str] = []
+    methods: dict[str, Distillation] = {}
     for method in request.methods:
         recipe = _recipe_of(project, request, "--methods", method)
         name = parse_method(recipe.distillation).name
-        if name in names:
+        if name in methods:
             reporter.info(f"{method}: {name} stands in the comparison already")
-        else:
-            names.append(name)
-    if len(names) < 2:
+        methods[name] = recipe.distillation
+    if len(methods) < 2:
         raise ConfigError(f"--methods {','.join(request.methods)}: a comparison takes two methods", "for example --methods ce,word,a2d")
     if request.student:
         recipe = replace(recipe, student=parse_student(request.student, recipe))
-    return recipe, tuple(names)
+    return recipe, methods
 
 
 def _recipe_of(project: Project, request: Request, option: str, method: str) -> Recipe:
@@ -221,12 +220,13 @@ def _baseline(project: Project, request: Request, asked: str, methods: Sequence[
 
 
 def _facts(project: Project, plan: Plan, resume_command: str, reporter: Reporter) -> Mapping[str, Mapping[str, Any]]:
-    """By method, what `a2d distill` records beside the recipe's sections."""
+    """By method, what `a2d distill` records of it alone."""
     teachers = ",".join(teacher.weights_sha256[:16] for teacher in plan.teachers)
-    facts: dict[str, dict[str, Any]] = {name: {"teacher": teachers} for name in plan.methods}
-    for name in plan.methods:
-        if "seq" in name.split("+"):
-            facts[name]["pseudo"] = teacher_text(project, plan.recipe, resume_command, reporter).facts()
+    facts: dict[str, dict[str, Any]] = {}
+    for name, distillation in plan.methods.items():
+        facts[name] = {"teacher": teachers, "distillation": asdict(distillation)}
+        if parse_method(distillation).seq:
+            facts[name]["pseudo"] = teacher_text(project, replace(plan.recipe, distillation=distillation), resume_command, reporter).facts()
     return facts
 
 
@@ -275,7 +275,7 @@ def _kept(project: Project, plan: Plan, comparison: Comparison, command: str) ->
         grid=Grid(
             plan.recipe.pair,
             asdict(plan.recipe.student),
-            plan.methods,
+            tuple(plan.methods),
             comparison.seeds,
             tuple(comparison.lengths),
             tuple(text.name for text in plan.texts),

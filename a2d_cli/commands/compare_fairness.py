@@ -8,6 +8,7 @@ from typing import Any
 
 from a2d_cli.commands.compare_grid import Cell
 from a2d_cli.commands.training_run import SOFT_KEYS
+from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Decoding, Distillation, ModelShape, Recipe, Training
 from a2d_cli.distillation.methods import settings_that_count
 from a2d_cli.errors import A2DError, ConfigError
@@ -41,7 +42,7 @@ def refuse_other_settings(
     does not matter how it translated while it was validated: see `refuse_unequal_validations`.
 
     Args:
-        facts: by method, what `a2d distill` records beside the recipe's sections: the teacher, the text it has translated.
+        facts: by method, what is its own: the teacher, the text that it has translated, the settings of distillation.
 
     Raises:
         ConfigError: names the keys, the runs, what they have and what is asked.
@@ -92,7 +93,6 @@ def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cel
         "data": prepared["data_fingerprint"],
         "tokenizer": prepared["tokenizer_fingerprint"],
         "decoding": asdict(recipe.decoding),
-        "distillation": asdict(recipe.distillation),
     }
     return _flat({"method": cell.method, "seed": cell.seed, **settings, **facts})
 
@@ -152,7 +152,7 @@ def refuse_unequal(cells: Sequence[Cell]) -> None:
 
 def copies_layers(cell: Cell) -> bool:
     """Layers of the teacher take the place of the seed's weights: equal starts among such runs, not with the others."""
-    return "copy-layers" in cell.method.split("+")
+    return "copy-layers" in terms_of(cell.method)
 
 
 def learns_from_other_text(info: dict[str, Any]) -> bool:

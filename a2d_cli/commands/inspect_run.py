@@ -12,6 +12,7 @@ from torch import nn
 from a2d_cli.commands.distill import matching_teacher
 from a2d_cli.commands.inspect_report import KIND_TITLES, Inspection, Sentence, SentenceMaps
 from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import ModelShape, Recipe
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, SpecialIds, pad_batch
 from a2d_cli.data.tokenizer import Tokenizer
@@ -168,7 +169,7 @@ def find_aligned_run(project: Project, name: str | None) -> tuple[Run, str]:
     if run.has_aligners:
         return run, ""
     kind, method = run.info["kind"], run.info["method"]
-    if any(term.startswith("a2d") for term in method.split("+")):
+    if any(term.startswith("a2d") for term in terms_of(method)):
         raise _missing(run, "aligner.*.safetensors")
     having = [each.name for each in runs if each.has_aligners]
     what = "a teacher" if kind == "teacher" else f"a {kind} of method {method}, which aligns no heads"

@@ -19,14 +19,17 @@ from typing import Any, Literal
 from a2d_cli.config import schema
 from a2d_cli.config.catalog import find_recipe, read_recipe_file
 from a2d_cli.config.keys import arms_of, choices_of, default_of, expected, recipe_keys, types_of
+from a2d_cli.config.method_name import own_settings
 from a2d_cli.config.problems import SET, Place, Problems
 from a2d_cli.config.rules import check_recipe, check_shape, is_path
-from a2d_cli.config.schema import PRESETS, ModelShape, Recipe
+from a2d_cli.config.schema import PRESETS, Distillation, ModelShape, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import check_format
 
 # What `preset` stands for; the other keys of a shape (dropout, norm, ...) belong to the corpus, not the size.
 PRESET_KEYS = ("d_model", "num_heads", "ffn_dim", "encoder_layers", "decoder_layers")
+# What a method's name cannot say behind '@': it would change no result, or what the name stands for.
+NOT_OWN = ("method", "profile", "teacher", "cache", "cache_top_k")
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
@@ -222,11 +225,29 @@ def _resolve(layers: list[_Layer], overrides: Sequence[str], where: str) -> Reci
         read[-1]["student_training"] = read[-1]["training"] | read[-1].get("student_training", {})
     merged: dict[str, Any] = functools.reduce(_merge, read)
     merged["student_training"] = merged.get("training", {}) | merged.get("student_training", {})
+    _apply_own_settings(merged.get("distillation", {}), where, problems, told.options)
+    problems.raise_any()
 
     recipe = _build(Recipe, merged, None, "", Place(where, problems))
     problems.raise_any()
     check_recipe(recipe, where, told.options)
     return recipe
+
+
+def _apply_own_settings(distillation: dict[str, Any], where: str, problems: Problems, options: dict[str, str]) -> None:
+    """What stands behind '@' in the method's name is the last word on its keys; `options` then blame the name for them."""
+    method = distillation.get("method", "")
+    option = options.get("distillation.method", "")
+    named = f"{where}: distillation.method" if option in ("", SET) else option
+    try:
+        given = own_settings(method)
+    except ValueError as error:
+        problems.add(f"{named} {method}: {error}", "for example word@divergence=js")
+        return
+    for key in given.keys() & set(NOT_OWN):
+        problems.add(f"{named} {method}: {key} is no setting of a method's own", f"--set distillation.{key}=… is for the whole run")
+    distillation |= _Reader(f"{named} {method}", problems).section(Distillation, given, "")
+    options |= {f"distillation.{key}": f"{named} {method}: {key}" for key in given}
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from a2d_cli.config import schema
 from a2d_cli.config.keys import unlike
+from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.problems import Place, Problems
 from a2d_cli.config.schema import ModelShape, Recipe
 
@@ -259,7 +260,7 @@ def _check_training(recipe: Recipe, place: Place) -> None:
 
 def _check_method(distillation: schema.Distillation, place: Place) -> None:
     key, method = "distillation.method", distillation.method
-    terms = method.split("+")
+    terms = terms_of(method)
     for term in terms:
         if term not in METHOD_TERMS:
             near = difflib.get_close_matches(term, METHOD_TERMS, n=1)

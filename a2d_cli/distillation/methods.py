@@ -1,4 +1,4 @@
-"""Methods: what `--method` names, as a sum of terms joined by '+'.
+"""Methods: what `--method` names, as a sum of terms joined by '+', perhaps with settings of its own.
 
 A new term costs one small class (distillation/terms.py), one line in `TERMS`, and its name in config/rules.py; neither
 objective nor trainer knows it.
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+from a2d_cli.config.method_name import own_settings, own_suffix, terms_of
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.aligned_attention import PROFILES, AlignedAttention, Comparison
 from a2d_cli.distillation.amad import Amad
@@ -42,10 +43,12 @@ class Method:
     seq: bool = False  # on the teacher's translations, which are no term: they take the references' place
     selective: bool = False  # the word term for hard tokens alone
     copies_layers: bool = False  # the student starts from layers of the teacher
+    suffix: str = ""  # settings of its own, canonical: `@half_life=0`
 
     @property
     def name(self) -> str:
-        """Canonical: `ce`, `word`, `seq`, `seq+a2d-simplex`, `ce+a2d-masked` (attention without the word term), `word+copy-layers`."""
+        """Canonical: `ce`, `word`, `seq`, `seq+a2d-simplex`, `ce+a2d-masked` (attention without the word term), `word+copy-layers`,
+        `attn-fixed@layer_map=reverse`."""
         names = list(self.terms)
         if names and not self.words:
             names = ["ce", *names]
@@ -53,7 +56,7 @@ class Method:
             names = ["word-selective", *names]
         elif not names:
             names = ["word"] if self.words else [] if self.seq else ["ce"]
-        return "+".join(["seq"] * self.seq + names + ["copy-layers"] * self.copies_layers)
+        return "+".join(["seq"] * self.seq + names + ["copy-layers"] * self.copies_layers) + self.suffix
 
     @property
     def needs_teacher(self) -> bool:
@@ -81,9 +84,10 @@ def parse_method(settings: Distillation) -> Method:
     """Read a method string; `a2d` stands for `a2d-PROFILE`. The loader has checked the names of the terms.
 
     Raises:
-        ConfigError: `release` or `paper` beside another term, or several teachers where only one can teach.
+        ConfigError: `release` or `paper` beside another term, several teachers where only one can teach, or a setting of
+            its own that the method does not use.
     """
-    given = [f"a2d-{settings.profile}" if term == "a2d" else term for term in settings.method.split("+")]
+    given = [f"a2d-{settings.profile}" if term == "a2d" else term for term in terms_of(settings.method)]
     terms = tuple(term for term in given if term in TERMS or term in RELEASED)
     selective = "word-selective" in given
     if len(terms) + selective > 1 and set(RELEASED) & set(terms):
@@ -99,14 +103,26 @@ def parse_method(settings: Distillation) -> Method:
             f"distillation.teacher: '{settings.teacher}' are several teachers, {alone[0]} takes one",
             "an ensemble teaches words and aligned attention: name one teacher, or choose another method",
         )
-    return Method(words, terms, seq="seq" in given, selective=selective, copies_layers="copy-layers" in given)
+    plain = Method(words, terms, seq="seq" in given, selective=selective, copies_layers="copy-layers" in given)
+    own = own_settings(settings.method).keys()
+    known = {*_counting(plain, settings), *(name for name in vars(settings) if plain.seq and name.startswith("pseudo"))}
+    for key in own - known:
+        raise ConfigError(
+            f"distillation.method: '{settings.method}': {plain.name} does not use {key}",
+            f"it uses {', '.join(sorted(known))}" if known else "it has no settings: leave out what follows '@'",
+        )
+    return replace(plain, suffix=own_suffix({key: getattr(settings, key) for key in own}))
 
 
 def settings_that_count(settings: Distillation) -> dict[str, object]:
     """Those that change the result of `settings.method`, and its name; where the teacher lies does not."""
     method = parse_method(settings)
+    return {**_counting(method, settings), "method": method.name}
+
+
+def _counting(method: Method, settings: Distillation) -> dict[str, object]:
     values = {key: value for key, value in asdict(settings).items() if not key.startswith("pseudo")}
-    for key in ("profile", "teacher", "cache", "cache_top_k"):
+    for key in ("method", "profile", "teacher", "cache", "cache_top_k"):
         del values[key]
     names = {*method.terms, *["word-selective"] * method.selective}
     unused = {key for key, terms in SETTINGS_OF.items() if not names & set(terms)}
@@ -119,7 +135,7 @@ def settings_that_count(settings: Distillation) -> dict[str, object]:
     counting = {key: value for key, value in values.items() if key not in unused}
     if method.words and settings.cache == "topk":  # states say what the live teacher says; these do not
         counting["cache_top_k"] = settings.cache_top_k
-    return {**counting, "method": method.name}
+    return counting
 
 
 def _class_of(term: str) -> type[Term]:

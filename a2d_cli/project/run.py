@@ -18,7 +18,7 @@ from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
 FORMAT = 1  # of run.json
-_NAME = re.compile(r"[\w+][\w.+-]*")
+_NAME = re.compile(r"[\w+][\w.+@=-]*")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # a checkpoint folder
 
 
@@ -144,7 +144,7 @@ def place_for(project: Project, name: str, kind: str, overwrite: bool = False) -
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"--name '{name}': no name of a run",
-            "a name is made of letters, digits, '_', '.', '+' and '-', and begins with neither '.' nor '-'",
+            "a name is made of letters, digits, '_', '.', '+', '@', '=' and '-', and begins with neither '.' nor '-'",
         )
     run = Run(project.runs_dir / name)
     if run.problem:
