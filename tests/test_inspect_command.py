@@ -234,8 +234,11 @@ def test_a_head_that_does_not_exist_is_refused_before_the_text_is_read(a2d: Laun
         (["-o", "here"], 1, "pictures need matplotlib, which is not installed\nhint: pip install 'a2d-cli[plot]'"),
     ],
 )
-def test_what_cannot_be_inspected_is_said(a2d: Launcher, aligned: Path, arguments: list[str], code: int, said: str):
-    assert said in a2d.error(aligned, "inspect", *arguments, before=NO_MATPLOTLIB, code=code)
+def test_what_cannot_be_inspected_is_said_before_anything_is_measured(
+    a2d: Launcher, aligned: Path, arguments: list[str], code: int, said: str
+):
+    told = a2d.error(aligned, "inspect", *arguments, before=NO_MATPLOTLIB, code=code)
+    assert said in told and "inspecting" not in told
 
 
 def test_a_project_without_alignments_tells_how_to_get_one(a2d: Launcher, taught: Path, tmp_path: Path):

@@ -13,7 +13,7 @@ from a2d_cli.commands.distill import matching_teacher
 from a2d_cli.commands.inspect_report import KIND_TITLES, Inspection, Sentence, SentenceMaps
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.method_name import terms_of
-from a2d_cli.config.schema import ModelShape, Recipe
+from a2d_cli.config.schema import Recipe
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, SpecialIds, pad_batch
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import TorchEngine
@@ -118,7 +118,7 @@ def inspect_run(
     opened = _open(project, run, choose_device(device))
     aligned = _aligners(opened.objective, parse_method(opened.recipe.distillation))
     if sentence:
-        _check_request(sentence, aligned, opened.teacher.inside.shapes)
+        _check_request(sentence, opened, aligned)
     reporter.info(f"inspecting {opened.run.folder} after update {opened.update:,}{why and f': {why}'}")
     text = _validation_text(project, opened)
     settings = BatchSettings(max(BATCH_TOKENS, opened.longest), CALIBRATION_SENTENCES, opened.longest)
@@ -287,7 +287,8 @@ def _notes(opened: _Opened, num_left_out: int) -> Iterator[str]:
 # --- a sentence
 
 
-def _check_request(request: SentenceRequest, aligned: Sequence[Aligned], teacher_shapes: Sequence[ModelShape]) -> None:
+def _check_request(request: SentenceRequest, opened: _Opened, aligned: Sequence[Aligned]) -> None:
+    """Before anything is measured."""
     kinds = list(dict.fromkeys(each.kind for each in aligned))
     for kind in request.kinds:
         if kind not in KINDS:
@@ -295,7 +296,7 @@ def _check_request(request: SentenceRequest, aligned: Sequence[Aligned], teacher
         if kind not in kinds:
             raise ConfigError(f"--kind {kind}: this run does not align it", f"it aligns {', '.join(kinds)}")
     for kind in request.kinds or kinds:
-        heads = [str(head) for head in heads_of(kind, teacher_shapes)]
+        heads = [str(head) for head in heads_of(kind, opened.teacher.inside.shapes)]
         for name in request.heads:
             if name not in (*heads, *EXTREMES):
                 raise ConfigError(
@@ -304,6 +305,10 @@ def _check_request(request: SentenceRequest, aligned: Sequence[Aligned], teacher
                 )
     if not request.src.strip():
         raise ConfigError("--sentence is empty", "write one in the source language")
+    tokenizer = opened.student.tokenizer
+    _check_length("--sentence", tokenizer.encode_src([request.src])[0], opened.longest)
+    if request.tgt is not None:
+        _check_length("--target", tokenizer.encode_tgt([request.tgt])[0], opened.longest)
 
 
 def _look_at(
@@ -311,14 +316,13 @@ def _look_at(
 ) -> Sentence:
     tokenizer, ids = opened.student.tokenizer, opened.ids
     (src,) = tokenizer.encode_src([request.src])
-    _check_length("--sentence", src, opened.longest)
     text = request.tgt
     if text is None:
         engine = TorchEngine(opened.student.model, ids)
         translator = Translator(engine, tokenizer, replace(opened.recipe.decoding, nbest=1))
         text = translator.translate([request.src])[0][0].text
     (tgt,) = tokenizer.encode_tgt([text])
-    _check_length("--target", tgt, opened.longest)
+    _check_length("the student's translation", tgt, opened.longest)
     batch = pad_batch([src], [tgt], ids).to(opened.device)
     src_tokens = (*tokenizer.cut_src(request.src), END)
     tgt_tokens = (*(tokenizer.tgt_pieces[i] for i in tgt), END)
