@@ -98,6 +98,17 @@ def test_a_frozen_alignment_does_not_move_and_is_no_mean_of_all_heads():
     assert any((p.grad != 0).any() for p in objective.model.parameters())
 
 
+def test_trained_mixtures_have_the_temperature_asked_for_and_a_frozen_one_none():
+    def shares(method: str, temperature: float) -> torch.Tensor:
+        aligner = make(method, mixture_temperature=temperature).terms[method].aligners["cross"]
+        with torch.no_grad():
+            aligner.scores[0, 0] += 1.0
+        return aligner.mixture[0].detach()
+
+    assert shares("a2d-simplex", 0.1)[0] > 0.99 > 0.9 > shares("a2d-simplex", 1.0)[0]
+    torch.testing.assert_close(shares("a2d-frozen", 0.1), shares("a2d-frozen", 1.0))
+
+
 @pytest.mark.parametrize("method", ["a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-uniform"])
 def test_its_gradient_reaches_the_student(method):
     objective = make(method, alpha=1.0)

@@ -44,6 +44,23 @@ def test_a_simplex_mixture_keeps_rows_probabilities(num_student, num_teacher, te
     torch.testing.assert_close(mixed.sum(-1), torch.ones(B, num_teacher, Q))
 
 
+@pytest.mark.parametrize("temperature", [0.1, 2.0])
+def test_a_lower_temperature_moves_shares_faster_from_the_same_start(temperature: float):
+    def after_a_step(temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+        aligner = SimplexAlignment(5, 7, torch.Generator().manual_seed(3), temperature)
+        optimizer = torch.optim.SGD(aligner.parameters(), lr=1e-3)
+        start = aligner.mixture.detach()
+        aligner(maps).square().sum().backward()
+        aligner.scores.grad.sign_()  # as Adam does in its first step
+        optimizer.step()
+        return start, aligner.mixture.detach().log() - start.log()
+
+    maps = random_maps(5)
+    (start, moved), (start_at_1, moved_at_1) = after_a_step(temperature), after_a_step(1.0)
+    torch.testing.assert_close(start, start_at_1)
+    torch.testing.assert_close(moved * temperature, moved_at_1, rtol=0.05, atol=1e-4)
+
+
 def test_equal_maps_through_the_identity_are_at_distance_zero():
     maps, cells = random_maps(7), torch.ones(B, Q, K, dtype=torch.bool)
     through_cells, through_rows = AttentionAlignment(7, 7), SimplexAlignment(7, 7)

@@ -307,9 +307,11 @@ def test_settings_that_count_are_those_that_change_the_result():
     assert counting("word", cache="topk") == words | {"cache_top_k"}
     assert counting("word-selective") == words | {"selected_fraction", "selection_queue"}
     assert counting("hidden") - counting("a2d-simplex") == {"layer_map"}
-    assert counting("a2d-simplex") - counting("hidden") == counting("a2d-simplex") - counting("a2d-release") == {"map_form"}
+    assert counting("a2d-simplex") - counting("hidden") == counting("a2d-simplex") - counting("a2d-release")
+    assert counting("a2d-simplex") - counting("hidden") == {"map_form", "mixture_temperature"}
+    assert counting("a2d-simplex") - counting("a2d-frozen") == {"mixture_temperature"}
     assert counting("a2d-simplex", map_form="softened") - counting("a2d-simplex") == {"map_temperature"}
-    assert counting("a2d-proj") - counting("a2d-simplex") == {"ridge", "gram_decay"}
+    assert counting("a2d-proj") - counting("a2d-frozen") == {"ridge", "gram_decay"}
     assert not {"teacher", "cache", "profile", "pseudo"} & counting("a2d-proj+hidden")
 
 

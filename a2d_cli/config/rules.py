@@ -52,6 +52,7 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "above 0",
         lambda value: value > 0,
         """Training.lr Training.adam_eps Distillation.temperature Distillation.ridge Distillation.map_temperature
+        Distillation.mixture_temperature
         Decoding.max_length_ratio""",
     ),
     (

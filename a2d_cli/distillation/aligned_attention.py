@@ -40,15 +40,20 @@ PROFILES = {
 
 
 def make_aligners(
-    kinds: dict[str, float], student: Transformer | Inside, teacher: Inside, simplex: bool, generator: torch.Generator
+    kinds: dict[str, float],
+    student: Transformer | Inside,
+    teacher: Inside,
+    generator: torch.Generator,
+    temperature: float | None = None,
 ) -> nn.ModuleDict:
-    """One aligner a kind."""
-    aligner = SimplexAlignment if simplex else AttentionAlignment
+    """One aligner a kind: convex mixtures of that temperature; None: convolutions."""
 
     def make(kind: str) -> nn.Module:
-        if kind == "encoder_self":
-            return aligner(student.num_encoder_maps, teacher.num_encoder_maps, generator)
-        return aligner(student.num_decoder_maps, teacher.num_decoder_maps, generator)
+        maps = "num_encoder_maps" if kind == "encoder_self" else "num_decoder_maps"
+        sizes = getattr(student, maps), getattr(teacher, maps)
+        if temperature is None:
+            return AttentionAlignment(*sizes, generator)
+        return SimplexAlignment(*sizes, generator, temperature)
 
     return nn.ModuleDict({kind: make(kind) for kind in kinds})
 
@@ -60,10 +65,10 @@ class AlignedAttention(Term):
         super().__init__()
         self.comparison, self.row_floor = comparison, pupils.settings.row_floor
         self.kinds = kind_factors(pupils.settings)
-        self.aligners = make_aligners(
-            self.kinds, pupils.student, pupils.teacher, comparison.simplex, pupils.generator
-        )
-        if comparison.control == "frozen":
+        is_frozen = comparison.control == "frozen"
+        temperature = (1.0 if is_frozen else pupils.settings.mixture_temperature) if comparison.simplex else None
+        self.aligners = make_aligners(self.kinds, pupils.student, pupils.teacher, pupils.generator, temperature)
+        if is_frozen:
             self.aligners.requires_grad_(False)
             for aligner in self.aligners.values():
                 if comparison.simplex:

@@ -33,7 +33,11 @@ class AttentionAlignment(nn.Module):
 class SimplexAlignment(nn.Module):
     """Each intermediate map is a convex mixture of student maps, so its rows stay probabilities.
 
-    π = softmax(v / temperature) reads as "which student heads stand in for this teacher head".
+    π = softmax(v / τ) reads as "which student heads stand in for this teacher head".
+
+    Args:
+        temperature: τ. Adam moves v by about the learning rate whatever its gradient is, so this is how fast shares can
+            change; those at the start are the same for any.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class SimplexAlignment(nn.Module):
         # Small noise breaks the tie between heads; near-uniform mixtures give every head a gradient.
         self.scores = nn.Parameter(torch.empty(num_teacher_maps, num_student_maps))  # v: (C_T, C_S)
         with torch.no_grad():
-            self.scores.normal_(std=0.1, generator=generator)
+            self.scores.normal_(std=0.1 * temperature, generator=generator)
 
     @property
     def mixture(self) -> Tensor:

@@ -29,6 +29,7 @@ SETTINGS_OF = {  # those that count for some terms alone; the others count for a
     "layer_map": ("hidden", "attn-fixed"),
     "selected_fraction": ("word-selective",),
     "selection_queue": ("word-selective",),
+    "mixture_temperature": ("a2d-simplex", "a2d-cells-simplex", "a2d-shuffled", "a2d-uniform"),
     "ridge": ("a2d-proj",),
     "gram_decay": ("a2d-proj",),
 }

@@ -41,14 +41,13 @@ class ReleaseObjective(Objective):
             decoder_self=settings.decoder_self,
             cross=settings.cross,
         )
-        self.aligners = make_aligners(self.kinds, student, teacher.inside, False, torch.Generator().manual_seed(seed))
+        self.aligners = make_aligners(self.kinds, student, teacher.inside, torch.Generator().manual_seed(seed))
         as_released = method.terms == ("a2d-release",)
         self.divide_twice = as_released and settings.gradient_scale == "release"
         self.teacher_mixers: nn.ModuleDict | None = None
         if as_released and settings.teacher_mix == "random":
-            self.teacher_mixers = make_aligners(
-                self.kinds, teacher.inside, teacher.inside, False, torch.Generator().manual_seed(seed + 1)
-            )
+            own = torch.Generator().manual_seed(seed + 1)
+            self.teacher_mixers = make_aligners(self.kinds, teacher.inside, teacher.inside, own)
             self.teacher_mixers.requires_grad_(False)
 
     def forward(self, batch: Batch, moment: Moment) -> LossTerms:
