@@ -63,6 +63,16 @@ def test_without_a_request_there_is_no_map():
     assert run(attention, torch.randn(B, Q, D), torch.randn(B, K, D), None, False)[1] is None
 
 
+@pytest.mark.parametrize("need_map", [False, True])
+def test_both_paths_drop_probabilities_in_training_only(need_map):
+    attention = module(dropout=0.5).eval()
+    query, memory = torch.randn(B, Q, D), torch.randn(B, K, D)
+    exact, _ = run(attention, query, memory, None, need_map)
+    torch.testing.assert_close(exact, run(attention, query, memory, None, need_map)[0])
+    attention.train()
+    assert not torch.allclose(exact, run(attention, query, memory, None, need_map)[0], atol=1e-2)
+
+
 def test_the_map_is_taken_before_dropout():
     attention = module(dropout=0.5).train()
     _, maps = run(attention, torch.randn(B, Q, D), torch.randn(B, K, D), None, True)

@@ -30,8 +30,17 @@ from a2d_cli.commands import compare as compare_command
 from a2d_cli.commands import compare_grid
 from a2d_cli.commands import score as score_command
 from a2d_cli.commands.bench import read_numbers
-from a2d_cli.commands.compare import Request, _plan, _score_options, compare, read_seeds
-from a2d_cli.commands.compare_fairness import notes_on, refuse_unequal
+from a2d_cli.commands.compare import (
+    ONE_END,
+    Request,
+    _facts,
+    _Forced,
+    _plan,
+    _score_options,
+    compare,
+    read_seeds,
+)
+from a2d_cli.commands.compare_fairness import FREE_KEYS, notes_on, refuse_other_settings, refuse_unequal
 from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
@@ -41,13 +50,15 @@ from a2d_cli.commands.score import score_project
 from a2d_cli.commands.score_files import Table
 from a2d_cli.comparison import Sample
 from a2d_cli.config.loader import read_project_recipe
-from a2d_cli.config.schema import Recipe
+from a2d_cli.config.schema import Recipe, Training
 from a2d_cli.data.batching import SpecialIds, pad_batch
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import check_target
 from a2d_cli.project.checkpoint import load_checkpoint
+from a2d_cli.project.fidelity_cache import FidelityResult
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
+from a2d_cli.project.score_cache import describe_model
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import PairedResult
 
@@ -527,6 +538,75 @@ def made_run(folder: Path, method: str, seed: int = 1, **facts: object) -> Cell:
     return Cell(method, UPDATES, seed, made)
 
 
+def test_runs_of_another_precision_are_refused_and_other_machines_are_told(tmp_path: Path):
+    cells = [made_run(tmp_path, "ce", precision="float32"), made_run(tmp_path, "word", machine="cpu, 1 thread")]
+    refuse_unequal(cells)  # one is of an older a2d, which did not record it
+    assert notes_on(cells) == []
+    cells.append(made_run(tmp_path, "hidden", seed=2, precision="bfloat16", machine="NVIDIA H100"))
+    with pytest.raises(A2DError, match="methods: precision: float32 in ce-seed1, bfloat16 in hidden-seed2"):
+        refuse_unequal(cells)
+    told = "trained on different machines, so that times a run say little: cpu, 1 thread in word-seed1, NVIDIA H100 in hidden-seed2"
+    assert notes_on(cells) == [told]
+
+
+def test_runs_of_a_lossy_cache_are_not_compared_with_others(grid: Path):
+    edit(grid, "a2d-simplex-seed2", lambda values: values["settings"]["distillation"].update(cache_top_k=32))
+    with pytest.raises(ConfigError, match=r"cache_top_k: nothing asked, 32 in a2d-simplex-seed2 \| hint: move these runs out"):
+        run(grid)
+    lossy = replace(REQUEST, settings=(*REQUEST.settings, "distillation.cache=topk"))
+    with pytest.raises(ConfigError, match=r"cache_top_k: 32 asked, not recorded in a2d-simplex-seed1 \| hint: move these runs"):
+        run(grid, lossy)
+
+
+@pytest.mark.parametrize("key", sorted(vars(Training()).keys() - {"max_updates"}))  # a run of another length is another run
+def test_every_setting_of_training_that_changes_a_result_is_compared(grid: Path, key: str):
+    edit(grid, "ce-seed2", lambda values: values["settings"]["training"].update({key: "another"}))
+    recipe = replace(read_project_recipe(Project(grid).recipe_path, [*REQUEST.run_settings, *ONE_END]))
+    plan = _plan(Project(grid), REQUEST, Reporter())
+    facts = _facts(Project(grid), plan, "", Reporter())
+    if f"training.{key}" in FREE_KEYS:
+        refuse_other_settings(Project(grid), recipe, facts, plan.cells)
+        return
+    with pytest.raises(ConfigError, match=f"training.{key}: .* asked, another in ce-seed2"):
+        refuse_other_settings(Project(grid), recipe, facts, plan.cells)
+
+
+def test_which_keys_may_differ_between_runs_that_are_compared():
+    assert {key.removeprefix("training.") for key in FREE_KEYS} == {
+        *("seed", "device", "compile", "accumulate", "max_rewinds", "save_every_updates", "log_every_updates", "samples"),
+        *("decoding.batch_sentences", "decoding.nbest"),
+    }
+
+
+def test_a_loss_is_kept_by_teacher_vocabulary_and_length(grid: Path):
+    project = Project(grid)
+    plan = _plan(project, REQUEST, Reporter())
+    (text,), (teacher,) = plan.texts, plan.teachers
+    model = describe_model(plan.cells[0].run.folder.absolute())
+    asked = []
+
+    class Asked(Exception):
+        pass
+
+    def keys_of(**changes: object) -> str:
+        forced = _Forced(project, replace(plan, **changes), Reporter())
+        forced._cache = type("Cache", (), {"find": lambda _, key: asked.append(key) or FidelityResult(*[0] * 13)})()
+        forced.measure(model, text)
+        return asked[-1]
+
+    class OtherPieces:
+        fingerprint = "other"
+
+    shorter = replace(plan.recipe, student=replace(plan.recipe.student, max_positions=7))
+    changes = [
+        {},
+        {"teachers": (replace(teacher, weights_sha256="0" * 64),)},
+        {"teachers": (replace(teacher, tokenizer=OtherPieces()),)},
+        {"recipe": shorter},
+    ]
+    assert len({keys_of(**change) for change in changes}) == len(changes)
+
+
 def test_students_of_copied_layers_have_a_start_of_their_own(tmp_path: Path):
     plain = [made_run(tmp_path, method) for method in ("ce", "word")]
     copying = [made_run(tmp_path, f"{method}+copy-layers", initial_weights="copied") for method in ("ce", "word")]
@@ -920,8 +1000,8 @@ def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 50
     runs = [measured(method, updates, seed, value) for method, values in bleu.items() for seed, value in enumerate(values, 1)]
     baselines = [name for name in ("ce", "word") if name in bleu]
     results = tuple(
-        PairedResult("BLEU", delta, 0.0, 1.0, p_value, "bs:1000")
-        for delta, p_value in ((1.0, 0.01), (-1.0, 0.02), (1.0, 0.3), (1.0, 0.01), (2.0, 0.01), (1.0, 0.04), (1.0, 0.01))
+        PairedResult("BLEU", delta, delta - spread, delta + spread, 0.01, "bs:1000")
+        for delta, spread in ((1.0, 0.5), (-1.0, 0.5), (1.0, 1.5), (1.0, 0.5), (2.0, 0.5), (1.0, 0.9), (1.0, 0.5))
     )
     seeds = len(next(iter(bleu.values())))
     bootstrap = {(baseline, method): results[:seeds] for baseline in baselines for method in bleu}
@@ -952,6 +1032,22 @@ def test_a_difference_is_claimed_with_enough_seeds_and_headroom_alone():
     assert claims(block({"word": SEVEN, "a2d": BETTER})) == ["none"]  # no plain student: the headroom is unknown
 
 
+def test_nothing_is_claimed_of_a_difference_that_the_seeds_could_not_have_found():
+    plain = [20.0] * 6
+    uneven = [20.1, 20.1, 20.1, 20.1, 20.1, 23.0]  # all better: p = 2 / 64, but a mean of 0.58 beside a detectable 1.7
+    (contrast,) = block({"ce": plain, "word": uneven}).contrasts
+    test = contrast.tests["bleu"]
+    assert test.holm_p_value == 0.03125 and test.detectable > test.differences.mean
+    assert contrast.claim(10.0) == "none"
+
+
+def test_a_seed_is_better_or_worse_where_its_interval_is():
+    intervals = [(0.1, 2.0), (-0.1, 2.0), (-2.0, -0.1), (0.2, 0.3), (-1.0, 1.0)]
+    results = tuple(PairedResult("BLEU", 1.0, low, high, 0.01, "bs:1000") for low, high in intervals)
+    (contrast,) = block({"ce": SEVEN[:5], "word": BETTER[:5]}).contrasts
+    assert replace(contrast, bootstrap=results).bootstrap_text() == "+2 -1 of 5"
+
+
 def test_the_headroom_is_told_in_words():
     assert block({"ce": [20.0, 21.0]}).headroom_text() == (
         "headroom: the teacher's BLEU is +9.50 above that of 'ce' (at least 1.5 are needed for a claim)"
@@ -977,7 +1073,7 @@ def test_tables_tell_levels_differences_and_their_meaning():
         "3 seeds allow no p below 0.25, too few to claim anything about 2 methods: that takes 7 seeds",
         "corrected over methods (2 methods to ce, 1 method to word); not over metrics, test sets and lengths",
         "a paired t test on 3 seeds finds with 80% power at 5%, from the sd of the paired differences (noncentral t: Cohen 1988",
-        "better (+) or worse (-) with p < 0.05, by however little: paired over sentences, bs:1000",
+        "better (+) or worse (-), by however little: 95 % interval, paired over sentences, bs:1000",
         "a note\nnot measured: ",
     ):
         assert part in others.note

@@ -11,8 +11,10 @@ import torch
 from conftest import QUICK, Launcher, edit, own_files, settings, write_language
 from safetensors.torch import load_file, save_file
 
+from a2d_cli.commands.distill import _refuse_shares
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.methods import settings_that_count
+from a2d_cli.distillation.methods import parse_method, settings_that_count
+from a2d_cli.errors import ConfigError
 
 
 def read(path: Path) -> dict[str, object]:
@@ -201,6 +203,30 @@ def test_a_resumed_run_does_not_copy_again(a2d: Launcher, copied: Path, tmp_path
     assert whole.code == 0 and read(run / "run.json")["initial_weights"] == before
     resumed, uninterrupted = (load_file(project / f"runs/{name}/last/model.safetensors") for name in (run.name, "whole"))
     assert all((resumed[key] - uninterrupted[key]).abs().max() < 1e-6 for key in uninterrupted)
+
+
+def test_a_released_objective_is_not_shared_out(a2d: Launcher, taught: Path, tmp_path: Path):
+    said = a2d.error(taught, "distill", "--method", "a2d-paper", *QUICK, "--set", "training.accumulate=4", code=2)
+    told = "a2d-paper: an update in 4 pieces (student_training.accumulate) would give attention less weight: it is a sum over"
+    assert told in said and "hint: train it in one process with --set student_training.accumulate=1; a2d-masked" in said
+    project = Path(shutil.copytree(taught, tmp_path / "project"))
+    small_memory = """
+import torch
+from a2d_cli.distillation.released_objective import ReleaseObjective
+def forward(self, batch, moment):
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+ReleaseObjective.forward = forward
+"""
+    said = a2d.error(project, "distill", "--method", "a2d-release", *QUICK, before=small_memory, code=1)
+    assert "out of memory on cpu at update 1 (100 pairs in 1 piece); this method cannot cut them finer" in said
+    assert "hint: train anew with a smaller training.max_tokens or a smaller model" in said
+
+
+def test_several_processes_do_not_share_a_released_objective(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    method = parse_method(Distillation(method="a2d-release"))
+    with pytest.raises(ConfigError, match="a2d-release: an update in 2 processes would give attention less weight"):
+        _refuse_shares(method, 1)
 
 
 def test_a_student_that_cannot_hold_its_teachers_layers_is_refused(a2d: Launcher, taught: Path):

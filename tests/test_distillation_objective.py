@@ -372,6 +372,15 @@ def test_calibration_averages_over_batches():
     assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.1)
 
 
+def test_the_second_calibration_forgets_the_first():
+    objective = make("a2d-simplex", gradient_share=0.5, half_life=0.0)
+    for first, terms, rest in ((1, 2.0, 300.0), (51, 3.0, 7.0)):
+        objective._measure_norms = lambda _, norms=(terms, rest): norms
+        for update in range(first, first + CALIBRATION_BATCHES):
+            objective.before_update(random_batch, Moment(1, update))
+            assert objective.term_weight == pytest.approx(0.5 * rest / terms)
+
+
 def test_calibration_looks_only_when_it_is_due():
     objective, looked = make("a2d-simplex", gradient_share=0.5, calibrate_at_update=23), []
     objective._measure_norms = lambda update: (looked.append(update), (2.0, 3.0))[1]

@@ -14,7 +14,8 @@ from a2d_cli.commands.translate import open_export
 from a2d_cli.errors import A2DError
 from a2d_cli.export.verification import Gate, require_passed
 from a2d_cli.files import read_json, sha256_file, write_json
-from a2d_cli.project.exported import read_export
+from a2d_cli.project.exported import list_exports, read_export
+from a2d_cli.project.project import Project
 
 FOLDER = "exports/teacher-ct2-int8"
 
@@ -143,6 +144,13 @@ def test_the_model_card_tells_the_scores_as_soon_as_there_are_some(a2d, project)
     assert "warning: the scores are not in every model card: " in ended.err
     ended = a2d.well(project, "score")
     assert f"warning: exports of teacher are left out: {manifest}: " in ended.err and "next: a2d distill\n" in ended.err
+
+
+def test_an_export_that_is_being_written_is_not_seen(a2d, project):
+    (whole,) = list_exports(Project(project))
+    shutil.copytree(whole.folder, whole.folder.parent / f".{whole.folder.name}.x.tmp")
+    assert [each.folder for each in list_exports(Project(project))] == [whole.folder]
+    assert a2d.well(project, "status").out.count(whole.folder.name) == 1
 
 
 def test_status_names_the_export(a2d, exported):

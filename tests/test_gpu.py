@@ -17,6 +17,7 @@ import a2d_cli
 from a2d_cli.config.schema import Distillation, Training
 from a2d_cli.data.batching import BatchPlan, BatchSettings
 from a2d_cli.distillation.cached_teacher import CachedTeacher, CacheRequest, cached_or_live
+from a2d_cli.distillation.methods import TERMS
 from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.project.run import Run
@@ -28,7 +29,7 @@ from a2d_cli.training.trainer import Trainer
 
 PACKAGE = Path(a2d_cli.__file__).parent
 CPU, META = torch.device("cpu"), torch.device("meta")
-WAYS = ("ce", "word", "a2d-masked", "a2d-simplex", "cached", "cached-topk")
+WAYS = ("ce", "word", "word-selective", *TERMS, "cached", "cached-topk")
 LENGTHS = [(5, 3), (2, 7), (11, 1), (4, 6), (6, 5)]
 LATE = 100  # an update behind all calibration, which reads norms
 
@@ -69,10 +70,7 @@ def trainer_of(way: str, folder: Path, device: torch.device = CPU, dropout: floa
 
 
 class HostWaits(TorchDispatchMode):
-    """Within a block: what would make the host wait for a GPU, and the lines of the package that ask for it.
-
-    Batches are made on the host: in `data/` nothing waits.
-    """
+    """Within a block: what would make the host wait for a GPU, and the lines of the package that ask for it."""
 
     ALWAYS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2", "unique_dim", "unique_consecutive")
     INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")  # by a mask: its True places are looked for
@@ -90,8 +88,8 @@ class HostWaits(TorchDispatchMode):
             waits = function._overloadname == "Tensor" and (kwargs or {}).get("output_size") is None
         if name in ("_to_copy", "copy_"):
             waits = self._is_waiting_copy(name, args, kwargs or {})
-        if waits and not (place := self._place()).startswith("data/"):
-            self.found.add(f"{name} at {place}")
+        if waits:
+            self.found.add(f"{name} at {self._place()}")
         return function(*args, **(kwargs or {}))
 
     @staticmethod
@@ -188,7 +186,7 @@ class FineOperations(TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["ce", "word", "a2d-masked", "a2d-simplex", "cached", "cached-topk"])
 def test_in_half_precision_losses_are_taken_in_single(tmp_path, monkeypatch, way):
     monkeypatch.setitem(module.UPDATES_BEHIND, "cpu", 1)  # so that the numbers can be looked at
     exact, half = (trainer_of(way, tmp_path, precision=precision) for precision in ("fp32", "bf16"))

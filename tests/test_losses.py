@@ -30,8 +30,8 @@ def test_it_is_the_cross_entropy_with_a_smoothed_target(seed, smoothing):
     smoothed = torch.full((N, V), smoothing / (V - 1))
     smoothed[torch.arange(N), targets] = 1.0 - smoothing
     found = smoothed_cross_entropy(logits, targets, smoothing)
-    torch.testing.assert_close(found.loss, -(smoothed * logits.log_softmax(-1)).sum(), rtol=1e-5, atol=1e-4)
-    torch.testing.assert_close(found.nll, F.cross_entropy(logits, targets, reduction="sum"))
+    torch.testing.assert_close(found.loss, -(smoothed * logits.log_softmax(-1)).sum(-1), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(found.nll, F.cross_entropy(logits, targets, reduction="none"))
 
 
 @given(st.integers(0, 999), smoothings)
@@ -40,7 +40,7 @@ def test_it_is_torchs_once_the_two_ways_of_spreading_agree(seed, smoothing):
     """torch spreads ε over all V tokens, fairseq over the V-1 others."""
     logits, targets = draw(seed)
     ours = smoothed_cross_entropy(logits, targets, smoothing * (V - 1) / V).loss
-    theirs = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    theirs = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
 
 

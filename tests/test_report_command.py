@@ -265,14 +265,18 @@ def test_runs_that_began_or_were_trained_otherwise_get_no_difference(here: Proje
             "rows": {"updates": 40},
             "like": {},
             "pseudo": {"target_tokens": 1, "settings": {"training": {"lr": 0.1, "seed": seed}, "pseudo": {}}},
+            "moved": {"settings": {"training": {"lr": 0.1, "seed": seed, "samples": 7}}},  # which changes no result
+            "two-alphas": {"settings": {"training": {"lr": 0.1, "seed": seed}, "distillation": {"alpha": seed / 2}}},
+            "two-teachers": {"settings": {"training": {"lr": 0.1, "seed": seed}, "teacher": "abc"[seed:]}},
         }.items():
             add_scores(here, add_run(here, f"{name}-seed{seed}", "student", name, seed, **changes), 30.0 + seed, references(here))
     html = page_of(here)
     deltas = {row[0]: row[-3] for row in table_rows(html, "test: methods")[1:]}
     # A teacher's text makes other batches.
-    assert {name for name, delta in deltas.items() if delta != "–"} == {"like", "pseudo"}
-    assert "without Δ, for other seeds, updates, initial weights or settings than ce: a2d, rows, word" in html
-    command = "a2d compare --methods a2d,ce,like,pseudo,rows,word --seeds 1,2 --updates 20,40"
+    assert {name for name, delta in deltas.items() if delta != "–"} == {"like", "pseudo", "moved"}
+    told = "without Δ, for other seeds, updates, initial weights or settings than ce, or than each other: "
+    assert f"{told}a2d, rows, two-alphas, two-teachers, word" in html
+    command = "a2d compare --methods a2d,ce,like,moved,pseudo,rows,two-alphas,two-teachers,word --seeds 1,2 --updates 20,40"
     assert any(command in told for told in missing_in(html))
 
 

@@ -50,11 +50,11 @@ def test_it_is_the_sum_of_its_terms_in_values_and_gradients(kind, seed, alpha, t
     logits = F.linear(states, weight[:-1], bias)
     ce = smoothed_cross_entropy(logits, targets, smoothing)
     word = word_divergence(teacher, logits, temperature, kind)
-    expected = (1 - alpha) * ce.loss + alpha * temperature**2 * word
+    expected = ((1 - alpha) * ce.loss + alpha * temperature**2 * word).sum()
     found = response(inputs, teacher, targets, alpha, temperature, kind, smoothing, tokens_at_once)
     torch.testing.assert_close(found["loss"], expected)
-    torch.testing.assert_close(found["nll"], ce.nll)
-    torch.testing.assert_close(found["word"], word)
+    torch.testing.assert_close(found["nll"], ce.nll.sum())
+    torch.testing.assert_close(found["word"], word.sum())
     assert not found["nll"].requires_grad and not found["word"].requires_grad
     for ours, theirs in zip(*(torch.autograd.grad(x, inputs) for x in (found["loss"], expected)), strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -79,8 +79,8 @@ def test_where_tokens_are_selected_it_is_response_for_some_and_references_for_th
     order = nll.argsort(descending=True)
     threshold = nll[order[num_hard - 1]] if num_hard else torch.tensor(float("inf"))
     hard, easy = order[:num_hard], order[num_hard:]
-    ce = [smoothed_cross_entropy(logits[some], targets[some], 0.1).loss for some in (hard, easy)]
-    word = word_divergence(teacher[hard], logits[hard], 2.0, kind)
+    ce = [smoothed_cross_entropy(logits[some], targets[some], 0.1).loss.sum() for some in (hard, easy)]
+    word = word_divergence(teacher[hard], logits[hard], 2.0, kind).sum()
     expected = 0.7 * ce[0] + 0.3 * 4.0 * word + ce[1]
     taught = Response(SmoothedCrossEntropy(targets, 0.1), lambda rows: teacher[rows].clone(), 0.3, 2.0, kind)
     found = vocabulary_loss(*inputs, SelectiveResponse(taught, threshold - 1e-9), tokens_at_once)  # but for rounding
@@ -99,7 +99,7 @@ def test_a_teacher_of_the_same_mind_adds_nothing(temperature):
     states, weight, bias = inputs
     teacher = F.linear(states, weight[:-1], bias).detach() + 5.0
     found = response(inputs, teacher, targets, 0.5, temperature)
-    expected = 0.5 * smoothed_cross_entropy(F.linear(states, weight[:-1], bias), targets, 0.1).loss
+    expected = 0.5 * smoothed_cross_entropy(F.linear(states, weight[:-1], bias), targets, 0.1).loss.sum()
     assert abs(float(found["word"])) < 1e-10
     for ours, theirs in zip(*(torch.autograd.grad(x, inputs) for x in (found["loss"], expected)), strict=True):
         torch.testing.assert_close(ours, theirs)

@@ -155,6 +155,25 @@ def test_a_broken_run_or_model_does_not_hold_up_the_others(project, monkeypatch)
     assert heard.lines[-1].startswith("warning: a2d-simplex is left out: ") and "no checkpoint here" in heard.lines[-1]
 
 
+def test_a_full_disk_ends_the_scoring_and_is_no_broken_model(project, monkeypatch):
+    loaded = []
+
+    def load(model, decoding, device):
+        loaded.append(model.name)
+        return load_model(model, decoding, device)
+
+    def full(*_):
+        raise A2DError("scores: no space left")
+
+    load_model = command.load_model
+    monkeypatch.setattr(command, "load_model", load)
+    monkeypatch.setattr(command.ScoreCache, "write_hypotheses", full)
+    heard = Recorder()
+    with pytest.raises(A2DError, match="no space left"):
+        score_project(project, reporter=heard, refresh=True)
+    assert len(loaded) == 1 and not [line for line in heard.lines if "left out" in line]
+
+
 def test_rows_hold_what_sacrebleu_says_of_the_hypotheses(project):
     row, plain = row_of(table := run(project), "a2d-simplex"), row_of(table, "ce")
     texts = [

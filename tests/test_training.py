@@ -1,18 +1,31 @@
-"""What training does when the machine or the settings do not suffice: it goes on and says how, or it stops and says why."""
+"""Updates and validations are what they say; where the machine or the settings do not suffice, training goes on and says how, or stops and says why."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import STOP_AT, Ended, Launcher, settings
+from conftest import STOP_AT, Ended, Launcher, own_files, settings, write_language
 from safetensors.torch import load_file
+from test_gpu import CPU, LATE, trainer_of
+from tiny import ListCorpus, special_ids, tiny_model
 
 from a2d_cli.config.keys import differences
+from a2d_cli.config.schema import Decoding
+from a2d_cli.project.run import Run
+from a2d_cli.training import trainer as trainer_module
+from a2d_cli.training import validation
+from a2d_cli.training.distributed import World
+from a2d_cli.training.optimizer import learning_rate
+from a2d_cli.training.trainer import Trainer, choose_precision
+from a2d_cli.training.update_sums import LogWindow, UpdateSums
+from a2d_cli.training.validation import ValidationSettings, Validator
 
 SHORT = {
     "training.max_updates": 20,
@@ -347,3 +360,148 @@ def test_a_validation_text_longer_than_the_model_reads(a2d: Launcher, project: P
         *("train-teacher", *settings({**SHORT, "teacher.max_positions": 9, "training.max_length": 9, "training.decode_below_nll": 9})),
     )
     assert ended.code == 0, ended.err
+
+
+# --- an update ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are the gradient times the learning rate: SGD instead of Adam."""
+    monkeypatch.setattr(trainer_module, "make_adam", lambda parameters, settings: torch.optim.SGD(parameters, settings.lr))
+
+
+def weights_now(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([each.detach().flatten() for each in trainer.parameters]).clone()
+
+
+def step_of(trainer: Trainer) -> torch.Tensor:
+    before = weights_now(trainer)
+    trainer.update()
+    return weights_now(trainer) - before
+
+
+def test_a_gradient_is_clipped_to_the_norm_asked_for(tmp_path, by_gradient):
+    trainer = trainer_of("ce", tmp_path)
+    step = step_of(trainer)
+    assert trainer.state.log.gradient_norms > 2 * trainer.settings.clip_norm
+    assert float(step.norm()) == pytest.approx(trainer.settings.clip_norm * learning_rate(LATE + 1, trainer.settings), rel=1e-3)
+
+
+def test_the_scale_of_fp16_changes_no_step(tmp_path, by_gradient):
+    steps, norms = [], []
+    for scale in (64.0, 1024.0):
+        trainer = trainer_of("ce", tmp_path, precision="fp16")
+        trainer.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        steps.append(step_of(trainer))
+        norms.append(trainer.state.log.gradient_norms)
+    assert norms[0] == pytest.approx(norms[1], rel=0.01)
+    torch.testing.assert_close(steps[0], steps[1], rtol=0.02, atol=float(steps[0].abs().max()) / 100)
+
+
+def test_a_run_goes_on_with_its_scale_and_in_another_precision(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_write_last", lambda self: None)
+    half = trainer_of("ce", tmp_path, precision="fp16")
+    half.scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
+    half._save()
+    again, single = (trainer_of("ce", tmp_path, precision=precision) for precision in ("fp16", "fp32"))
+    again._load_state()
+    assert again.scaler.get_scale() == 128.0
+    single._load_state()  # which has no scale
+    single._save()
+    again = trainer_of("ce", tmp_path, precision="fp16")
+    fresh = again.scaler.get_scale()
+    again._load_state()
+    assert again.scaler.get_scale() == fresh
+    again.update()
+
+
+def test_every_update_and_every_rank_draws_its_own_dropout(tmp_path, monkeypatch):
+    drawn = []
+
+    def update_twice(rank: int) -> None:
+        trainer = trainer_of("ce", tmp_path)
+        trainer.world = World(rank, 2)
+        trainer.objective.register_forward_pre_hook(lambda *_: drawn.append(float(torch.rand(()))))
+        trainer.update()
+        trainer.update()
+
+    monkeypatch.setattr(World, "sum", lambda self, values: values)
+    for rank in (0, 1, 0):
+        update_twice(rank)
+    assert len(set(drawn[:4])) == 4 and drawn[4:] == drawn[:2]
+
+
+@pytest.mark.parametrize(("hardware", "chosen"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_bf16_is_chosen_where_the_hardware_has_it(monkeypatch, hardware, chosen):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: hardware or including_emulation)
+    assert choose_precision("auto", torch.device("cuda")) == chosen
+    assert choose_precision("auto", CPU) == torch.float32
+
+
+def test_an_overflow_does_not_hide_the_gradient_norms_beside_it(tmp_path):
+    log = LogWindow()
+    for update, norm in enumerate([2.0, math.inf, 5.0, math.nan], 1):
+        log.add(UpdateSums(update, {"nll": 3.0}, 7, norm, False))
+    assert (log.mean_gradient_norm, log.updates, log.num_tokens) == (3.5, 4, 28)
+    log = LogWindow()
+    log.add(UpdateSums(1, {"nll": 3.0}, 7, math.inf, False))
+    assert log.mean_gradient_norm is None
+    # A state of an older a2d, which did not count them.
+    assert LogWindow(updates=2, gradient_norms=8.0).mean_gradient_norm == 4.0
+
+
+def test_a_line_of_the_log_is_json_whatever_its_numbers(tmp_path):
+    run = Run(tmp_path)
+    run.append_metrics({"event": "valid", "update": 3, "loss": math.nan, "ppl": math.inf, "bleu": None, "chrf": 2.5})
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    row = json.loads(run.metrics_path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert row == {"event": "valid", "update": 3, "loss": None, "ppl": None, "bleu": None, "chrf": 2.5}
+
+
+# --- a validation -------------------------------------------------------------------------------------------
+
+
+def validator_of(sources: list[str], references: list[str], sentences: int = 0, tgt_lang: str = "") -> Validator:
+    return Validator(
+        ListCorpus([(3, 5), (7, 2)]),
+        *(sources, references, special_ids(), Decoding()),
+        ValidationSettings(decode_below_nll=math.inf, sentences=sentences, samples=0, max_tokens=47, max_length=41),
+        tgt_lang,
+    )
+
+
+def test_validation_bleu_is_that_of_the_target_language(monkeypatch):
+    references = ["我们今天下午三点在图书馆前面见面。", "他把书放在桌子上,然后离开了房间。"]
+    translations = ["我们今天下午三点在图书馆门前见面。", "他把书放在桌上,然后离开了房间。"]
+
+    class Translator:
+        def __init__(self, *_):
+            pass
+
+        def translate(self, sources):
+            return [[SimpleNamespace(text=text)] for text in translations]
+
+    monkeypatch.setattr(validation, "Translator", Translator)
+    found = {lang: validator_of(["a", "b"], references, tgt_lang=lang)(tiny_model(), CPU).bleu for lang in ("zh", "")}
+    assert found["zh"] > 60 and found[""] < 20
+
+
+def test_validation_translates_sentences_from_all_over_the_set():
+    lines = [str(i) for i in range(11)]
+    assert validator_of(lines, lines, sentences=4).sources == ["0", "2", "5", "8"]
+    assert validator_of(lines, lines, sentences=13).sources == lines
+
+
+def test_a_language_whose_bleu_lacks_its_tokenizer_is_refused_before_training(a2d: Launcher, tmp_path: Path):
+    write_language(tmp_path / "text", {"train": 211, "valid": 7, "test": 5})
+    folder = tmp_path / "project"
+    folder.mkdir()
+    a2d.well(folder, "prepare", *own_files(tmp_path / "text"), "--pair", "de-ja", "--set", "tokenizer.vocab_size=72")
+    command = ["train-teacher", *settings({**SHORT, "training.max_updates": 1, "training.decode_below_nll": 9})]
+    said = a2d.error(folder, *command, before="import sys; sys.modules['MeCab'] = None\n", code=1)
+    assert said == "error: BLEU for 'ja' needs a tokenizer that is not installed\nhint: pip install 'sacrebleu[ja]'\n"
+    assert not (folder / "runs").exists()

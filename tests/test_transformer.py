@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import EOS, JOINT, SEPARATE, SHAPE, SIZE, part_of, quick, random_batch, tiny_model
 
 from a2d_cli.config.schema import Training
+from a2d_cli.model import attention, transformer
 from a2d_cli.model.transformer import Transformer, Vocabularies, sinusoids
 from a2d_cli.project.checkpoint import weights_hash, weights_of
 from a2d_cli.training.objective import Moment, TranslationObjective
@@ -156,3 +159,29 @@ def test_a_width_that_cannot_be_split_is_refused(d_model, num_heads):
         ValueError, match=f"d_model {d_model} must be even and a multiple of num_heads {num_heads}"
     ):
         Transformer(replace(SHAPE, d_model=d_model, num_heads=num_heads), Vocabularies(SIZE, SIZE))
+
+
+# --- dropout ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("need_attention", [False, True])
+def test_dropout_falls_on_embeddings_sublayers_and_attention(monkeypatch, need_attention):
+    shape = replace(SHAPE, dropout=0.25, attention_dropout=0.125)
+    dropped, fused = [], []
+    monkeypatch.setattr(transformer, "dropout", lambda x, *how: dropped.append((x.shape[1:], *how)) or x)
+    monkeypatch.setattr(attention, "drop", lambda x, *how: dropped.append((x.shape[1:], *how)) or x)
+    attend = F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *x, **how: fused.append(how["dropout_p"]) or attend(*x, **how))
+    batch = random_batch()
+    (_, s), (_, t) = batch.src.shape, batch.tgt_in.shape
+    heads, encoders, decoders = shape.num_heads, shape.encoder_layers, shape.decoder_layers
+    for training in (True, False):
+        dropped.clear(), fused.clear()
+        tiny_model(shape).train(training)(batch.src, batch.tgt_in, need_attention=need_attention)
+        # Of each side the embeddings; of an encoder layer 2 sublayers, of a decoder layer 3.
+        expected = {((s, shape.d_model), 0.25, training): 1 + 2 * encoders, ((t, shape.d_model), 0.25, training): 1 + 3 * decoders}
+        if need_attention:
+            maps = {(heads, s, s): encoders, (heads, t, t): decoders, (heads, t, s): decoders}
+            expected |= {(cells, 0.125, training): count for cells, count in maps.items()}
+        assert Counter(dropped) == expected
+        assert fused == ([] if need_attention else [0.125 if training else 0.0] * (encoders + 2 * decoders))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +25,7 @@ from a2d_cli.cli.options import (
     typed,
 )
 from a2d_cli.console import make_reporter, print_json, print_table
+from a2d_cli.cores import num_cores
 from a2d_cli.project.project import Project
 
 
@@ -296,7 +296,7 @@ def compare(
         student=student,
         settings=(*(settings or ()), *([f"decoding.beam={beam}"] if beam else ())),
         jobs=jobs,
-        threads=threads or max(1, (os.cpu_count() or 1) // jobs),
+        threads=threads or max(1, num_cores() // jobs),
     )
     comparison = command.compare(context.obj, request, typed(), make_reporter())
     print_all(comparison.tables(), comparison.to_json(), as_json)  # first: whatever becomes of the files

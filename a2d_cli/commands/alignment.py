@@ -57,7 +57,8 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
         "reference": teacher.folder.parent.name if teacher else "itself",
         "weights_sha256": checkpoint.weights_sha256,
     }
-    if run.info and checkpoint.folder == run.best_dir:
+    # A run in training has a writer already: what that records would be lost.
+    if run.is_finished and checkpoint.folder == run.best_dir:
         try:
             run.record(alignment_head=known)
         except A2DError as error:  # a project that may only be read: chosen anew the next time

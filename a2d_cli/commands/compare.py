@@ -23,7 +23,7 @@ from a2d_cli.commands.compare_fairness import (
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
-from a2d_cli.commands.distill import matching_teacher
+from a2d_cli.commands.distill import matching_teacher, method_facts
 from a2d_cli.commands.pseudo import find_teachers, teacher_text
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.commands.training_run import warn_of_long_warmup
@@ -221,12 +221,12 @@ def _baseline(project: Project, request: Request, asked: str, methods: Sequence[
 
 def _facts(project: Project, plan: Plan, resume_command: str, reporter: Reporter) -> Mapping[str, Mapping[str, Any]]:
     """By method, what `a2d distill` records of it alone."""
-    teachers = ",".join(teacher.weights_sha256[:16] for teacher in plan.teachers)
     facts: dict[str, dict[str, Any]] = {}
     for name, distillation in plan.methods.items():
-        facts[name] = {"teacher": teachers, "distillation": asdict(distillation)}
+        facts[name] = method_facts(distillation, plan.teachers)
         if parse_method(distillation).seq:
-            facts[name]["pseudo"] = teacher_text(project, replace(plan.recipe, distillation=distillation), resume_command, reporter).facts()
+            text = teacher_text(project, replace(plan.recipe, distillation=distillation), resume_command, reporter)
+            facts[name] = {"pseudo": text.facts(), "teacher": text.corpus.origin.teacher, **facts[name]}
     return facts
 
 
@@ -405,7 +405,8 @@ class _Forced:
     def measure(self, model: ScoredModel, text: ScoredText) -> FidelityResult:
         engine = f"torch {version('torch')} {self._device}"
         texts = text.src_sha256, text.tgt_sha256
-        key = fingerprint([model.identity, self._teacher_sha256, *texts, self._max_length, engine, __version__])
+        pieces = self._teachers[0].tokenizer.fingerprint  # of a cut vocabulary: other words to choose from
+        key = fingerprint([model.identity, self._teacher_sha256, pieces, *texts, self._max_length, engine, __version__])
         result = self._cache.find(key) or self._ask(model, text, key, engine)
         self._left_out[text.name] = result.num_left_out
         return result

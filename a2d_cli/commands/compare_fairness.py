@@ -7,16 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from a2d_cli.commands.compare_grid import Cell
-from a2d_cli.commands.training_run import SOFT_KEYS
+from a2d_cli.commands.distill import usual_settings
+from a2d_cli.config.keys import END_KEYS, FREE_KEYS
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Decoding, Distillation, ModelShape, Recipe, Training
-from a2d_cli.distillation.methods import settings_that_count
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
-
-# What moves a run's end would make lengths unequal; the other soft keys change no result.
-END_KEYS = ("training.max_updates", "training.max_epochs", "training.max_hours", "training.patience")
-FREE_KEYS = SOFT_KEYS - set(END_KEYS) | {"training.seed", "decoding.nbest"}
 
 # A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is that of a2d.yaml.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
@@ -54,15 +50,14 @@ def refuse_other_settings(
             continue
         asked, found = _asked(project, recipe, facts[cell.method], cell), _found(info, cell.method)
         for key in sorted((asked.keys() | found.keys()) - FREE_KEYS):
-            counts = key in found or not key.startswith(("distillation.", "teacher"))  # which not every method has
             is_past = key.startswith("decoding.") and info.get("finished")
-            if counts and not is_past and asked.get(key) != found.get(key):
+            if not is_past and asked.get(key) != found.get(key):
                 strays.setdefault(key, {})[cell.run.name] = [asked.get(key), found.get(key)]
     if not strays:
         return
     told = []
     for key, by_run in strays.items():
-        asked_values = sorted({str(asked) for asked, _ in by_run.values()})
+        asked_values = sorted({"nothing" if asked is None else str(asked) for asked, _ in by_run.values()})
         told.append(f"{key}: {' or '.join(asked_values)} asked, {_places({run: found for run, (_, found) in by_run.items()})}")
     raise ConfigError("runs have other settings than this comparison: " + "; ".join(told), _remedy(strays))
 
@@ -103,8 +98,7 @@ def _found(info: dict[str, Any], method: str) -> dict[str, Any]:
     for section, defaults in (("shape", ModelShape()), ("training", Training()), ("decoding", Decoding())):
         settings[section] = asdict(defaults) | settings.get(section, {})
     if "distillation" in settings:
-        settings["distillation"] = settings_that_count(Distillation(method=method)) | settings["distillation"]
-        del settings["distillation"]["method"]  # stands beside, as `method`
+        settings["distillation"] = usual_settings(Distillation(method=method)) | settings["distillation"]
     return _flat({"method": info.get("method"), "seed": info.get("seed"), **settings})
 
 
@@ -122,7 +116,8 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
     for key, by_run in strays.items():
         section, _, name = key.partition(".")
         values = {str(found) for _, found in by_run.values()}
-        if section not in SECTIONS or len(values) > 1 or key == "training.max_updates":
+        is_missing = any(None in pair for pair in by_run.values())  # a key that counts under other settings alone
+        if section not in SECTIONS or len(values) > 1 or key == "training.max_updates" or is_missing:
             return "move these runs out of runs/, and the same command trains them anew"
         options.append(f"--set {SECTIONS[section]}.{name}={values.pop().lower()}")  # true and false as YAML has them
     return f"to compare them as they are: {' '.join(options)}; or move them out of runs/ to train them anew"
@@ -130,11 +125,13 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
 
 def refuse_unequal(cells: Sequence[Cell]) -> None:
     """Finished runs must have begun with the same weights, but for layers copied from the teacher, and have seen the same
-    tokens in the same number of updates.
+    tokens in the same number of updates, at the same precision, which `auto` leaves to the device.
 
     Raises:
         A2DError: names the fact, the runs and their values.
     """
+    # What an older a2d has not recorded is not known to differ.
+    _refuse("precision", {cell.run.name: cell.run.info["precision"] for cell in cells if "precision" in cell.run.info})
     groups: dict[tuple[int, int], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.updates, cell.seed), []).append(cell)
@@ -200,4 +197,7 @@ def notes_on(cells: Sequence[Cell]) -> list[str]:
     versions = {name: f"a2d {info.get('a2d', '?')}, torch {info.get('torch', '?')}" for name, info in infos.items()}
     if len(set(versions.values())) > 1:
         notes.append(f"begun with different versions: {_places(versions)}")
+    machines = {name: info["machine"] for name, info in infos.items() if "machine" in info}
+    if len(set(machines.values())) > 1:
+        notes.append(f"trained on different machines, so that times a run say little: {_places(machines)}")
     return notes

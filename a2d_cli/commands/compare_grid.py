@@ -205,7 +205,8 @@ def _start(project: Project, task: _Task, threads: int) -> _Child:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    # Of `python -m` the current folder would come first, in which a file may be called as a module is (Python 3.10 ignores it).
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
     root = str(Path(__file__).resolve().parents[2])
     if root != sysconfig.get_path("purelib"):  # a checkout that is not installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))

@@ -19,6 +19,7 @@ from a2d_cli.comparison import (
     seeds_for_significance,
     smallest_p_value,
 )
+from a2d_cli.reporting import count_text
 from a2d_cli.scoring import PairedResult
 
 HEADROOM_BLEU = 1.5  # by which the teacher must beat the plain student before a difference may be claimed
@@ -84,9 +85,8 @@ class Contrast:
         return "better" if test.differences.mean > 0 else "worse"
 
     def bootstrap_text(self) -> str:
-        """`+3 -0 of 3`: seeds in which the method is better and worse."""
-        found = [result for result in self.bootstrap if result.p_value < ALPHA]
-        better, worse = (sum(sign * result.delta > 0 for result in found) for sign in (1, -1))
+        """`+3 -0 of 3`: seeds in which the method is better and worse: by the interval, for the p errs on the small side."""
+        better, worse = sum(result.low > 0 for result in self.bootstrap), sum(result.high < 0 for result in self.bootstrap)
         return f"+{better} -{worse} of {len(self.bootstrap)}"
 
 
@@ -245,13 +245,13 @@ class Comparison:
         n, smallest = len(self.seeds), smallest_p_value(len(self.seeds))
         some = self.blocks[0].contrasts  # the methods are the same in all blocks
         families = {baseline: sum(each.baseline == baseline for each in some) for baseline in self.baselines}
-        told = ", ".join(f"{_count(size, 'method')} to {baseline}" for baseline, size in families.items())
+        told = ", ".join(f"{count_text(size, 'method')} to {baseline}" for baseline, size in families.items())
         largest = max(families.values())
-        reach = f"{_count(n, 'seed')} allow{'s' * (n == 1)} no p below {smallest:.3g}"
+        reach = f"{count_text(n, 'seed')} allow{'s' * (n == 1)} no p below {smallest:.3g}"
         if largest * smallest > ALPHA:
             needed = seeds_for_significance(largest)
-            reach += f", too few to claim anything about {_count(largest, 'method')}: that takes {needed} seeds"
-        power = f"a paired t test on {_count(n, 'seed')} finds with {POWER:.0%} power at {ALPHA:.0%}"
+            reach += f", too few to claim anything about {count_text(largest, 'method')}: that takes {needed} seeds"
+        power = f"a paired t test on {count_text(n, 'seed')} finds with {POWER:.0%} power at {ALPHA:.0%}"
         unknown = any(run.peak_memory_bytes is None for block in self.blocks for run in block.runs)
         several = len(self.blocks[0].teachers) > 1
         return [
@@ -265,7 +265,7 @@ class Comparison:
             f"p: exact two-sided sign-flip permutation over seeds; {reach}",
             f"p Holm: corrected over methods ({told}); not over metrics, test sets and lengths",
             f"detectable: the true Δ BLEU that {power}, from the sd of the paired differences (noncentral t: Cohen 1988, ch. 2)",
-            f"bootstrap: seeds whose translations are better (+) or worse (-) with p < {ALPHA}, by however little: paired over sentences, "
+            "bootstrap: seeds whose translations are better (+) or worse (-), by however little: 95 % interval, paired over sentences, "
             + some[0].bootstrap[0].signature,
             f"claim: about BLEU; only with p Holm at most {ALPHA}, Δ at least the detectable one, and headroom",
         ]
@@ -351,10 +351,6 @@ def _detectable(test: PairedTest) -> str:
 def _peak(runs: Sequence[MeasuredRun]) -> str:
     known = [run.peak_memory_bytes for run in runs if run.peak_memory_bytes is not None]
     return f"{max(known) / 1e6:.0f}" if known else "–"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _sample_json(sample: Sample) -> dict[str, Any]:

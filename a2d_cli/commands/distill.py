@@ -9,6 +9,7 @@ from pathlib import Path
 
 from a2d_cli.commands.pseudo import find_teachers, load_teacher, teacher_text
 from a2d_cli.commands.training_run import RunRequest, train_run
+from a2d_cli.config.method_name import without_settings
 from a2d_cli.config.schema import Distillation, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
@@ -57,6 +58,8 @@ def distill(
     if name is None:
         name = method_name if seed == 1 else f"{method_name}-seed{seed}"
     run = place_for(project, name, "student", overwrite)
+    if method.is_released:
+        _refuse_shares(method, recipe.student_training.accumulate)
     folders = find_teachers(project, recipe) if method.needs_teacher or method.seq else ()
     if any(folder.resolve().is_relative_to(run.folder.resolve()) for folder in folders):
         raise ConfigError(f"run '{name}' is the teacher itself: no student takes its place", "choose another --name")
@@ -74,12 +77,8 @@ def distill(
         taught_text = teacher_text(project, recipe, command, reporter)
         facts = {"pseudo": taught_text.facts(), "teacher": taught_text.corpus.origin.teacher}
     teachers = _open_teachers(project, recipe, method, folders, reporter) if method.needs_teacher else []
-    fact_defaults: dict[str, object] = {}
-    if teachers:
-        digits = ",".join(teacher.weights_sha256[:16] for teacher in teachers)
-        facts |= {"distillation": settings_that_count(recipe.distillation), "teacher": digits}
-        usual = Distillation(method=recipe.distillation.method, profile=recipe.distillation.profile)
-        fact_defaults = {"distillation": settings_that_count(usual)}
+    facts |= method_facts(recipe.distillation, teachers)
+    fact_defaults = {"distillation": usual_settings(recipe.distillation)} if teachers else {}
 
     def copy_from_teacher(student: Transformer) -> None:
         (teacher,) = teachers
@@ -109,6 +108,30 @@ def distill(
         return objective_of(model, frozen, recipe.distillation, settings)
 
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
+
+
+def method_facts(distillation: Distillation, teachers: Sequence[Checkpoint]) -> dict[str, object]:
+    """What run.json says of a method that needs teachers, beside the recipe's sections; nothing of another."""
+    if not parse_method(distillation).needs_teacher:
+        return {}
+    digits = ",".join(teacher.weights_sha256[:16] for teacher in teachers)
+    return {"distillation": settings_that_count(distillation), "teacher": digits}
+
+
+def usual_settings(distillation: Distillation) -> dict[str, object]:
+    """The defaults of the settings that count: what runs had whose a2d did not know a setting yet."""
+    return settings_that_count(Distillation(method=without_settings(distillation.method), profile=distillation.profile))
+
+
+def _refuse_shares(method: Method, accumulate: int) -> None:
+    """The released objective weighs attention by how an update is shared out."""
+    ranks = environment_world().size
+    if accumulate > 1 or ranks > 1:
+        shares = f"{accumulate} pieces (student_training.accumulate)" if accumulate > 1 else f"{ranks} processes"
+        raise ConfigError(
+            f"{method.name}: an update in {shares} would give attention less weight: it is a sum over the sentences of each",
+            "train it in one process with --set student_training.accumulate=1; a2d-masked is the same divergence without that",
+        )
 
 
 def _open_teachers(

@@ -12,6 +12,7 @@ from a2d_cli.commands.report_html import Block, Charts, Example, Examples, Fold,
 from a2d_cli.commands.report_runs import KnownRun
 from a2d_cli.commands.score_files import Table, signature_lines
 from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_value
+from a2d_cli.config.keys import FREE_KEYS
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
@@ -203,7 +204,11 @@ def _tests(
     plain = groups.get(PLAIN, [])
     if len(plain) < 2:
         return {}, []
-    like = {method for method, runs in groups.items() if len(runs) == len(plain) and all(map(_are_comparable, runs, plain))}
+    like = {
+        method
+        for method, runs in groups.items()
+        if len(runs) == len(plain) and all(map(_are_comparable, runs, plain)) and _were_taught_alike(runs)
+    }
     others = {method: sample for method, sample in samples.items() if method in like - {PLAIN}}
     return paired_tests(samples[PLAIN], others) if others else {}, [method for method in groups if method not in like]
 
@@ -218,10 +223,17 @@ def _are_comparable(one: ScoredRun, other: ScoredRun) -> bool:
     return infos[0].get("target_tokens") == infos[1].get("target_tokens")
 
 
+def _were_taught_alike(runs: Sequence[ScoredRun]) -> bool:
+    """By the same teacher and settings of distillation: runs of one method may have others."""
+    settings = [each.known.info.get("settings", {}) for each in runs]
+    first = settings[0]
+    return all(each.get(key) == first.get(key) for each in settings for key in ("teacher", "distillation", "pseudo"))
+
+
 def _conditions(scored: ScoredRun) -> tuple[Any, ...]:
     info = scored.known.info
     settings = info.get("settings", {})
-    training = {key: value for key, value in settings.get("training", {}).items() if key != "device"}
+    training = {key: value for key, value in settings.get("training", {}).items() if f"training.{key}" not in FREE_KEYS}
     return info.get("seed"), info.get("updates"), info.get("initial_weights"), training, settings.get("data"), scored.result.decoding
 
 
@@ -234,7 +246,7 @@ def _method_notes(tests: Mapping[str, PairedTest], unlike: Sequence[str]) -> lis
         notes.append(f"p: exact sign-flip permutation over seeds ({reach}); p Holm: corrected over these methods")
         notes.append("what may be claimed of a difference, 'a2d compare' says: it also asks for headroom and for enough seeds")
     if unlike:
-        notes.append(f"without Δ, for other seeds, updates, initial weights or settings than {PLAIN}: {', '.join(unlike)}")
+        notes.append(f"without Δ, for other seeds, updates, initial weights or settings than {PLAIN}, or than each other: {', '.join(unlike)}")
     return notes
 
 

@@ -173,13 +173,16 @@ def score_project(
     for model in found:
         translated = ModelOnTexts(model, settings, device, recipe.tgt_lang, cache, reporter, with_speed)
         try:
-            for text, row in [(text, translated.score(text, refresh)) for text in texts]:
-                rows[text.name].append(row)
+            if refresh or not all(map(translated.has_translated, texts)):
+                translated.load()
         except A2DError as error:
             if models is not None:  # asked for by name
                 raise
             reporter.warn(f"{model.name} is left out: {error}")
             unusable.append(error)
+            continue
+        for text in texts:
+            rows[text.name].append(translated.score(text, refresh))
     if len(unusable) == len(found):
         raise unusable[0]
     _renew_model_cards(project, {model.weights_sha256 for model in found}, cache, reporter)
@@ -280,7 +283,7 @@ def engine_version(model: ScoredModel) -> str:
 
 
 class ModelOnTexts:
-    """Scores one model; its weights are loaded when the first text has to be translated."""
+    """Scores one model; its weights are loaded when the first text has to be translated, unless `load` has done it."""
 
     def __init__(
         self,
@@ -295,6 +298,7 @@ class ModelOnTexts:
         self._model, self._decoding, self._device = model, decoding, device
         self._tgt_lang, self._cache, self._reporter, self._with_speed = tgt_lang, cache, reporter, with_speed
         self._translator: Translator | None = None
+        self._is_warm = False
 
     def _key(self, text: ScoredText) -> str:
         engine = [__version__, engine_version(self._model), self._device]
@@ -303,6 +307,16 @@ class ModelOnTexts:
     def has_translated(self, text: ScoredText) -> bool:
         """Whether scores/ holds it."""
         return self._cache.find(self._key(text)) is not None
+
+    def load(self) -> Translator:
+        """Read the weights, once.
+
+        Raises:
+            A2DError: they are gone or broken.
+        """
+        if self._translator is None:
+            self._translator = load_model(self._model, self._decoding, self._device)
+        return self._translator
 
     def score(self, text: ScoredText, refresh: bool) -> ScoreRow:
         key = self._key(text)
@@ -326,15 +340,16 @@ class ModelOnTexts:
 
     def _translate(self, text: ScoredText, key: str) -> Result:
         model = self._model
-        if self._translator is None:
-            self._translator = load_model(model, self._decoding, self._device)
-            self._translator.translate(text.src[: self._decoding.batch_sentences])  # to warm up
+        translator = self.load()
+        if not self._is_warm:
+            translator.translate(text.src[: self._decoding.batch_sentences])
+            self._is_warm = True
         cut: list[int] = []
         with self._reporter.progress(
             f"{model.name} translates {text.name}", len(text.src), "sentences"
         ) as progress:
             began = time.perf_counter()
-            found = self._translator.translate(
+            found = translator.translate(
                 text.src, on_done=progress.advance, on_cut=lambda line, _: cut.append(line)
             )
             translation_s = time.perf_counter() - began
@@ -361,7 +376,7 @@ class ModelOnTexts:
             decoding=asdict(self._decoding),
             sentences=len(lines),
             translation_s=translation_s if self._with_speed else None,
-            machine=self._translator.engine.machine,
+            machine=translator.engine.machine,
             a2d=__version__,
             engine=engine_version(model),
             scores=[],

@@ -61,7 +61,7 @@ def project_status(project: Project) -> StatusReport:
             return StatusReport(project.folder, (data, *run_lines), _next(project, runs, False), "it is prepared")
         return StatusReport(project.folder, (data, *run_lines), _prepare_command(project, state, runs))
     lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path)), *run_lines]
-    lines += [_export_line(project, path.parent) for path in sorted(project.exports_dir.glob(f"*/{MANIFEST}"))]
+    lines += [_export_line(project, path.parent) for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
     in_training = [run for run in runs if holding_process(run.folder)]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from a2d_cli import __version__
-from a2d_cli.config.keys import differences, first_of
+from a2d_cli.config.keys import SOFT_KEYS, differences, first_of
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe, Training
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
@@ -27,29 +27,13 @@ from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, place_for
 from a2d_cli.reporting import LoggedReporter, Reporter, count_text, duration_text
+from a2d_cli.scoring import score
 from a2d_cli.training.distributed import World, choose_device, process_group
 from a2d_cli.training.memory import peak_memory_bytes
 from a2d_cli.training.objective import Objective, Stage
 from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.validation import ValidationSettings, Validator
 
-# Keys that a run may be resumed with at other values: they move its end or its machine, not its path.
-SOFT_KEYS = frozenset(
-    (
-        "training.max_updates",
-        "training.max_epochs",
-        "training.max_hours",
-        "training.patience",
-        "training.max_rewinds",
-        "training.save_every_updates",
-        "training.log_every_updates",
-        "training.samples",
-        "training.accumulate",
-        "training.device",
-        "training.compile",
-        "decoding.batch_sentences",
-    )
-)
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -96,8 +80,11 @@ def train_run(
     Raises:
         ConfigError: the name is none, or a run of that name was imported, is of another kind or has other
             settings (names each key).
-        A2DError: another process trains it; the device is absent; what the trainer raises.
+        A2DError: another process trains it; the device is absent; BLEU's tokenizer is; what the trainer raises.
     """
+    if request.training.decode_below_nll > 0:
+        # A tokenizer of this language that is not installed is said now, not at the first validation.
+        score([""], [[""]], ("bleu",), tgt_lang=recipe.tgt_lang)
     device = choose_device(request.training.device)
     run = place_for(project, request.name, request.kind, overwrite)
     with process_group(device) as world, contextlib.ExitStack() as locks:
@@ -271,11 +258,13 @@ def _train(
             settings.max_tokens,
             request.shape.max_positions,
         ),
+        recipe.tgt_lang,
     )
     trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
     state = trainer.train(resume_hint=request.resume_command)
     if world.is_main:
-        run.record(machine=world.machine_text(machine_of(device)), **_peak_memory(device))
+        precision = str(trainer.precision).removeprefix("torch.")
+        run.record(machine=world.machine_text(machine_of(device)), precision=precision, **_peak_memory(device))
     reporter.info(
         f"{run.name} finished: {state.stop_reason}; {count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; "
         f"best weights in {run.best_dir}"

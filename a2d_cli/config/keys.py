@@ -1,4 +1,4 @@
-"""What the schema says of a recipe's keys: their names, types, defaults and choices."""
+"""What there is to say of a recipe's keys: their names, types, defaults and choices, and which of them may change."""
 
 from __future__ import annotations
 
@@ -10,6 +10,28 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from a2d_cli.config.schema import Recipe
+
+# Keys that a run may be resumed with at other values: they move its end or its machine, not its path.
+SOFT_KEYS = frozenset(
+    (
+        "training.max_updates",
+        "training.max_epochs",
+        "training.max_hours",
+        "training.patience",
+        "training.max_rewinds",
+        "training.save_every_updates",
+        "training.log_every_updates",
+        "training.samples",
+        "training.accumulate",
+        "training.device",
+        "training.compile",
+        "decoding.batch_sentences",
+    )
+)
+
+# Of these, what moves a run's end makes runs unequal; in the others, which change no result, compared runs may differ.
+END_KEYS = ("training.max_updates", "training.max_epochs", "training.max_hours", "training.patience")
+FREE_KEYS = SOFT_KEYS - set(END_KEYS) | {"training.seed", "decoding.nbest"}
 
 MAX_SHOWN = 6  # differences in a message
 MAX_SHOWN_CHARACTERS = 40  # of a value

@@ -11,7 +11,12 @@ from typing import Any
 
 def terms_of(method: str) -> list[str]:
     """`seq+word@divergence=js` -> `seq`, `word`."""
-    return method.partition("@")[0].split("+")
+    return without_settings(method).split("+")
+
+
+def without_settings(method: str) -> str:
+    """`word@divergence=js` -> `word`."""
+    return method.partition("@")[0]
 
 
 def own_settings(method: str) -> dict[str, str]:

@@ -41,9 +41,9 @@ class Batch:
         return Batch(*(move(tensor, device) for tensor in tensors), self.indices)
 
     def head(self, count: int) -> Batch:
-        """Its first `count` pairs."""
+        """Its first `count` pairs, of a batch on the host."""
         tensors = [tensor[:count] for tensor in (self.src, self.tgt_in, self.tgt_out, self.tgt_mask)]
-        places = self.tgt_places[: int(tensors[-1].sum())]
+        places = self.tgt_places[: np.count_nonzero(tensors[-1])]
         return Batch(*tensors, places, None if self.indices is None else self.indices[:count])
 
 
@@ -75,7 +75,7 @@ def pad_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ids:
     # The end mark is no longer a past token: behind it stand only unread positions.
     tgt_in = tgt_in.masked_fill(tgt_out == ids.tgt_pad, ids.tgt_pad)
     tgt_mask = tgt_out != ids.tgt_pad
-    return Batch(src, tgt_in, tgt_out, tgt_mask, tgt_mask.flatten().nonzero().squeeze(1))
+    return Batch(src, tgt_in, tgt_out, tgt_mask, torch.from_numpy(np.flatnonzero(tgt_mask)))
 
 
 def pad_sources(sources: Sequence[Sequence[int]], ids: SpecialIds) -> Tensor:

@@ -89,7 +89,7 @@ class AlignedAttention(Term):
         elif self.comparison.control == "shuffled":
             donors, has_donor = donors_of(cells)
             target = target[donors]
-            cells, weights = cells & has_donor[:, None, None], weights * has_donor[:, None]
+            weights = weights * has_donor[:, None]
         intermediate = self.aligners[kind](own)
         if not self.comparison.rows:
             return cell_divergence(target, intermediate, cells)
@@ -106,8 +106,8 @@ def as_rows(maps: Tensor, cells: Tensor) -> Tensor:
 
 def donors_of(cells: Tensor) -> tuple[Tensor, Tensor]:
     """For each sentence another one with the same cells (B, Q, K), in a circle: indices (B,), and whether there is one (B,)."""
-    flat = cells.flatten(1)
-    same = (flat[:, None] == flat[None]).all(-1)  # (B, B)
+    lengths = torch.stack([cells.any(2).sum(1), cells.any(1).sum(1)], 1)  # (B, 2): they fix the cells
+    same = (lengths[:, None] == lengths).all(-1)  # (B, B)
     count, position = len(same), torch.arange(len(same), device=same.device)
     # How far ahead, around the circle, each of the same kind stands; itself stands farthest.
     ahead = (position[None, :] - position[:, None] - 1) % count

@@ -1,6 +1,6 @@
 """A student that starts from its teacher's weights: evenly spaced layers, and the embeddings where both have the same pieces.
 
-So Shleifer & Rush (2020) make their students; the last copied layer is always the teacher's last.
+So Shleifer & Rush (2020) make their students; the last copied layer is the teacher's last, unless it is the only one.
 """
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ from torch import Tensor
 
 
 def word_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature: float, kind: str) -> Tensor:
-    """D(p^τ, q^τ) summed over tokens, without the factor τ².
+    """D(p^τ, q^τ) of each token, without the factor τ².
 
     Args:
         teacher_logits, student_logits: (N, V).
         kind: fkl KL(p‖q), rkl KL(q‖p), js Jensen-Shannon, tvd total variation, skew KL(p‖0.1 p + 0.9 q).
 
     Returns:
-        ()
+        (N,)
     """
     log_p = (_exact(teacher_logits) / temperature).log_softmax(-1)
     log_q = (_exact(student_logits) / temperature).log_softmax(-1)
@@ -31,7 +31,7 @@ def word_divergence(teacher_logits: Tensor, student_logits: Tensor, temperature:
         log_mean = torch.logaddexp(log_p, log_q) - math.log(2)
         return 0.5 * (_kl(log_p, log_mean) + _kl(log_q, log_mean))
     if kind == "tvd":
-        return 0.5 * (log_p.exp() - log_q.exp()).abs().sum()
+        return 0.5 * (log_p.exp() - log_q.exp()).abs().sum(-1)
     if kind == "skew":
         return _kl(log_p, torch.logaddexp(log_p + math.log(0.1), log_q + math.log(0.9)))
     raise ValueError(f"no divergence '{kind}'")
@@ -42,7 +42,7 @@ def _exact(x: Tensor) -> Tensor:
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    return (log_p.exp() * (log_p - log_q)).sum()
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
 def cell_divergence(teacher_maps: Tensor, intermediate_maps: Tensor, cells: Tensor | None = None) -> Tensor:
@@ -62,7 +62,7 @@ def cell_divergence(teacher_maps: Tensor, intermediate_maps: Tensor, cells: Tens
         teacher, student = teacher.masked_fill(outside, -1e4), student.masked_fill(outside, -1e4)
     log_p = teacher.flatten(2).log_softmax(-1)
     log_q = student.flatten(2).log_softmax(-1)
-    return _kl(log_p, log_q)
+    return _kl(log_p, log_q).sum()
 
 
 def row_divergence(

@@ -30,10 +30,10 @@ class FixedAttention(Term):
         return weighed({kind: self._divergence(kind, lesson) for kind in self.kinds}, self.kinds)
 
     def _divergence(self, kind: str, lesson: Lesson) -> Tensor:
-        pairs = torch.tensor(self.encoder_pairs if kind == "encoder_self" else self.decoder_pairs)
+        pairs = self.encoder_pairs if kind == "encoder_self" else self.decoder_pairs
         own = getattr(lesson.student.maps, kind).unflatten(1, (-1, self.num_heads))  # (B, L, H, Q, K)
         target = getattr(lesson.teacher.maps, kind).unflatten(1, (-1, self.num_teacher_heads))
-        target = target[:, pairs.to(target.device)]  # as many layers as the student's
+        target = torch.stack([target[:, layer] for layer in pairs], 1)  # as many layers as the student's
         if self.num_heads == self.num_teacher_heads:
             own, target = own.flatten(1, 2), target.flatten(1, 2)
         else:

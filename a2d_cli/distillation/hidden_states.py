@@ -5,7 +5,7 @@ model a state's scale grows from layer to layer, and whoever reads it takes a La
 out of one: a token's mean and scale have nothing to say. Where the widths differ, a trained projection stands in between
 (Romero et al. 2015).
 
-Letters: B sentences, P positions of one side (source or target), N of them real, d width.
+Letters: B sentences, P positions of one side (source or target), d width.
 """
 
 from __future__ import annotations
@@ -72,14 +72,13 @@ class HiddenStateMatching(Term):
 
     def _distance(self, side: str, lesson: Lesson, weights: Tensor) -> Tensor:
         """A sum over positions by their weights (B, P), 0 at padding."""
-        real = weights > 0
         total = torch.zeros((), device=weights.device)
         for layer, teacher_layer in enumerate(self.pairs[side]):
-            own = getattr(lesson.student.hidden, side)[layer][real]  # (N, d)
-            target = getattr(lesson.teacher.hidden, side)[teacher_layer][real]
+            own = getattr(lesson.student.hidden, side)[layer]  # (B, P, d)
+            target = getattr(lesson.teacher.hidden, side)[teacher_layer]
             if side in self.projections:
                 own = self.projections[side][layer](own)
-            total = total + ((_normalised(own) - _normalised(target)).square().mean(-1) * weights[real]).sum()
+            total = total + ((_normalised(own) - _normalised(target)).square().mean(-1) * weights).sum()
         return total / len(self.pairs[side])
 
 

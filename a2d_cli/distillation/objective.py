@@ -121,7 +121,7 @@ class DistillationObjective(Objective):
         `calibrate_at_update`."""
         curious = [term for term in self.terms.values() if term.looks_ahead] if self._has_terms(moment.update) else []
         if curious or self.selection is not None:
-            self._look_ahead(load().head(SENTENCES_AHEAD), curious)
+            self._look_ahead(self._head(load(), SENTENCES_AHEAD), curious)
         if not self._has_terms(moment.update) or self.settings.gradient_share <= 0:
             return
         first = self.settings.calibrate_at_update
@@ -134,6 +134,10 @@ class DistillationObjective(Objective):
             faded = terms * self._fading(moment.update)
             if faded > 0:
                 self.term_weight = self.settings.gradient_share * rest / faded
+
+    def _head(self, batch: Batch, num_sentences: int) -> Batch:
+        """The first sentences of a batch on the host, where the model is."""
+        return batch.head(num_sentences).to(self.model.tgt_embedding.weight.device)
 
     @torch.no_grad()
     def _look_ahead(self, batch: Batch, terms: Collection[Term]) -> None:
@@ -159,7 +163,7 @@ class DistillationObjective(Objective):
 
     def _measure_norms(self, batch: Batch) -> tuple[float, float]:
         """Gradient norms, over the student's weights, of the terms and of the rest; dropout off."""
-        part = batch.head(CALIBRATION_SENTENCES)
+        part = self._head(batch, CALIBRATION_SENTENCES)
         weights = list(self.model.parameters())
         with self._without_dropout():
             response, inside, _ = self._losses(part, with_terms=True)

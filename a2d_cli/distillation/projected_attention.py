@@ -97,7 +97,8 @@ def solve(gram: Tensor, cross: Tensor, ridge: float) -> Tensor:
     # Never singular, not even where no row has more than one key and all products are 0.
     penalty = ridge * gram.diagonal().mean() + torch.finfo(torch.float32).tiny
     eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return torch.linalg.solve(gram + penalty * eye, cross.mT).mT.float()
+    # `solve` would wait for a GPU, to ask whether it is singular.
+    return torch.linalg.solve_ex(gram + penalty * eye, cross.mT).result.mT.float()
 
 
 class ProjectedAttention(Term):

@@ -81,7 +81,7 @@ def release_loss(
     p = (teacher_logits[real].float() / settings.teacher_temperature).softmax(-1)
     log_q = (logits.float() / settings.student_temperature).log_softmax(-1)
     word = -(p * log_q).sum() / positions
-    cross_entropy = ce.loss / positions
+    cross_entropy = ce.loss.sum() / positions
     total = (1.0 - settings.alpha) * cross_entropy + settings.alpha * word
 
     attention: dict[str, Tensor] = {}
@@ -99,4 +99,4 @@ def release_loss(
             factor = strength if kind == "encoder_self" else strength * half
             attention[kind] = factor * cell_divergence(target, intermediate)
             total = total + attention[kind]
-    return ReleaseLoss(total, cross_entropy, word, ce.nll / positions, attention)
+    return ReleaseLoss(total, cross_entropy, word, ce.nll.sum() / positions, attention)

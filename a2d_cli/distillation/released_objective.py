@@ -22,7 +22,12 @@ class ReleaseObjective(Objective):
     Its one number is the mean that the released code takes backward through; times the batch's tokens it becomes the
     sum that the trainer divides. `gradient_scale: release` leaves that factor out, so that gradients are divided by the
     tokens once more, as the released trainer does. That and `teacher_mix: random` belong to `release`, not to `paper`.
+
+    Attention is a sum over a batch's sentences beside a mean over its tokens: k pieces of an update would give it 1/k of its
+    weight.
     """
+
+    can_be_cut = False
 
     def __init__(
         self, student: Transformer, teacher: Teacher, settings: Distillation, label_smoothing: float, seed: int

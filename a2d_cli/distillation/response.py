@@ -6,20 +6,19 @@ Letters: N target tokens, n of them at a time, V vocabulary; p the teacher's wor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from a2d_cli.distillation.divergences import word_divergence
-from a2d_cli.distillation.selection import token_nll
 from a2d_cli.training.losses import SmoothedCrossEntropy
-from a2d_cli.training.vocabulary_loss import Scores, TokenSums
+from a2d_cli.training.vocabulary_loss import Scores, TokenLosses
 
 
 @dataclass(frozen=True)
 class Response:
-    """For `vocabulary_loss`; its sums are `loss`, `nll` and `word` (D without the factor τ²)."""
+    """For `vocabulary_loss`; its losses are `loss`, `nll` and `word` (D without the factor τ²)."""
 
     cross_entropy: SmoothedCrossEntropy
     words: Callable[[slice], Tensor]  # the teacher's scores (n, V), made anew by each call
@@ -27,58 +26,47 @@ class Response:
     temperature: float
     divergence: str
 
-    def __call__(self, rows: slice, scores: Scores) -> TokenSums:
+    def __call__(self, rows: slice, scores: Scores) -> TokenLosses:
         ce = self.cross_entropy(rows, scores)
         teacher = self.words(rows).to(scores.values.dtype)
         by_hand = self.divergence == "fkl" and self.temperature == 1.0
         word = _forward_kl(teacher, scores) if by_hand else self._divergence(teacher, scores.values)
         weight = self.alpha * self.temperature**2
-        loss = (1.0 - self.alpha) * ce.sums["loss"] + weight * word.sums["word"]
+        loss = (1.0 - self.alpha) * ce.losses["loss"] + weight * word.losses["word"]
         gradient = ce.gradient.mul_(1.0 - self.alpha).add_(word.gradient, alpha=weight)
-        return TokenSums({**ce.sums, **word.sums, "loss": loss}, gradient)
+        return TokenLosses({**ce.losses, **word.losses, "loss": loss}, gradient)
 
-    def _divergence(self, teacher: Tensor, student: Tensor) -> TokenSums:
+    def _divergence(self, teacher: Tensor, student: Tensor) -> TokenLosses:
         """Any divergence at any temperature, through autograd."""
         with torch.enable_grad():
             student = student.detach().requires_grad_()
             word = word_divergence(teacher, student, self.temperature, self.divergence)
-            (gradient,) = torch.autograd.grad(word, student)
-        return TokenSums({"word": word.detach()}, gradient)
+            (gradient,) = torch.autograd.grad(word.sum(), student)
+        return TokenLosses({"word": word.detach()}, gradient)
 
 
 @dataclass(frozen=True)
 class SelectiveResponse:
     """`Response` where the student's loss is at the threshold or above; the references alone elsewhere.
 
-    Its sum `word` is over these tokens alone, and `selected` is their number.
+    Its `word` is 0 elsewhere, and `selected` is 1 where it is not.
     """
 
     response: Response
     threshold: Tensor  # (), of -log q(target)
 
-    def __call__(self, rows: slice, scores: Scores) -> TokenSums:
-        references = self.response.cross_entropy
-        targets = references.targets[rows]
-        hard = token_nll(scores, targets) >= self.threshold  # (n,)
-
-        def part(tokens: Tensor) -> tuple[SmoothedCrossEntropy, Scores]:
-            some = Scores(scores.values[tokens], scores.probabilities[tokens], scores.normalisers[tokens])
-            return replace(references, targets=targets[tokens]), some
-
-        ce, some = part(~hard)
-        untaught = ce(slice(None), some)
-        ce, some = part(hard)
-        words = self.response.words
-        taught = replace(self.response, cross_entropy=ce, words=lambda _: words(rows)[hard])(slice(None), some)
-        gradient = torch.empty_like(scores.probabilities)
-        gradient[hard], gradient[~hard] = taught.gradient, untaught.gradient
-        sums = {name: value + untaught.sums.get(name, 0.0) for name, value in taught.sums.items()}
-        return TokenSums({**sums, "selected": hard.sum().to(gradient.dtype)}, gradient)
+    def __call__(self, rows: slice, scores: Scores) -> TokenLosses:
+        references, taught = self.response.cross_entropy(rows, scores), self.response(rows, scores)
+        hard = references.losses["nll"] >= self.threshold  # (n,)
+        # Of all tokens, and some of it forgotten: a GPU is never asked how many are hard.
+        losses = {name: torch.where(hard, each, references.losses.get(name, 0.0)) for name, each in taught.losses.items()}
+        gradient = torch.where(hard[:, None], taught.gradient, references.gradient)
+        return TokenLosses({**losses, "selected": hard.to(gradient.dtype)}, gradient)
 
 
-def _forward_kl(teacher: Tensor, student: Scores) -> TokenSums:
+def _forward_kl(teacher: Tensor, student: Scores) -> TokenLosses:
     """KL(p‖q) = Σ p · (teacher's - student's scores) - teacher's + student's log-sum-exp; its gradient is q - p."""
     p = teacher.softmax(-1)
     normalisers = teacher.amax(-1) - p.amax(-1).log()
-    word = teacher.sub_(student.values).mul_(p).sum() + (student.normalisers - normalisers).sum()
-    return TokenSums({"word": word}, torch.sub(student.probabilities, p, out=p))
+    word = teacher.sub_(student.values).mul_(p).sum(-1) + (student.normalisers - normalisers)
+    return TokenLosses({"word": word}, torch.sub(student.probabilities, p, out=p))

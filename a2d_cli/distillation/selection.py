@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from a2d_cli.training.vocabulary_loss import Scores, TokenSums, vocabulary_loss
+from a2d_cli.training.losses import smoothed_cross_entropy
+from a2d_cli.training.vocabulary_loss import Scores, TokenLosses, vocabulary_loss
 
 
 class Selection(nn.Module):
@@ -31,26 +32,23 @@ class Selection(nn.Module):
         """Remember tokens by their -log q(target) (N,), and move the threshold."""
         newest = nll[-len(self.recent) :]
         self.recent.copy_(torch.cat([self.recent[len(newest) :], newest]))
-        known = self.recent[self.recent.isfinite()].sort().values
-        num_easy = len(known) - max(1, round(self.fraction * len(known)))
-        if num_easy > 0:
-            # Between two tokens: rounding, which other shapes of a batch do in other ways, must not move one across.
-            self.threshold.copy_(known[num_easy - 1 : num_easy + 1].mean())
-
-
-def token_nll(scores: Scores, targets: Tensor) -> Tensor:
-    """-log q(target) of each of n tokens: (n,)"""
-    return scores.normalisers - scores.values.gather(-1, targets[:, None]).squeeze(-1)
+        # All on the device: a GPU is never asked how many are known.
+        is_known = self.recent.isfinite()
+        known, num_known = self.recent.masked_fill(~is_known, float("inf")).sort().values, is_known.sum()
+        num_easy = num_known - (self.fraction * num_known.double()).round().clamp(min=1).long()
+        # Between two tokens: rounding, which other shapes of a batch do in other ways, must not move one across.
+        between = torch.stack([num_easy - 1, num_easy]).clamp(min=0)
+        self.threshold.copy_(torch.where(num_easy > 0, known[between].mean(), self.threshold))
 
 
 @torch.no_grad()
 def all_tokens_nll(states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """The same of states (N, d) and the output layer of `vocabulary_loss`: (N,)"""
+    """-log q(target) of states (N, d) and the output layer of `vocabulary_loss`: (N,)"""
     found = []
 
-    def note(rows: slice, scores: Scores) -> TokenSums:
-        found.append(token_nll(scores, targets[rows]))
-        return TokenSums({}, scores.values)  # of which no gradient is taken
+    def note(rows: slice, scores: Scores) -> TokenLosses:
+        found.append(smoothed_cross_entropy(scores.values, targets[rows], 0.0, scores.normalisers).nll)
+        return TokenLosses({}, scores.values)  # of which no gradient is taken
 
     vocabulary_loss(states, weight, bias, note)
     return torch.cat(found)

@@ -84,8 +84,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def list_exports(project: Project) -> Iterator[Exported]:
-    """Whole exports of the project, by name."""
-    for path in sorted(project.exports_dir.glob(f"*/{MANIFEST}")):
+    """Whole exports of the project, by name; one that is being written has a hidden name."""
+    for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}")):
         yield read_export(path.parent)
 
 

@@ -101,7 +101,8 @@ class Run:
         return bool(self.info.get("finished"))
 
     def append_metrics(self, row: dict[str, Any]) -> None:
-        """One JSON object a line: `event` is train or valid, `update` says when."""
+        """One JSON object a line: `event` is train or valid, `update` says when; null is what is no finite number."""
+        row = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
         with disk_errors(self.metrics_path), open(self.metrics_path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noted instead of ending the process in the middle of something."""
+"""Ctrl-C, SIGTERM and a closed terminal, noted instead of ending the process in the middle of something."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Interruption:
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
-        """Inside the block the first SIGINT or SIGTERM only sets `number`; a second one ends the work at once.
+        """Inside the block the first SIGINT, SIGTERM or SIGHUP (unless that is ignored: nohup) only sets `number`; a second
+        one ends the work at once.
 
         Raises:
             KeyboardInterrupt: at the second signal.
@@ -25,7 +26,10 @@ class Interruption:
                 raise KeyboardInterrupt
             self.number = number
 
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        previous = {number: signal.signal(number, note) for number in numbers}
         try:
             yield
         finally:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from a2d_cli.training.vocabulary_loss import Scores, TokenSums
+from a2d_cli.training.vocabulary_loss import Scores, TokenLosses
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sums over tokens."""
+    """Token by token."""
 
-    loss: Tensor  # (), smoothed
-    nll: Tensor  # (), -log q(target)
+    loss: Tensor  # (N,), smoothed
+    nll: Tensor  # (N,), -log q(target)
 
 
 def smoothed_cross_entropy(
@@ -33,12 +33,12 @@ def smoothed_cross_entropy(
         normalisers = logits.logsumexp(-1)
     nll = normalisers - logits.gather(-1, targets[:, None]).squeeze(-1)
     if smoothing == 0.0:
-        return CrossEntropy(nll.sum(), nll.sum())
+        return CrossEntropy(nll, nll)
     vocabulary = logits.shape[-1]
     share = smoothing / (vocabulary - 1)
     everywhere = vocabulary * normalisers - logits.sum(-1)  # Σ_v nll_v
     loss = (1.0 - smoothing - share) * nll + share * everywhere
-    return CrossEntropy(loss.sum(), nll.sum())
+    return CrossEntropy(loss, nll)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SmoothedCrossEntropy:
     targets: Tensor  # (N,)
     smoothing: float
 
-    def __call__(self, rows: slice, scores: Scores) -> TokenSums:
+    def __call__(self, rows: slice, scores: Scores) -> TokenLosses:
         targets = self.targets[rows]
         ce = smoothed_cross_entropy(scores.values, targets, self.smoothing, scores.normalisers)
         # q minus the smoothed target: ε' everywhere and 1-ε at the reference
@@ -56,4 +56,4 @@ class SmoothedCrossEntropy:
         gradient = scores.probabilities - share
         at_targets = gradient.new_full((len(targets), 1), 1.0 - self.smoothing - share)
         gradient.scatter_add_(-1, targets[:, None], -at_targets)
-        return TokenSums({"loss": ce.loss, "nll": ce.nll}, gradient)
+        return TokenLosses({"loss": ce.loss, "nll": ce.nll}, gradient)

@@ -49,6 +49,8 @@ class Stage:
 class Objective(nn.Module):
     """A model and how it is judged. Helper modules of a loss live here, beside the model and never in it."""
 
+    can_be_cut = True  # an update may be shared out in pieces and to ranks: sums over tokens do not change by that
+
     def __init__(self, model: Transformer):
         super().__init__()
         self.model = model
@@ -57,7 +59,7 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def before_update(self, load: Callable[[], Batch], moment: Moment) -> None:
-        """A chance to look at an update's whole batch, as `load` reads it, before it is cut into shares."""
+        """A chance to look at an update's whole batch, as `load` reads it (on the host), before it is cut into shares."""
 
     def helper_modules(self) -> dict[str, nn.Module]:
         """Trainable modules beside the model (aligners), by name: saved beside it, never inside."""

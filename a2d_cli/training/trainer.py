@@ -208,7 +208,7 @@ class Trainer:
         """
         indices = self._next_batch()
         moment = Moment(self.state.epoch, self.state.update + 1)
-        self._within_memory(lambda: self.objective.before_update(lambda: self._load(indices), moment), len(indices))
+        self._within_memory(lambda: self.objective.before_update(lambda: self.plan.load(indices, self.ids), moment), len(indices))
         launched = self._within_memory(lambda: self._step(indices, moment), len(indices))
         self._launched.append(launched)
         state = self.state
@@ -296,10 +296,15 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         pieces = self.state.pieces * 2
+        told = (
+            f"out of memory on {self.device} at update {self.state.update + 1} "
+            f"({count_text(num_pairs, 'pair')} in {count_text(self.state.pieces, 'piece')})"
+        )
+        if not self.objective.can_be_cut:
+            raise A2DError(f"{told}; this method cannot cut them finer", "train anew with a smaller training.max_tokens or a smaller model")
         if self.world.size > 1 or pieces > MAX_PIECES or pieces > num_pairs:
             raise A2DError(
-                f"out of memory on {self.device} at update {self.state.update + 1} "
-                f"({count_text(num_pairs, 'pair')} in {count_text(self.state.pieces, 'piece')})",
+                told,
                 "cut updates finer (--set training.accumulate=N, same result): the same command then goes on from the "
                 "last save; or train anew with a smaller training.max_tokens or a smaller model",
             )
@@ -391,7 +396,8 @@ class Trainer:
             self.state = TrainingState(**values)
             load_weights(self.objective, saved["objective"], str(path))
             self.optimizer.load_state_dict(saved["optimizer"])
-            self.scaler.load_state_dict(saved["scaler"])
+            if saved["scaler"]:  # a run that was begun in another precision has none
+                self.scaler.load_state_dict(saved["scaler"])
             self.objective.load_extra_state(saved["extra"])
         except A2DError:
             raise
@@ -524,7 +530,7 @@ class Trainer:
             "update": state.update,
             "epoch": state.epoch,
             **means,
-            "gnorm": log.gradient_norms / log.updates,
+            "gnorm": log.mean_gradient_norm,
             "wps": log.num_tokens / seconds,
             "ups": log.updates / seconds,
             "lr": self.optimizer.param_groups[0]["lr"],
@@ -562,7 +568,7 @@ class Trainer:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 (or fp16) on a GPU and fp32 on a CPU, where half precision is slower.
+    """`auto` is bf16 (fp16 where the hardware has none) on a GPU and fp32 on a CPU, where half precision is slower.
 
     fp32 is fp32: TF32 is not asked for. In half precision it has nothing to gain either, as only the aligners' small
     products are left in fp32, of probabilities that it would round to three digits.
@@ -570,7 +576,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         if device.type != "cuda":
             return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -52,6 +53,7 @@ class LogWindow:
     num_tokens: int = 0
     updates: int = 0
     gradient_norms: float = 0.0
+    overflows: int = 0  # updates whose gradient fp16 could not hold, and which took no step: not in `gradient_norms`
     begun_s: float = 0.0  # training time at its first update
 
     def add(self, sums: UpdateSums) -> None:
@@ -59,4 +61,13 @@ class LogWindow:
             self.terms[name] = self.terms.get(name, 0.0) + value
         self.num_tokens += sums.num_tokens
         self.updates += 1
-        self.gradient_norms += sums.gradient_norm
+        if math.isfinite(sums.gradient_norm):
+            self.gradient_norms += sums.gradient_norm
+        else:
+            self.overflows += 1
+
+    @property
+    def mean_gradient_norm(self) -> float | None:
+        """None: every gradient overflowed."""
+        counted = self.updates - self.overflows
+        return self.gradient_norms / counted if counted else None

@@ -65,6 +65,7 @@ class Validator:
 
     Args:
         sources, references: the validation text, line by line.
+        tgt_lang: chooses BLEU's tokenizer, as in `score`.
     """
 
     def __init__(
@@ -75,13 +76,14 @@ class Validator:
         tokenizer: Tokenizer,
         decoding: Decoding,
         settings: ValidationSettings,
+        tgt_lang: str = "",
     ):
         count = settings.sentences or len(sources)
         # Evenly over the set: its head is often of one kind.
         chosen = [i * len(sources) // count for i in range(min(count, len(sources)))] if count < len(sources) else range(len(sources))
         self.sources, self.references = [sources[i] for i in chosen], [references[i] for i in chosen]
         self.tokenizer, self.settings = tokenizer, settings
-        self.decoding = decoding
+        self.decoding, self.tgt_lang = decoding, tgt_lang
         self.ids = SpecialIds.of(tokenizer)
         batches = BatchSettings(max(settings.max_tokens, settings.max_length), max_length=settings.max_length)
         self.plan = BatchPlan(corpus, batches, seed=0)
@@ -98,7 +100,7 @@ class Validator:
             translations = [best[0].text for best in translator.translate(self.sources)]
         finally:
             model.train(was_training)
-        bleu, chrf = score(translations, [self.references], ("bleu", "chrf"))
+        bleu, chrf = score(translations, [self.references], ("bleu", "chrf"), tgt_lang=self.tgt_lang)
         step = max(1, len(self.sources) // max(1, self.settings.samples))
         samples = tuple(
             Sample(self.sources[i], self.references[i], translations[i])

@@ -30,14 +30,14 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class TokenSums:
+class TokenLosses:
     """What a loss says of scores."""
 
-    sums: dict[str, Tensor]  # over the n tokens; `loss` is what is minimised
-    gradient: Tensor  # (n, V) of `loss` over the scores
+    losses: dict[str, Tensor]  # (n,) by name; `loss` is what is minimised
+    gradient: Tensor  # (n, V) of its sum over the scores
 
 
-TokenLoss = Callable[[slice, Scores], TokenSums]  # which of the N tokens, and their scores
+TokenLoss = Callable[[slice, Scores], TokenLosses]  # which of the N tokens, and their scores
 
 
 def vocabulary_loss(
@@ -87,8 +87,8 @@ def _sums_and_gradients(
         # The likeliest word tells the log-sum-exp without another exp: its probability is 1/V at least.
         normalisers = padded.amax(-1) - probabilities.amax(-1).log()
         found = loss(rows, Scores(padded[:, :-1], probabilities[:, :-1], normalisers))
-        for name, value in found.sums.items():
-            sums[name] = sums[name] + value if name in sums else value
+        for name, losses in found.losses.items():
+            sums[name] = sums[name] + losses.sum() if name in sums else losses.sum()
         if of_states is not None:
             gradient = found.gradient.to(dtype)
             of_states[rows] = gradient @ factor[:-1]

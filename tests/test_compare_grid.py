@@ -1,0 +1,64 @@
+"""The processes of a comparison: their environment, and what reaches them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from a2d_cli.cli import training as command_line
+from a2d_cli.commands import compare as compare_command
+from a2d_cli.commands.compare_grid import _environment
+from a2d_cli.errors import A2DError
+from a2d_cli.training.interruption import Interruption
+
+
+def test_a_run_finds_the_a2d_that_started_it_and_nothing_of_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    environment = _environment(3)
+    assert (environment["OMP_NUM_THREADS"], environment["PYTHONPATH"]) == ("3", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    assert _environment(3)["PYTHONPATH"].split(os.pathsep) == ["/mine", str(ROOT)]
+    (tmp_path / "typer.py").write_text("raise SystemExit('of the folder')")
+    code = [sys.executable, "-m", "a2d_cli", "--version"]
+    done = subprocess.run(code, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    if sys.version_info >= (3, 11):
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_threads_are_the_cores_of_this_process_shared_by_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def noted(_, request: compare_command.Request, *__: object) -> None:
+        asked.append(request.threads)
+        raise A2DError("enough")
+
+    monkeypatch.setattr(compare_command, "compare", noted)
+    monkeypatch.setattr(command_line, "num_cores", lambda: 7)
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
+
+    class Context:
+        obj = None
+
+    for jobs, threads in ((1, 7), (2, 3), (9, 1)):
+        with pytest.raises(A2DError, match="enough"):
+            command_line.compare(Context(), jobs=jobs, threads=None, updates=None, teacher=None, student=None, beam=None)
+        assert asked[-1] == threads
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_is_an_interruption_unless_it_is_ignored(ignored: bool):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        interruption = Interruption()
+        with interruption.noted():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.number == (0 if ignored else signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is (signal.SIG_IGN if ignored else signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
