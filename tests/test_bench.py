@@ -14,9 +14,10 @@ import pytest
 from conftest import ENVIRONMENT, Launcher
 from hypothesis import given
 from hypothesis import strategies as st
+from random_project import random_project
 from small_tokenizers import PAIRS, small_tokenizer
 
-from a2d_cli.commands.bench import Job, observe_in_a_process, read_names, read_numbers, read_shapes
+from a2d_cli.commands.bench import Job, _read_test, observe_in_a_process, read_shapes
 from a2d_cli.commands.bench_report import (
     BenchReport,
     BenchRow,
@@ -26,6 +27,7 @@ from a2d_cli.commands.bench_report import (
     Machine,
     Observation,
 )
+from a2d_cli.commands.option_lists import read_names, read_numbers
 from a2d_cli.config.schema import PRESETS, Decoding, ModelShape, Recipe
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch
 from a2d_cli.decoding.speed import Speed, TimedPass, percentile, time_translation
@@ -370,3 +372,11 @@ def test_without_ctranslate2_the_package_is_told(a2d, taught):
     without = "import sys; sys.modules['ctranslate2'] = None"
     said = a2d.error(taught, "bench", "teacher", before=without, code=1)
     assert "the ct2 engine needs the package ctranslate2" in said and "pip install" in said
+
+
+def test_a_test_set_of_empty_lines_is_told(tmp_path: Path):
+    project = random_project(tmp_path)
+    for lang in ("de", "en"):
+        project.text_path("news", lang).write_text("\n \n", encoding="utf-8")
+    with pytest.raises(A2DError, match=r"news\.de: no sentence to translate.*name a test set in data\.tests"):
+        _read_test(project, RECIPE, 3)

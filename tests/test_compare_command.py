@@ -29,7 +29,6 @@ from a2d_cli import cli
 from a2d_cli.commands import compare as compare_command
 from a2d_cli.commands import compare_grid
 from a2d_cli.commands import score as score_command
-from a2d_cli.commands.bench import read_numbers
 from a2d_cli.commands.compare import (
     ONE_END,
     Request,
@@ -45,9 +44,10 @@ from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
+from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.report import report
 from a2d_cli.commands.score import score_project
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.comparison import Sample
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Recipe, Training

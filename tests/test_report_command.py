@@ -18,7 +18,7 @@ from test_report_html import NASTY, Read
 
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep
 from a2d_cli.commands.report import report
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import lock_folder, sha256_file, write_json
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache

@@ -24,7 +24,7 @@ from a2d_cli.commands.report_html import (
     marked,
     render,
 )
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 
 NASTY = """<script>alert("x")</script> & 'quotes' </td></details> &amp; ]]> <img src=http://x.example/y>"""
 WITHOUT_END = {"meta", "img"}

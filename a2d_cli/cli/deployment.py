@@ -214,12 +214,13 @@ def bench(
               a2d bench --preset tiny,small,base,paper,6-6
     """
     from a2d_cli.commands import bench as command
+    from a2d_cli.commands.option_lists import read_names, read_numbers
 
     settings = command.BenchSettings(
-        engines=command.read_names("--engine", engine, tuple(command.ENGINES)),
-        precisions=command.read_names("--precision", precision, command.PRECISIONS),
-        beams=command.read_numbers("--beam", beam),
-        batch_sizes=command.read_numbers("--batch-size", batch_size),
+        engines=read_names("--engine", engine, tuple(command.ENGINES)),
+        precisions=read_names("--precision", precision, command.PRECISIONS),
+        beams=read_numbers("--beam", beam),
+        batch_sizes=read_numbers("--batch-size", batch_size),
         sentences=sentences,
         rounds=rounds,
         threads=threads,

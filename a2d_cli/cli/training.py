@@ -277,8 +277,8 @@ def compare(
               a2d compare --methods word,word@divergence=js,word@alpha=1
     """
     from a2d_cli.commands import compare as command
-    from a2d_cli.commands.bench import read_numbers
     from a2d_cli.commands.compare_figure import check_figure, draw
+    from a2d_cli.commands.option_lists import read_numbers
     from a2d_cli.files import check_target, write_text
 
     for option, path in (("--csv", csv), ("--figure", figure)):

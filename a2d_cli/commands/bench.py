@@ -29,7 +29,7 @@ from a2d_cli.commands.bench_report import (
     Machine,
     Observation,
 )
-from a2d_cli.commands.score_files import read_lines
+from a2d_cli.commands.score import check_pair, find_texts
 from a2d_cli.commands.translate import limit_threads, open_checkpoint
 from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe
@@ -44,7 +44,6 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, WEIGHTS, find_model, list_runs
 from a2d_cli.project.score_cache import describe_model
 from a2d_cli.reporting import Reporter
-from a2d_cli.scoring import check_lines
 from a2d_cli.training.memory import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -63,34 +62,6 @@ class Job:
     decodings: tuple[Decoding, ...]
     threads: int
     length_ratio: float | None  # of outputs, where it is not the model that ends them
-
-
-def read_numbers(option: str, text: str) -> tuple[int, ...]:
-    """`1,32` of an option.
-
-    Raises:
-        ConfigError: something else than whole numbers from 1.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
-        raise ConfigError(
-            f"{option}: expected numbers from 1, with commas between, got '{text}'",
-            f"for example {option} 1,5",
-        )
-    return tuple(dict.fromkeys(map(int, parts)))
-
-
-def read_names(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """`torch,ct2` of an option.
-
-    Raises:
-        ConfigError: a name that is not known.
-    """
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"{option}: '{name}' is none of {', '.join(known)}")
-    return names
 
 
 def read_shapes(text: str, recipe: Recipe) -> dict[str, ModelShape]:
@@ -171,27 +142,16 @@ class _TestText:
 
 def _read_test(project: Project, recipe: Recipe, wanted: int) -> _TestText:
     """Sentences of the project's first test set, evenly chosen."""
-    suffix = f".{recipe.src_lang}"
-    names = {path.name.removesuffix(suffix) for path in project.text_dir.glob(f"*{suffix}")} - {
-        "train",
-        "valid",
-    }
-    if not names:
-        hint = "add data.tests to the recipe and run 'a2d prepare' again"
-        raise ConfigError(f"{project.text_dir}: no test set", hint)
-    name = min(names, key=lambda name: (name not in recipe.data.tests, name))
-    paths = [project.text_path(name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)]
-    src, tgt = (read_lines(path) for path in paths)
-    check_lines({str(paths[0]): len(src), str(paths[1]): len(tgt)})
-    pairs = [pair for pair in zip(src, tgt, strict=True) if pair[0].strip()]
+    text = find_texts(project, recipe, None)[0]
+    pairs = [pair for pair in zip(text.src, text.tgt, strict=True) if pair[0].strip()]
     if not pairs:
         raise A2DError(
-            f"{paths[0]}: no sentence to translate",
+            f"{project.text_path(text.name, recipe.src_lang)}: no sentence to translate",
             "name a test set in data.tests and run 'a2d prepare' again",
         )
     count = min(wanted, len(pairs))
     chosen = [pairs[i * len(pairs) // count] for i in range(count)]
-    return _TestText(name, [src for src, _ in chosen], [tgt for _, tgt in chosen])
+    return _TestText(text.name, [src for src, _ in chosen], [tgt for _, tgt in chosen])
 
 
 def _find_folders(project: Project, names: Sequence[str], pair: str, reporter: Reporter) -> list[Path]:
@@ -204,12 +164,7 @@ def _find_folders(project: Project, names: Sequence[str], pair: str, reporter: R
             "train one, or measure sizes before training: --preset tiny,small,base",
         )
     for folder in folders:
-        found = read_export(folder).manifest if is_export(folder) else describe_model(folder.absolute())
-        if found.pair != pair:
-            raise A2DError(
-                f"model '{found.name}' translates {found.pair}, the project's test sets are {pair}",
-                "name a model of this language pair",
-            )
+        check_pair(read_export(folder).manifest if is_export(folder) else describe_model(folder.absolute()), pair)
     return folders
 
 

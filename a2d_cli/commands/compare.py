@@ -12,7 +12,6 @@ from itertools import groupby
 from typing import Any
 
 from a2d_cli import __version__, scoring
-from a2d_cli.commands.bench import read_numbers
 from a2d_cli.commands.compare_fairness import (
     notes_on,
     refuse_early_ends,
@@ -24,6 +23,7 @@ from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
 from a2d_cli.commands.distill import matching_teacher, method_facts
+from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.pseudo import find_teachers, teacher_text
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.commands.training_run import warn_of_long_warmup

@@ -120,8 +120,8 @@ class _Child:
 def train_grid(
     project: Project, cells: Sequence[Cell], unscored: Sequence[ScoredModel], launch: Launch, reporter: Reporter
 ) -> None:
-    """Train what is not finished, and score that and `unscored`. Ctrl-C and SIGTERM reach every process once: a training saves,
-    and the same command goes on.
+    """Train what is not finished, and score that and `unscored`. Ctrl-C, SIGTERM and a closed
+    terminal reach every process once: a training saves, and the same command goes on.
 
     Args:
         unscored: models that need no training.

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError
 from a2d_cli.files import check_format, fingerprint, read_json, write_json
 from a2d_cli.project.project import Project

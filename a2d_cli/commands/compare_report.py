@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.comparison import (
     ALPHA,
     POWER,

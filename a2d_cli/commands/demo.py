@@ -9,7 +9,7 @@ from a2d_cli.commands.distill import distill
 from a2d_cli.commands.export import export
 from a2d_cli.commands.prepare import prepare
 from a2d_cli.commands.score import ScoreTable, score_project
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.commands.train_teacher import train_teacher
 from a2d_cli.commands.translate import open_translator
 from a2d_cli.config.loader import load_recipe, read_project_recipe

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.distillation.inspection import (
     ROW_FLOOR,
     Alignment,

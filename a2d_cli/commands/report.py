@@ -41,8 +41,8 @@ from a2d_cli.commands.report_scores import (
     text_hashes,
     translation_blocks,
 )
-from a2d_cli.commands.score_files import Table
 from a2d_cli.commands.status import project_status
+from a2d_cli.commands.table import Table
 from a2d_cli.data.report import Report
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_text

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from a2d_cli.commands.report_html import Block, Fold, Missing, Paragraph
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.data.report import STEPS, Report
 from a2d_cli.errors import A2DError
 from a2d_cli.project.project import Project

@@ -11,7 +11,7 @@ from html import escape
 from typing import TypeAlias
 
 from a2d_cli.commands.report_chart import DotChart, LineChart, draw
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 
 GENERATOR = "a2d report"  # in every page, so that a later one knows what it may replace
 NOTHING = ("", "–")  # cells without a value

@@ -10,7 +10,7 @@ from typing import Any
 
 from a2d_cli.commands.report_chart import Line, LineChart, Point
 from a2d_cli.commands.report_html import Block, Charts, Fold, Missing, Paragraph
-from a2d_cli.commands.score_files import Table
+from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError
 from a2d_cli.files import holding_process, read_json, sha256_file
 from a2d_cli.project.exported import Exported, list_exports

@@ -10,7 +10,8 @@ from a2d_cli.commands.report_chart import DotChart, Dots, Level
 from a2d_cli.commands.report_comparisons import Comparisons, comparison_tables
 from a2d_cli.commands.report_html import Block, Charts, Example, Examples, Fold, Missing, Paragraph
 from a2d_cli.commands.report_runs import KnownRun
-from a2d_cli.commands.score_files import Table, signature_lines
+from a2d_cli.commands.score_files import signature_lines
+from a2d_cli.commands.table import Table
 from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_value
 from a2d_cli.config.keys import FREE_KEYS
 from a2d_cli.files import sha256_file

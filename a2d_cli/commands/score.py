@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli import __version__, scoring
-from a2d_cli.commands.score_files import Table, difference_text, read_lines, score_json, signature_lines
+from a2d_cli.commands.score_files import difference_text, read_lines, score_json, signature_lines
+from a2d_cli.commands.table import Table
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.export.model_card import write_model_card
 from a2d_cli.files import fingerprint, sha256_file
-from a2d_cli.project.exported import exports_of, is_export, list_exports, read_export
+from a2d_cli.project.exported import Manifest, exports_of, is_export, list_exports, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
 from a2d_cli.project.score_cache import (
@@ -219,10 +220,15 @@ def find_models(
         hint = "run 'a2d train-teacher', then 'a2d distill'; 'a2d status' tells what is done"
         raise ConfigError(f"{project.folder}: no finished run to score", hint)
     for model in models:
-        if model.pair != pair:
-            message = f"model '{model.name}' translates {model.pair}, the project's test sets are {pair}"
-            raise A2DError(message, "name a model of this language pair")
+        check_pair(model, pair)
     return models
+
+
+def check_pair(model: ScoredModel | Manifest, pair: str) -> None:
+    """Raises A2DError: it translates another pair of languages than the project's."""
+    if model.pair != pair:
+        message = f"model '{model.name}' translates {model.pair}, the project's test sets are {pair}"
+        raise A2DError(message, "name a model of this language pair")
 
 
 def _with_exports(project: Project, model: ScoredModel, reporter: Reporter) -> list[ScoredModel]:

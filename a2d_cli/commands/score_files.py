@@ -10,22 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli import scoring
+from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.scoring import PairedResult, Score, check_lines
 
 STDIN = "-"
 METRICS = ("bleu", "chrf")  # where none is named
-
-
-@dataclass(frozen=True)
-class Table:
-    """What `console.print_table` prints."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli import __version__, scoring
-from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
-from a2d_cli.commands.score_files import Table, difference_text, score_json
+from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, check_pair, find_texts
+from a2d_cli.commands.score_files import difference_text, score_json
+from a2d_cli.commands.table import Table
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
-from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.errors import ConfigError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.exported import Manifest, exports_of, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
@@ -136,9 +137,7 @@ def _find_student(project: Project, name: str | None, pair: str) -> ScoredModel:
         if name is None:
             raise ConfigError(f"{project.folder}: no student is trained yet", project.command("distill"))
         raise ConfigError(f"'{name}' is a teacher; the gap is a student's", "name a student with --model")
-    if student.pair != pair:
-        message = f"model '{student.name}' translates {student.pair}, the project's test sets are {pair}"
-        raise A2DError(message, "name a model of this language pair")
+    check_pair(student, pair)
     return student
 
 

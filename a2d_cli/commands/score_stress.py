@@ -9,7 +9,8 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli.commands import score
-from a2d_cli.commands.score_files import Table, read_lines
+from a2d_cli.commands.score_files import read_lines
+from a2d_cli.commands.table import Table
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding
 from a2d_cli.decoding.alarms import ALARMS, LengthRange, alarms_of

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from a2d_cli.config.keys import differences
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.cleaning import normalise
@@ -184,7 +185,7 @@ class PseudoCorpus:
         # What an older a2d wrote lacks keys that it did not know: they stand at their defaults.
         defaults = replace(self.origin, decoding=Decoding()).facts()["decoding"]
         found = {**contents.origin, "decoding": defaults | contents.origin["decoding"]}
-        changes = [*_changes(found, self.origin.facts())]
+        changes = [f"{key}: {values}" for key, values in differences(found, self.origin.facts()).items()]
         anew = "translate anew with 'a2d pseudo --overwrite'"
         if changes:
             raise ConfigError(
@@ -311,13 +312,3 @@ def _candidate(source: str, translation: Translation, source_is_cut: bool) -> Ca
     elif source_is_cut or translation.is_cut:
         state = "cut"
     return Candidate(text, translation.score, state)
-
-
-def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """`section.key: old -> new` for each value that differs."""
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from _changes(before, after, f"{prefix}{key}.")
-        elif before != after:
-            yield f"{prefix}{key}: {before} -> {after}"
