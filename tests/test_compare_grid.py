@@ -9,21 +9,25 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from a2d_cli.cli import training as command_line
 from a2d_cli.commands import compare as compare_command
+from a2d_cli.commands import compare_grid
 from a2d_cli.commands.compare_grid import _environment
 from a2d_cli.errors import A2DError
 from a2d_cli.training.interruption import Interruption
 
 
 def test_a_run_finds_the_a2d_that_started_it_and_nothing_of_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = str(Path(compare_grid.__file__).parents[2])
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr(compare_grid.sysconfig, "get_path", lambda _: root)
+    assert "PYTHONPATH" not in _environment(3)  # it is installed
+    monkeypatch.setattr(compare_grid.sysconfig, "get_path", lambda _: "/elsewhere")
     environment = _environment(3)
-    assert (environment["OMP_NUM_THREADS"], environment["PYTHONPATH"]) == ("3", str(ROOT))
+    assert (environment["OMP_NUM_THREADS"], environment["PYTHONPATH"]) == ("3", root)
     monkeypatch.setenv("PYTHONPATH", "/mine")
-    assert _environment(3)["PYTHONPATH"].split(os.pathsep) == ["/mine", str(ROOT)]
+    assert _environment(3)["PYTHONPATH"].split(os.pathsep) == ["/mine", root]
     (tmp_path / "typer.py").write_text("raise SystemExit('of the folder')")
     code = [sys.executable, "-m", "a2d_cli", "--version"]
     done = subprocess.run(code, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
