@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from a2d_cli.errors import A2DError
+from a2d_cli.files import finite
 from a2d_cli.reporting import PlainReporter, Progress, Reporter, duration_text
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 def print_json(value: Any) -> None:
     """`value` as JSON on stdout; what JSON cannot say (NaN, infinity) becomes null."""
-    strict = json.loads(json.dumps(value), parse_constant=lambda _: None)
-    print(json.dumps(strict, ensure_ascii=False, indent=2), flush=True)
+    print(json.dumps(finite(value), ensure_ascii=False, indent=2), flush=True)
 
 
 def print_error(error: A2DError) -> None:

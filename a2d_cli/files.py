@@ -134,6 +134,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def finite(value: Any) -> Any:
+    """A value as strict JSON can say it: null where it holds a NaN or an infinity."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)
+
+
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 

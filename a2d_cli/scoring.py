@@ -186,6 +186,11 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> No
     check_lines({"the hypotheses": len(hypotheses), **numbered})
 
 
+def check_tokenizer(tgt_lang: str) -> None:
+    """Raises A2DError: BLEU's tokenizer of this language is not installed."""
+    _metric("bleu", tgt_lang)
+
+
 def _metric(name: str, tgt_lang: str) -> Metric:
     from sacrebleu.metrics import BLEU, CHRF, TER
 

@@ -39,7 +39,7 @@ from a2d_cli.commands.compare import (
     compare,
     read_seeds,
 )
-from a2d_cli.commands.compare_fairness import FREE_KEYS, notes_on, refuse_other_settings, refuse_unequal
+from a2d_cli.commands.compare_fairness import notes_on, refuse_other_settings, refuse_unequal
 from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
@@ -49,6 +49,7 @@ from a2d_cli.commands.report import report
 from a2d_cli.commands.score import score_project
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import Sample
+from a2d_cli.config.keys import FREE_KEYS
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Recipe, Training
 from a2d_cli.data.batching import SpecialIds, pad_batch

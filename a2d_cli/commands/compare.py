@@ -223,10 +223,9 @@ def _facts(project: Project, plan: Plan, resume_command: str, reporter: Reporter
     """By method, what `a2d distill` records of it alone."""
     facts: dict[str, dict[str, Any]] = {}
     for name, distillation in plan.methods.items():
-        facts[name] = method_facts(distillation, plan.teachers)
-        if parse_method(distillation).seq:
-            text = teacher_text(project, replace(plan.recipe, distillation=distillation), resume_command, reporter)
-            facts[name] = {"pseudo": text.facts(), "teacher": text.corpus.origin.teacher, **facts[name]}
+        recipe = replace(plan.recipe, distillation=distillation)
+        text = teacher_text(project, recipe, resume_command, reporter) if parse_method(distillation).seq else None
+        facts[name] = method_facts(distillation, plan.teachers, text)
     return facts
 
 

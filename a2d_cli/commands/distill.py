@@ -17,7 +17,8 @@ from a2d_cli.distillation.copied_layers import check_copying, copy_layers
 from a2d_cli.distillation.ensemble import EnsembleTeacher, one_teacher
 from a2d_cli.distillation.methods import Method, parse_method, settings_that_count
 from a2d_cli.distillation.objective import objective_of
-from a2d_cli.distillation.pseudo_text import PseudoText, TaughtText
+from a2d_cli.distillation.pseudo_choice import TeacherText
+from a2d_cli.distillation.pseudo_text import PseudoText
 from a2d_cli.distillation.teachers import Teacher, keep_rows
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.attention import MapForm
@@ -63,21 +64,17 @@ def distill(
     folders = find_teachers(project, recipe) if method.needs_teacher or method.seq else ()
     if any(folder.resolve().is_relative_to(run.folder.resolve()) for folder in folders):
         raise ConfigError(f"run '{name}' is the teacher itself: no student takes its place", "choose another --name")
-    facts: dict[str, object] = {}
-    taught_text: TaughtText | None = None
     if pseudo and method.seq:
         raise ConfigError(
             f"--pseudo brings translations, {method.name} lets the teacher translate",
             f"learn from one of them: leave out --pseudo, or 'seq' in --method {recipe.distillation.method}",
         )
-    if pseudo:
-        taught_text = PseudoText(*pseudo)
-        facts = {"pseudo": taught_text.fingerprint}
-    elif method.seq:
-        taught_text = teacher_text(project, recipe, command, reporter)
-        facts = {"pseudo": taught_text.facts(), "teacher": taught_text.corpus.origin.teacher}
+    own_text = PseudoText(*pseudo) if pseudo else None
+    text = teacher_text(project, recipe, command, reporter) if method.seq else None
     teachers = _open_teachers(project, recipe, method, folders, reporter) if method.needs_teacher else []
-    facts |= method_facts(recipe.distillation, teachers)
+    facts = method_facts(recipe.distillation, teachers, text)
+    if own_text:
+        facts["pseudo"] = own_text.fingerprint
     fact_defaults = {"distillation": usual_settings(recipe.distillation)} if teachers else {}
 
     def copy_from_teacher(student: Transformer) -> None:
@@ -95,7 +92,7 @@ def distill(
         facts,
         command,
         fades,
-        taught_text,
+        own_text or text,
         fact_defaults,
         copy_from_teacher if method.copies_layers else None,
     )
@@ -110,12 +107,19 @@ def distill(
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
 
 
-def method_facts(distillation: Distillation, teachers: Sequence[Checkpoint]) -> dict[str, object]:
-    """What run.json says of a method that needs teachers, beside the recipe's sections; nothing of another."""
-    if not parse_method(distillation).needs_teacher:
-        return {}
-    digits = ",".join(teacher.weights_sha256[:16] for teacher in teachers)
-    return {"distillation": settings_that_count(distillation), "teacher": digits}
+def method_facts(
+    distillation: Distillation, teachers: Sequence[Checkpoint], text: TeacherText | None
+) -> dict[str, object]:
+    """What run.json says of a method, beside the recipe's sections: of one that asks no teacher, nothing.
+
+    Args:
+        text: of the method `seq`.
+    """
+    facts: dict[str, object] = {"pseudo": text.facts(), "teacher": text.corpus.origin.teacher} if text else {}
+    if parse_method(distillation).needs_teacher:
+        digits = ",".join(teacher.weights_sha256[:16] for teacher in teachers)
+        facts |= {"distillation": settings_that_count(distillation), "teacher": digits}
+    return facts
 
 
 def usual_settings(distillation: Distillation) -> dict[str, object]:

@@ -27,7 +27,7 @@ from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, place_for
 from a2d_cli.reporting import LoggedReporter, Reporter, count_text, duration_text
-from a2d_cli.scoring import score
+from a2d_cli.scoring import check_tokenizer
 from a2d_cli.training.distributed import World, choose_device, process_group
 from a2d_cli.training.memory import peak_memory_bytes
 from a2d_cli.training.objective import Objective, Stage
@@ -84,7 +84,7 @@ def train_run(
     """
     if request.training.decode_below_nll > 0:
         # A tokenizer of this language that is not installed is said now, not at the first validation.
-        score([""], [[""]], ("bleu",), tgt_lang=recipe.tgt_lang)
+        check_tokenizer(recipe.tgt_lang)
     device = choose_device(request.training.device)
     run = place_for(project, request.name, request.kind, overwrite)
     with process_group(device) as world, contextlib.ExitStack() as locks:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from a2d_cli.config import schema
 from a2d_cli.config.catalog import find_recipe, read_recipe_file
 from a2d_cli.config.keys import arms_of, choices_of, default_of, expected, recipe_keys, types_of
-from a2d_cli.config.method_name import own_settings
+from a2d_cli.config.method_name import NOT_OWN, own_settings
 from a2d_cli.config.problems import SET, Place, Problems
 from a2d_cli.config.rules import check_recipe, check_shape, is_path
 from a2d_cli.config.schema import PRESETS, Distillation, ModelShape, Recipe
@@ -28,8 +28,6 @@ from a2d_cli.files import check_format
 
 # What `preset` stands for; the other keys of a shape (dropout, norm, ...) belong to the corpus, not the size.
 PRESET_KEYS = ("d_model", "num_heads", "ffn_dim", "encoder_layers", "decoder_layers")
-# What a method's name cannot say behind '@': it would change no result, or what the name stands for.
-NOT_OWN = ("method", "profile", "teacher", "cache", "cache_top_k")
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# Settings that a method never has of its own: they change no result, or are what its name stands for.
+NOT_OWN = ("method", "profile", "teacher", "cache", "cache_top_k")
+
 
 def terms_of(method: str) -> list[str]:
     """`seq+word@divergence=js` -> `seq`, `word`."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from a2d_cli.config.method_name import own_settings, own_suffix, terms_of
+from a2d_cli.config.method_name import NOT_OWN, own_settings, own_suffix, terms_of
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.aligned_attention import PROFILES, AlignedAttention, Comparison
 from a2d_cli.distillation.amad import Amad
@@ -123,7 +123,7 @@ def settings_that_count(settings: Distillation) -> dict[str, object]:
 
 def _counting(method: Method, settings: Distillation) -> dict[str, object]:
     values = {key: value for key, value in asdict(settings).items() if not key.startswith("pseudo")}
-    for key in ("method", "profile", "teacher", "cache", "cache_top_k"):
+    for key in NOT_OWN:
         del values[key]
     names = {*method.terms, *["word-selective"] * method.selective}
     unused = {key for key, terms in SETTINGS_OF.items() if not names & set(terms)}

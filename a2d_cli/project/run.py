@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import LOCK, check_format, disk_errors, read_json, sha256_file, write_json, write_text
+from a2d_cli.files import (
+    LOCK,
+    check_format,
+    disk_errors,
+    finite,
+    read_json,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
@@ -102,9 +111,8 @@ class Run:
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """One JSON object a line: `event` is train or valid, `update` says when; null is what is no finite number."""
-        row = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
         with disk_errors(self.metrics_path), open(self.metrics_path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+            stream.write(json.dumps(finite(row)) + "\n")
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """All lines but one that a crash cut short."""
