@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -93,26 +94,60 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`; takes its place if the block ends well, else removed."""
+    """A new folder beside `path`; takes its place if the block ends well, else removed.
+
+    What a killed process had begun of the same folder goes first; what a living one writes beside it stays.
+    """
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        for begun in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):  # as mkdtemp names it
+            with _hold(begun) as is_ours:
+                if is_ours:
+                    shutil.rmtree(begun, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
-            temporary.chmod(0o777 & ~_umask())
-            yield temporary
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(temporary, path)
-            _fsync_folder(path.parent)
+            with _hold(temporary):
+                temporary.chmod(0o777 & ~_umask())
+                yield temporary
+                if path.is_symlink() or path.is_dir():
+                    remove(path)
+                os.replace(temporary, path)
+                _fsync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _hold(folder: Path) -> Iterator[bool]:
+    """Hold a folder without a file in it until the block or the process ends; False: it is no folder, or another process does."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link (never what it points to) or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes were writing here; call it where no other process writes."""
-    for path in Path(folder).rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    for path in list(Path(folder).rglob(".*.tmp")):
+        remove(path)
 
 
 def _umask() -> int:

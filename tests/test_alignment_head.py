@@ -15,7 +15,7 @@ from torch import Tensor
 from a2d_cli.data.batching import pad_batch
 from a2d_cli.distillation.teachers import keep_rows
 from a2d_cli.errors import A2DError
-from a2d_cli.export.alignment_head import AlignmentHead, choose_alignment_head
+from a2d_cli.export.alignment_head import AlignmentHead, Reader, choose_alignment_head
 
 STUDENT, TEACHER = tiny_model(), tiny_model(replace(SHAPE, d_model=14, num_heads=2, decoder_layers=3), seed=5)
 IDS = special_ids()
@@ -26,6 +26,11 @@ def text(lengths=LENGTHS, seed: int = 3) -> list[tuple[list[int], list[int]]]:
     sources = sentences([src for src, _ in lengths], SIZE, seed)
     targets = sentences([tgt for _, tgt in lengths], SIZE, seed + 1)
     return [(src.tolist(), tgt.tolist()) for src, tgt in zip(sources, targets, strict=True)]
+
+
+def choose(student, teachers, pairs, batch_sentences: int = 16) -> AlignmentHead:
+    readers = [Reader(model, pairs, IDS) for model in (student, *teachers)]
+    return choose_alignment_head(readers[0], readers[1:], batch_sentences=batch_sentences)
 
 
 class Looking:
@@ -64,17 +69,29 @@ def test_the_head_that_links_as_the_teacher_is_found(layer, head, teacher_layers
     teacher = Looking(teacher_layers, 2, lambda at, h, t, words: (t + turns * (at == read)) % words)
     student = Looking(3, 3, turning)
     pairs = text([(11, 7), (13, 5)])
-    assert choose_alignment_head(student, teacher, pairs, IDS) == AlignmentHead(layer, head, 1.0)
+    assert choose(student, [teacher], pairs) == AlignmentHead(layer, head, 1.0)
 
 
 def test_the_teachers_heads_vote_with_their_mass():
     teacher = Looking(1, 3, lambda _, head, t, words: (t + head) % words, lambda _, head: (0.2, 0.3, 0.7)[head])
-    assert choose_alignment_head(Looking(1, 5, turning), teacher, text([(11, 7)]), IDS).head == 2
+    assert choose(Looking(1, 5, turning), [teacher], text([(11, 7)])).head == 2
+
+
+def test_the_members_of_an_ensemble_vote_with_the_mass_of_their_mean_however_many_heads_each_has():
+    def member(heads: int, turned: int, strength: float) -> Looking:
+        return Looking(1, heads, lambda layer, head, t, words: (t + turned) % words, lambda layer, head: strength)
+
+    members = [member(7, 0, 0.5), member(1, 1, 0.4), member(2, 1, 0.3)]
+    pairs = text([(11, 7)])
+    for order in (members, members[::-1]):
+        assert choose(Looking(1, 5, turning), order, pairs).head == 1
+    assert [choose(Looking(1, 5, turning), [each], pairs).head for each in members] == [0, 1, 1]
+    assert choose(STUDENT, [TEACHER] * 3, text()) == choose(STUDENT, [TEACHER], text())
 
 
 def test_without_a_teacher_the_models_own_mean_is_the_reference():
     model = Looking(2, 3, lambda layer, head, t, words: (t + (head == 1)) % words if layer == 0 else 0)
-    assert choose_alignment_head(model, None, text([(11, 7), (5, 3)]), IDS) == AlignmentHead(0, 0, 1.0)
+    assert choose(model, [], text([(11, 7), (5, 3)])) == AlignmentHead(0, 0, 1.0)
 
 
 def test_the_end_mark_and_padding_are_no_words_to_look_at():
@@ -88,7 +105,7 @@ def test_the_end_mark_and_padding_are_no_words_to_look_at():
             output.maps.cross.add_(silent[:, None, None] * 7.0)
             return output
 
-    found = choose_alignment_head(Resting(1, 2, turning), teacher, text(), IDS)
+    found = choose(Resting(1, 2, turning), [teacher], text())
     assert found == AlignmentHead(0, 0, 1.0)
 
 
@@ -96,7 +113,7 @@ def test_agreement_is_the_share_of_target_words():
     """Of 3 + 7 target words the second head links the last three of the longer sentence otherwise; the first, four."""
     teacher = Looking(1, 1, lambda _, head, t, words: 0)
     student = Looking(1, 2, lambda _, head, t, words: int(t >= (3, 4)[head]))
-    found = choose_alignment_head(student, teacher, text([(5, 3), (2, 7)]), IDS)
+    found = choose(student, [teacher], text([(5, 3), (2, 7)]))
     assert found == AlignmentHead(0, 1, pytest.approx(0.7))
 
 
@@ -121,7 +138,7 @@ def by_hand(student, teacher, pairs) -> AlignmentHead:
 @quick
 def test_batches_and_their_padding_change_nothing(seed, batch_sentences):
     pairs = text(seed=seed)
-    found = choose_alignment_head(STUDENT, TEACHER, pairs, IDS, batch_sentences=batch_sentences)
+    found = choose(STUDENT, [TEACHER], pairs, batch_sentences)
     assert found == by_hand(STUDENT, TEACHER, pairs)
 
 
@@ -131,16 +148,16 @@ def test_a_teacher_of_another_vocabulary_reads_its_own_ids():
     mixed = keep_rows(TEACHER, order, order)
     pairs = text()
     theirs = [tuple([order.index(i) for i in side] for side in pair) for pair in pairs]
-    found = choose_alignment_head(STUDENT, mixed, pairs, IDS, teacher_pairs=theirs, teacher_ids=special_ids(JOINT))
-    assert found == choose_alignment_head(STUDENT, TEACHER, pairs, IDS)
+    found = choose_alignment_head(Reader(STUDENT, pairs, IDS), [Reader(mixed, theirs, special_ids(JOINT))])
+    assert found == choose(STUDENT, [TEACHER], pairs)
 
 
 def test_pairs_without_words_or_too_long_for_a_model_are_left_out():
-    whole = choose_alignment_head(STUDENT, TEACHER, text(), IDS)
+    whole = choose(STUDENT, [TEACHER], text())
     more = [([], [3]), *text(), ([5], []), ([5] * SHAPE.max_positions, [7])]
-    assert choose_alignment_head(STUDENT, TEACHER, more, IDS) == whole
+    assert choose(STUDENT, [TEACHER], more) == whole
 
 
 def test_no_pair_at_all_is_told():
     with pytest.raises(A2DError, match="no validation pair has words on both sides"):
-        choose_alignment_head(STUDENT, TEACHER, [([], [3])], IDS)
+        choose(STUDENT, [TEACHER], [([], [3])])

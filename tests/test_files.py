@@ -16,11 +16,13 @@ from conftest import ENVIRONMENT, Launcher, settings
 
 from a2d_cli.errors import A2DError
 from a2d_cli.files import (
+    atomic_folder,
     atomic_path,
     check_format,
     fingerprint,
     lock_folder,
     read_json,
+    remove,
     remove_leftovers,
     write_json,
 )
@@ -91,8 +93,61 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path: Path):
         leftover = temporary.with_name(temporary.name.replace(".file.", ".other."))
         leftover.touch()
     (tmp_path / ".hidden").touch()
+    (tmp_path / "deep" / ".folder.x.tmp").mkdir()
+    (tmp_path / "deep" / ".folder.x.tmp" / ".inner.y.tmp").touch()
+    (tmp_path / ".link.x.tmp").symlink_to(tmp_path / "deep")
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".hidden", "deep", "file"]
+
+
+WRITE_FOLDER = """
+import sys
+from pathlib import Path
+from a2d_cli.files import atomic_folder
+with atomic_folder(Path({path!r})) as new:
+    (new / "half").touch()
+    print(new, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_had_begun_of_a_folder_goes_and_what_a_living_one_writes_stays(tmp_path: Path):
+    path = tmp_path / "a[b]"
+    for name in (".a[b].2345678x.tmp", ".a[b].other.2345678x.tmp"):  # one of a killed process, one of another folder
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    (tmp_path / ".a[b].2345678y.tmp").symlink_to(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE_FOLDER.format(path=str(path))],
+        env={**os.environ, **ENVIRONMENT},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    living = Path(process.stdout.readline().rstrip("\n"))
+    others = {".a[b].other.2345678x.tmp", ".a[b].2345678y.tmp"}
+    with atomic_folder(path) as new:
+        (new / "whole").touch()
+        assert {each.name for each in tmp_path.iterdir()} == {*others, living.name, new.name}
+    process.terminate()
+    process.communicate()
+    assert (living / "half").exists()  # nothing is run at its end
+    with atomic_folder(path):
+        assert not living.exists()
+    assert {each.name for each in tmp_path.iterdir()} == {*others, "a[b]"} and not list(path.iterdir())
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path):
+    place, link = tmp_path / "place", tmp_path / "link"
+    place.mkdir()
+    (place / "old").touch()
+    for target in (place, tmp_path / "nowhere"):
+        remove(link)
+        link.symlink_to(target)
+        with atomic_folder(link) as new:
+            (new / "new").touch()
+        assert not link.is_symlink() and [each.name for each in link.iterdir()] == ["new"]
+    assert [each.name for each in place.iterdir()] == ["old"]
 
 
 @pytest.mark.parametrize(

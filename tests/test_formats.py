@@ -15,7 +15,7 @@ from a2d_cli.config.loader import load_recipe
 from a2d_cli.config.schema import CorpusFiles
 from a2d_cli.data import formats
 from a2d_cli.data.download import fetch, relative_path
-from a2d_cli.data.formats import Text, read_lines, read_pairs
+from a2d_cli.data.formats import Text, read_lines, read_pairs, split_name
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.reporting import Reporter
 
@@ -402,3 +402,21 @@ def test_recipes_read_the_real_corpora(tmp_path, recipe, sizes):
     for name, counts in found.items():
         if sizes[name] != [None]:  # optional: a mirror may hold them or not
             assert counts == sizes[name]
+
+
+def test_a_colon_in_a_path_that_is_a_file_begins_no_member(tmp_path):
+    folder = tmp_path / "12:30"
+    folder.mkdir()
+    path = str(folder / "x:y.de")
+    assert split_name(path) == (str(tmp_path / "12"), "30/x:y.de")  # as long as there is no such file
+    write(folder, "x:y.de", "eins\n")
+    assert split_name(path) == (path, "")
+    assert Text.find(path, Path) == Text(path, Path(path))
+
+
+def test_a_download_and_an_archive_have_members_even_beside_a_file_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "corpus:x.de", "eins\n")
+    assert split_name("corpus:x.de") == ("corpus", "x.de")
+    assert split_name("corpus") == ("corpus", "")
+    assert split_name("./a.tgz:b/c:d") == ("./a.tgz", "b/c:d")

@@ -78,6 +78,17 @@ def test_tsv_tmx_and_gz_hold_the_same_pairs(a2d: Launcher, text: Path):
         assert [lines(text / name / f"data/text/train.{lang}") for lang in ("de", "en")] == sides
 
 
+def test_files_may_lie_in_a_folder_with_a_colon_in_its_name(a2d: Launcher, text: Path):
+    sides = [lines(text / f"train.{lang}") for lang in ("de", "en")]
+    folder = text / "at 12:30"
+    folder.mkdir()
+    for path in text.glob("*.*"):
+        path.rename(folder / path.name)
+    a2d.well(text, "-C", "p", "prepare", *own_files(folder), *SMALL)
+    assert [lines(text / f"p/data/text/train.{lang}") for lang in ("de", "en")] == sides
+    assert "unchanged" in a2d.well(text, "-C", "p", "prepare").out
+
+
 def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, text: Path):
     sides = {lang: lines(text / f"train.{lang}") for lang in ("de", "en")}
     leak = [lines(text / f"test.{lang}")[3] for lang in ("de", "en")]

@@ -10,9 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import write_json
+from a2d_cli.files import sha256_file, write_json
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, choose_aligned, find_model, list_runs, place_for
+from a2d_cli.project.run import (
+    WEIGHTS,
+    Run,
+    choose_aligned,
+    find_model,
+    find_teachers_of,
+    list_runs,
+    place_for,
+)
 from a2d_cli.reporting import Reporter
 
 
@@ -95,3 +103,36 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
     for order in (runs, runs[::-1]):
         chosen, why = choose_aligned(order)
         assert why == f"of the {said}" and f"'{chosen.name}'" in said
+
+
+def test_the_teachers_of_a_student_are_all_members_of_its_ensemble_or_none(tmp_path: Path):
+    project, digits = Project(tmp_path), {}
+    for name in ("one", "two", "three"):
+        run = Run(project.runs_dir / name)
+        run.record(kind="teacher")
+        run.best_dir.mkdir()
+        (run.best_dir / WEIGHTS).write_text(name)
+        digits[name] = sha256_file(run.best_dir / WEIGHTS)[:16]
+    student = Run(project.runs_dir / "student")
+
+    def found(*names: str) -> list[str]:
+        student.record(settings={"teacher": ",".join(digits.get(name, name) for name in names)})
+        return [run.name for run in find_teachers_of(project, student)]
+
+    assert found("two") == ["two"]
+    assert found("three", "one") == ["three", "one"]
+    assert found() == found("0" * 16) == found("two", "0" * 16) == []
+    student.record(settings={})
+    assert find_teachers_of(project, student) == []
+
+
+def test_a_run_whose_folders_are_links_is_cleared_and_what_they_point_to_stays(tmp_path: Path):
+    run, elsewhere = Run(tmp_path / "run"), tmp_path / "other disk"
+    elsewhere.mkdir()
+    (elsewhere / WEIGHTS).touch()
+    run.record(kind="student")
+    run.best_dir.symlink_to(elsewhere)
+    run.last_dir.mkdir()
+    (run.last_dir / WEIGHTS).touch()
+    run.clear()
+    assert not list(run.folder.iterdir()) and (elsewhere / WEIGHTS).exists()

@@ -256,6 +256,11 @@ def change_weights(project):
     (project.runs_dir / "ce" / "best" / "model.safetensors").write_text("0.25")
 
 
+def change_tokenizer(project):
+    path = project.runs_dir / "ce" / "best" / "config.json"
+    path.write_text(path.read_text().replace("f" * 16, "e" * 16))
+
+
 def change_source(project):
     path = project.text_path("news", "en")
     path.write_text(path.read_text().replace("news 0\n", "news 1\n"))
@@ -282,7 +287,7 @@ def foreign_record(project):
 
 @pytest.mark.parametrize(
     "change",
-    [change_weights, change_source, spoil_hypotheses, lose_hypotheses, cut_record, foreign_record],
+    [change_weights, change_tokenizer, change_source, spoil_hypotheses, lose_hypotheses, cut_record, foreign_record],
 )
 def test_what_changed_is_translated_again(project, change, calls):
     options = {"models": ["ce"], "test_sets": ["news"]}
@@ -302,6 +307,18 @@ def test_other_decoding_and_refresh_translate_again(project, calls):
     assert len(calls) == 3
     run(project, decoding={"beam": 1}, **options)
     assert len(calls) == 3
+
+
+def test_another_device_or_version_translates_again(project, calls, monkeypatch):
+    options = {"models": ["ce"], "test_sets": ["news"]}
+    for device in ("cpu", "cuda", "cpu"):
+        run(project, device=device, **options)
+    assert len(calls) == 2
+    for name, value in (("__version__", "0.0"), ("engine_version", lambda model: "torch 0.0")):
+        monkeypatch.setattr(command, name, value)
+        for _ in range(2):
+            run(project, device="cpu", **options)
+    assert len(calls) == 4
 
 
 def test_a_changed_reference_is_scored_again_without_translating(project, calls):
@@ -365,6 +382,16 @@ def test_an_export_knows_all_the_teachers_of_its_student(project):
     exported = describe_export(Exported(project.folder, manifest))
     assert exported.is_taught_by(describe_model(project.runs_dir / "teacher")) and exported.is_taught_by(describe_model(project.runs_dir / "ce"))
     assert not exported.is_taught_by(describe_model(project.runs_dir / "a2d-simplex"))
+
+
+def test_an_export_that_was_made_anew_is_another_model(project):
+    (project.folder / "model.bin").write_bytes(b"")
+
+    def identity(**files):
+        return describe_export(Exported(project.folder, replace(MANIFEST, files=files))).identity
+
+    assert identity(model="aa", spm="bb") == identity(spm="bb", model="aa")
+    assert len({identity(model="aa", spm="bb"), identity(model="cc", spm="bb"), identity(model="aa", spm="cc"), identity(model="aa")}) == 4
 
 
 def find_model_hash(project, name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, ENVIRONMENT, Launcher
+from conftest import COMMAND, ENVIRONMENT, Launcher, edit
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from a2d_cli.commands.translate import translate_stream
 from a2d_cli.config.schema import Decoding
 from a2d_cli.decoding.translator import Translation
 from a2d_cli.errors import A2DError
-from a2d_cli.files import write_json
+from a2d_cli.files import sha256_file, write_json
 from a2d_cli.reporting import Reporter
 
 
@@ -294,3 +295,48 @@ def test_words_are_aligned_in_a_project_that_may_only_be_read(a2d: Launcher, tau
     ended = a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n", before=read_only)
     assert " ||| " in ended.out and info.read_bytes() == before
     assert "run.json: cannot be written: Read-only file system" in ended.err and "not noted for the next time: " in ended.err
+
+
+CHOSEN = "alignment: head "
+
+
+def test_a_head_is_noted_and_chosen_anew_for_other_weights(a2d: Launcher, taught_project: Path):
+    info = taught_project / "runs/teacher/run.json"
+    assert CHOSEN in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    noted = json.loads(info.read_text())["alignment_head"]
+    assert noted["reference"] == "itself"
+    assert CHOSEN not in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    edit(info, lambda values: values["alignment_head"].update(weights_sha256="0" * 64))
+    assert CHOSEN in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    assert json.loads(info.read_text())["alignment_head"] == noted
+
+
+def test_nothing_is_noted_of_a_run_in_training(a2d: Launcher, taught_project: Path):
+    """Its trainer writes run.json: what that records meanwhile would be lost."""
+    info = taught_project / "runs/teacher/run.json"
+    edit(info, lambda values: values.update(finished=False))
+    before = info.read_bytes()
+    assert CHOSEN in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    assert info.read_bytes() == before
+
+
+def test_the_head_of_an_ensembles_student_is_that_of_all_its_teachers(a2d: Launcher, taught_project: Path):
+    from safetensors.torch import load_file, save_file
+
+    runs = taught_project / "runs"
+    for name in ("second", "student"):
+        shutil.copytree(runs / "teacher", runs / name)
+    weights = load_file(runs / "second/best/model.safetensors")
+    save_file({key: 1.01 * value for key, value in weights.items()}, runs / "second/best/model.safetensors")
+    digits = [sha256_file(runs / name / "best/model.safetensors")[:16] for name in ("teacher", "second")]
+    edit(runs / "student/run.json", lambda values: values.update(kind="student", settings={"teacher": ",".join(digits)}))
+    said = a2d.well(taught_project, "translate", "--alignment", "--model", "student", stdin=b"x\n").err
+    assert re.search(r"alignment: head \d of layer \d serves best: \d+% of its links are those of its teachers' mean\n", said)
+    assert json.loads((runs / "student/run.json").read_text())["alignment_head"]["reference"] == "teacher + second"
+    a2d.well(taught_project, "export", "student", "-q", "float32")
+    manifest = json.loads((taught_project / "exports/student-ct2-float32/a2d.json").read_text())
+    assert manifest["teacher"] == {"name": "teacher + second", "weights_sha256": ",".join(digits)}
+    shutil.rmtree(runs / "second")
+    edit(runs / "student/run.json", lambda values: values.pop("alignment_head"))
+    said = a2d.well(taught_project, "translate", "--alignment", "--model", "student", "--engine", "torch", stdin=b"x\n").err
+    assert "of its links are those of its own mean\n" in said

@@ -7,13 +7,12 @@ from typing import Any
 
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.data.batching import SpecialIds
-from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.export.alignment_head import AlignmentHead, choose_alignment_head
+from a2d_cli.export.alignment_head import AlignmentHead, Reader, choose_alignment_head
 from a2d_cli.files import sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_teacher_of
+from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_teachers_of
 from a2d_cli.reporting import Reporter
 
 SENTENCES = 200  # of the validation text
@@ -42,10 +41,9 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
         raise ConfigError(
             f"{project.folder}: no validation text to choose an alignment head by", "name the project with -C DIR"
         )
-    taught_by = find_teacher_of(project, run)
-    teacher = load_checkpoint(taught_by.best_dir) if taught_by else None
-    chosen = _choose(project, checkpoint, teacher)
-    reference = "its teacher" if teacher else "its own mean"
+    taught_by = find_teachers_of(project, run)
+    chosen = _choose(project, checkpoint, [load_checkpoint(teacher.best_dir) for teacher in taught_by])
+    reference = ("its own mean", "its teacher", "its teachers' mean")[min(len(taught_by), 2)]
     reporter.info(
         f"alignment: head {chosen.head + 1} of layer {chosen.layer + 1} serves best: "
         f"{chosen.agreement:.0%} of its links are those of {reference}"
@@ -54,7 +52,7 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
         "layer": chosen.layer + 1,
         "head": chosen.head + 1,
         "agreement": round(chosen.agreement, 4),
-        "reference": teacher.folder.parent.name if teacher else "itself",
+        "reference": " + ".join(teacher.name for teacher in taught_by) or "itself",
         "weights_sha256": checkpoint.weights_sha256,
     }
     # A run in training has a writer already: what that records would be lost.
@@ -66,22 +64,12 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
     return known
 
 
-def _choose(project: Project, checkpoint: Checkpoint, teacher: Checkpoint | None) -> AlignmentHead:
+def _choose(project: Project, checkpoint: Checkpoint, teachers: list[Checkpoint]) -> AlignmentHead:
     recipe = read_project_recipe(project.recipe_path)
     texts = [project.read_text("valid", lang)[:SENTENCES] for lang in (recipe.src_lang, recipe.tgt_lang)]
 
-    def encode(tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
-        pairs = zip(tokenizer.encode_src(texts[0]), tokenizer.encode_tgt(texts[1]), strict=True)
-        return [(src, tgt) for src, tgt in pairs if src and tgt]
+    def reader(of: Checkpoint) -> Reader:
+        pairs = list(zip(of.tokenizer.encode_src(texts[0]), of.tokenizer.encode_tgt(texts[1]), strict=True))
+        return Reader(of.model, pairs, SpecialIds.of(of.tokenizer))
 
-    own = checkpoint.tokenizer
-    if teacher is None:
-        return choose_alignment_head(checkpoint.model, None, encode(own), SpecialIds.of(own))
-    return choose_alignment_head(
-        checkpoint.model,
-        teacher.model,
-        encode(own),
-        SpecialIds.of(own),
-        teacher_pairs=encode(teacher.tokenizer),
-        teacher_ids=SpecialIds.of(teacher.tokenizer),
-    )
+    return choose_alignment_head(reader(checkpoint), [reader(teacher) for teacher in teachers])

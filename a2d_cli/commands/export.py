@@ -25,7 +25,7 @@ from a2d_cli.files import atomic_folder, read_json, sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.exported import MANIFEST, Exported, Manifest, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, find_checkpoint, find_model, find_teacher_of
+from a2d_cli.project.run import Run, find_checkpoint, find_model, find_teachers_of
 from a2d_cli.project.score_cache import ScoreCache
 from a2d_cli.reporting import Reporter
 
@@ -227,5 +227,5 @@ def _teacher(job: _Job) -> dict[str, Any] | None:
     digits = job.run.info.get("settings", {}).get("teacher")
     if not digits:
         return None
-    teacher = find_teacher_of(job.project, job.run)
-    return {"name": teacher.name if teacher else None, "weights_sha256": digits}
+    names = [teacher.name for teacher in find_teachers_of(job.project, job.run)]
+    return {"name": " + ".join(names) or None, "weights_sha256": digits}

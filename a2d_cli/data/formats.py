@@ -34,8 +34,16 @@ class Text:
 
     @classmethod
     def find(cls, name: str, locate: Callable[[str], Path]) -> Text:
-        place, _, member = name.partition(":")
+        place, member = split_name(name)
         return cls(name, Path(locate(place)), member)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The download or path, and the member: what stands before and after the first ':', unless a file is called all of it."""
+    if "/" in name.partition(":")[0] and Path(name).is_file():  # a path, as the rules of a recipe tell it from a download
+        return name, ""
+    place, _, member = name.partition(":")
+    return place, member
 
 
 def read_pairs(
@@ -44,7 +52,7 @@ def read_pairs(
     """Source and target sentences in the file's order, neither cleaned nor filtered.
 
     Args:
-        locate: gives the local file for a download's name or a path (what stands before the first ':').
+        locate: gives the local file for a download's name or a path, without the member.
         src_lang: with `tgt_lang`, picks the sides of a TMX file, which holds many languages.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from a2d_cli.config.schema import CorpusFiles, Data, Generated, Recipe
 from a2d_cli.data.download import Fetched, fetch
-from a2d_cli.data.formats import read_pairs
+from a2d_cli.data.formats import read_pairs, split_name
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
 from a2d_cli.reporting import Progress, Reporter
@@ -76,7 +76,7 @@ def identify_sources(data: Data) -> dict[str, Any]:
     def identity(files: CorpusFiles, name: str | None) -> str | None:
         if name is None:
             return None
-        place, _, member = name.partition(":")
+        place, member = split_name(name)
         if download := data.downloads.get(place):
             return f"{download.url} {download.sha256} {member}"
         if files.optional and not Path(place).is_file():
@@ -107,7 +107,7 @@ def _fetch_all(
     left_out: list[dict[str, str]] = []
     for name, files in ((name, files) for name, group in _sets(data).items() for files in group):
         listener = _ProgressOnly(reporter) if files.optional else reporter
-        places = [side.partition(":")[0] for side in (files.src, files.tgt) if side]
+        places = [split_name(side)[0] for side in (files.src, files.tgt) if side]
         try:
             for place in places:
                 if place not in data.downloads:

@@ -1,4 +1,4 @@
-"""Which cross-attention head aligns words: the one whose links are most often those of the teacher.
+"""Which cross-attention head aligns words: the one whose links are most often those of the teacher, or teachers.
 
 Letters: B sentences, T target positions, S source positions, L layers, H heads, N target tokens of a batch.
 """
@@ -27,61 +27,57 @@ class AlignmentHead:
     agreement: float  # share of target tokens that it links to the source token of the reference
 
 
-def choose_alignment_head(
-    student: Transformer,
-    teacher: Transformer | None,
-    pairs: Sequence[Pair],
-    ids: SpecialIds,
-    *,
-    teacher_pairs: Sequence[Pair] | None = None,
-    teacher_ids: SpecialIds | None = None,
-    batch_sentences: int = 16,
-) -> AlignmentHead:
+@dataclass(frozen=True)
+class Reader:
+    """A model, and validation text in its own ids; a few hundred pairs tell the heads apart."""
+
+    model: Transformer
+    pairs: Sequence[Pair]
+    ids: SpecialIds
+
+
+def choose_alignment_head(student: Reader, teachers: Sequence[Reader] = (), *, batch_sentences: int = 16) -> AlignmentHead:
     """Link every target token to the source token that a head looks at most, and compare with the reference.
 
     The reference is the mean of the heads of the teacher's last but one decoder layer, the layer whose mean aligns
-    best in Garg et al. (2019); without a teacher the model's own.
+    best in Garg et al. (2019); of an ensemble the mean of its members' means; without a teacher the model's own.
 
     Args:
-        pairs: validation text; a few hundred pairs tell the heads apart.
-        teacher_pairs, teacher_ids: the same text in the teacher's ids, where its vocabulary is another. Both must cut
-            it into the same number of pieces, as a vocabulary and one trimmed from it do.
+        teachers: of the same text. Their vocabularies must cut it into the same number of pieces as the student's, as a
+            vocabulary and one trimmed from it do.
 
     Raises:
         A2DError: no pair has words on both sides and fits the models.
     """
-    reference = teacher or student
-    longest = min(student.shape.max_positions, reference.shape.max_positions) - 1
-    both = [
-        (pair, other)
-        for pair, other in zip(pairs, teacher_pairs or pairs, strict=True)
-        if all(pair) and max(map(len, pair)) <= longest
-    ]
-    if not both:
+    references = teachers or (student,)
+    longest = min(reader.model.shape.max_positions for reader in (student, *references)) - 1
+    chosen = [i for i, pair in enumerate(student.pairs) if all(pair) and max(map(len, pair)) <= longest]
+    if not chosen:
         raise A2DError("no validation pair has words on both sides: no alignment head can be chosen")
-    equal = torch.zeros(student.num_decoder_maps, dtype=torch.long)
+    equal = torch.zeros(student.model.num_decoder_maps, dtype=torch.long)
     num_tokens = 0
-    for first in range(0, len(both), batch_sentences):
-        own, others = zip(*both[first : first + batch_sentences], strict=True)
-        links = _cross_attention(student, own, ids).argmax(-1)  # (N, L·H)
-        expected = _reference_links(reference, others, teacher_ids or ids)  # (N,)
+    for first in range(0, len(chosen), batch_sentences):
+        rows = chosen[first : first + batch_sentences]
+        links = _cross_attention(student, rows).argmax(-1)  # (N, L·H)
+        expected = sum(_mean_map(reference, rows) for reference in references).argmax(-1)  # (N,)
         equal += (links == expected[:, None]).sum(0)
         num_tokens += len(links)
     best = int(equal.argmax())
-    return AlignmentHead(*divmod(best, student.shape.num_heads), float(equal[best]) / num_tokens)
+    return AlignmentHead(*divmod(best, student.model.shape.num_heads), float(equal[best]) / num_tokens)
 
 
-def _reference_links(model: Transformer, pairs: Sequence[Pair], ids: SpecialIds) -> Tensor:
-    """(N,) source positions."""
-    shape = model.shape
-    maps = _cross_attention(model, pairs, ids).unflatten(1, (shape.decoder_layers, shape.num_heads))
-    return maps[:, max(0, shape.decoder_layers - 2)].mean(1).argmax(-1)
+def _mean_map(reader: Reader, rows: Sequence[int]) -> Tensor:
+    """(N, S) of the last but one decoder layer."""
+    shape = reader.model.shape
+    maps = _cross_attention(reader, rows).unflatten(1, (shape.decoder_layers, shape.num_heads))
+    return maps[:, max(0, shape.decoder_layers - 2)].mean(1)
 
 
 @torch.inference_mode()
-def _cross_attention(model: Transformer, pairs: Sequence[Pair], ids: SpecialIds) -> Tensor:
-    """(N, L·H, S) of the pairs' target tokens, on the CPU; -1 at source positions that hold no word."""
-    sources, targets = zip(*pairs, strict=True)
+def _cross_attention(reader: Reader, rows: Sequence[int]) -> Tensor:
+    """(N, L·H, S) of these pairs' target tokens, on the CPU; -1 at source positions that hold no word."""
+    model, ids = reader.model, reader.ids
+    sources, targets = zip(*(reader.pairs[row] for row in rows), strict=True)
     batch = pad_batch(sources, targets, ids).to(model.positions.device)
     maps = model(batch.src, batch.tgt_in, need_attention=True).maps.cross  # (B, L·H, T, S)
     # Where a head rests on the end mark it says nothing; and the end mark of the target has no counterpart.

@@ -6,7 +6,6 @@ import difflib
 import json
 import math
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from a2d_cli.files import (
     disk_errors,
     finite,
     read_json,
+    remove,
     sha256_file,
     write_json,
     write_text,
@@ -136,10 +136,8 @@ class Run:
         """
         self.state_path.unlink(missing_ok=True)
         for path in list(self.folder.iterdir()):
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path not in (self.folder / LOCK, self.info_path):
-                path.unlink()
+            if path not in (self.folder / LOCK, self.info_path):
+                remove(path)
         self.info_path.unlink(missing_ok=True)
 
 
@@ -203,10 +201,14 @@ def choose_aligned(runs: Iterable[Run]) -> tuple[Run, str] | None:
     return chosen, f"of the {'finished ' * bool(finished)}runs with an alignment, '{chosen.name}' has {why}"
 
 
-def find_teacher_of(project: Project, student: Run) -> Run | None:
-    """The project's run that has the weights a distilled student learned from; None: it learned from none, or it is gone."""
-    digits = student.info.get("settings", {}).get("teacher")
-    return find_weights(project, digits) if digits else None
+def find_teachers_of(project: Project, student: Run) -> list[Run]:
+    """The project's runs that have the weights a distilled student learned from: one, or an ensemble's members in their order.
+
+    Empty: it learned from none, or not all of them are here any more.
+    """
+    digits = student.info.get("settings", {}).get("teacher", "")
+    found = [find_weights(project, each) for each in digits.split(",") if each]
+    return [run for run in found if run] if all(found) else []
 
 
 def is_taught_by(digits: str, weights_sha256: str) -> bool:
