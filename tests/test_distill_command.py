@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from a2d_cli.commands.distill import _refuse_shares
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.methods import parse_method, settings_that_count
+from a2d_cli.distillation.methods import parse_method, recorded_settings, settings_that_count
 from a2d_cli.errors import ConfigError
 
 
@@ -323,6 +324,27 @@ def test_runs_of_an_older_a2d_know_fewer_settings_of_distillation(a2d: Launcher,
     assert "distillation.map_form: plain -> value-norm" in said
 
 
+def test_a_run_of_an_older_a2d_may_have_recorded_settings_that_its_method_has_no_use_for(
+    a2d: Launcher, methods: Path, tmp_path: Path
+):
+    project = Path(shutil.copytree(methods, tmp_path / "project"))
+    old = {"decay": 0.5, "teacher_mix": "random", "gradient_scale": "release", "beta": 7.0}
+    edit(project / "runs/a2d-simplex/run.json", lambda info: info["settings"]["distillation"].update(old))
+    assert "a2d-simplex is finished" in a2d.well(project, "distill", *QUICK).err
+    said = a2d.error(project, "distill", *QUICK, *settings({"distillation.gradient_share": "0"}), code=2)
+    assert "distillation.gradient_share: 0.5 -> 0.0" in said
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_share": 0.0, "beta": 2.0}, {"map_form": "softened"}, {"cache": "topk"}])
+@pytest.mark.parametrize("method", ["word", "a2d@half_life=0", "seq+hidden", "a2d-release", "ce+attn-fixed"])
+def test_what_is_recorded_reads_as_what_was_asked(method: str, settings: dict[str, Any]):
+    if settings.get("map_form") and "release" in method:
+        pytest.skip("the released objective takes plain maps")
+    half_life = 0.0 if "@" in method else 0.2
+    asked = settings_that_count(Distillation(method=method, half_life=half_life, **settings))
+    assert recorded_settings(asked) == asked
+
+
 def test_settings_that_count_are_those_that_change_the_result():
     def counting(method: str, **changes: object) -> set[str]:
         return settings_that_count(Distillation(method=method, **changes)).keys() - {"method"}
@@ -332,12 +354,19 @@ def test_settings_that_count_are_those_that_change_the_result():
     assert counting("ce+copy-layers") == set()
     assert counting("word", cache="topk") == words | {"cache_top_k"}
     assert counting("word-selective") == words | {"selected_fraction", "selection_queue"}
-    assert counting("hidden") - counting("a2d-simplex") == {"layer_map"}
-    assert counting("a2d-simplex") - counting("hidden") == counting("a2d-simplex") - counting("a2d-release")
-    assert counting("a2d-simplex") - counting("hidden") == {"map_form", "mixture_temperature"}
-    assert counting("a2d-simplex") - counting("a2d-frozen") == {"mixture_temperature"}
-    assert counting("a2d-simplex", map_form="softened") - counting("a2d-simplex") == {"map_temperature"}
-    assert counting("a2d-proj") - counting("a2d-frozen") == {"ridge", "gram_decay"}
+    weight, kinds = {"half_life", "gradient_share", "calibrate_at_update"}, {"encoder_self", "decoder_self", "cross"}
+    assert counting("hidden") == words | weight | {"layer_map"}
+    assert counting("a2d-masked") == words | weight | kinds | {"map_form"}
+    assert counting("a2d-simplex") == counting("a2d-masked") | {"row_floor", "mixture_temperature"}
+    assert counting("ce+a2d-simplex") == counting("a2d-simplex") - words
+    assert counting("a2d-frozen") == counting("amad") == counting("a2d-rows-conv") == counting("a2d-masked") | {"row_floor"}
+    assert counting("a2d-cells-simplex") == counting("a2d-masked") | {"mixture_temperature"}
+    assert counting("attn-fixed") == counting("a2d-frozen") | {"layer_map"}
+    assert counting("a2d-proj") == counting("a2d-masked") | {"ridge", "gram_decay"}
+    assert counting("a2d-paper") == kinds | {"alpha", "temperature", "beta", "decay"}
+    assert counting("a2d-release") == counting("a2d-paper") | {"teacher_mix", "gradient_scale"}
+    assert counting("hidden", gradient_share=0.0) == words | {"half_life", "gradient_share", "beta", "layer_map"}
+    assert counting("a2d-simplex", map_form="softened") == counting("a2d-simplex") | {"map_temperature"}
     assert not {"teacher", "cache", "profile", "pseudo"} & counting("a2d-proj+hidden")
 
 

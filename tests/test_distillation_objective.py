@@ -22,16 +22,17 @@ from tiny import (
     tiny_teacher,
 )
 
-from a2d_cli.config.rules import METHOD_TERMS
+from a2d_cli.config.rules import ATTENTION_TERMS, METHOD_TERMS
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import BatchPlan, BatchSettings, share
+from a2d_cli.distillation import released_objective
 from a2d_cli.distillation.alignment import SimplexAlignment
 from a2d_cli.distillation.methods import RELEASED as RELEASED_METHODS
-from a2d_cli.distillation.methods import TERMS, parse_method
+from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
 from a2d_cli.distillation.objective import CALIBRATION_BATCHES, DistillationObjective
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
-from a2d_cli.distillation.terms import kind_factors
+from a2d_cli.distillation.terms import Pupils, kind_factors
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
@@ -95,6 +96,37 @@ def test_a_method_is_read(method, name, words, terms):
 def test_every_term_has_a_name_that_a_recipe_may_use():
     others = {"ce", "word", "word-selective", "seq", "a2d", "copy-layers"}
     assert others | {*TERMS, *RELEASED_METHODS} == set(METHOD_TERMS)
+    with_maps = {name for name in (*TERMS, *RELEASED_METHODS) if parse_method(Distillation(method=name)).needs_maps}
+    assert with_maps | {"a2d"} == set(ATTENTION_TERMS)
+
+
+class WatchedSettings:
+    """They remember which of them were asked for."""
+
+    def __init__(self, settings: Distillation):
+        self._settings, self.read = settings, set()
+
+    def __getattr__(self, name: str):
+        self.read.add(name)
+        return getattr(self._settings, name)
+
+
+@pytest.mark.parametrize("method", TERMS)
+def test_a_term_reads_the_settings_that_count_and_no_others(method):
+    settings = Distillation(method=method)
+    watched, student, teacher = WatchedSettings(settings), tiny_model(), tiny_teacher()
+    TERMS[method](Pupils(student, teacher.inside, watched, torch.Generator()))
+    of_the_objective = {"half_life", "gradient_share", "calibrate_at_update", "map_form", "alpha", "temperature", "divergence"}
+    assert watched.read == settings_that_count(settings).keys() - of_the_objective - {"method"}
+
+
+@pytest.mark.parametrize("method", RELEASED_METHODS)
+def test_the_released_objective_reads_the_settings_that_count_and_no_others(method, monkeypatch):
+    settings = Distillation(method=method)
+    monkeypatch.setattr(released_objective, "parse_method", lambda _: parse_method(settings))
+    watched, student, teacher = WatchedSettings(settings), tiny_model(), tiny_teacher()
+    ReleaseObjective(student, teacher, watched, 0.1, seed=1)
+    assert watched.read == settings_that_count(settings).keys() - {"method"}
 
 
 @pytest.mark.parametrize("method", ["a2d-release+a2d-simplex", "a2d-masked+a2d-paper"])

@@ -21,7 +21,7 @@ OWN_SETTINGS = {
     "temperature": st.floats(1e-3, 1e3),
     "divergence": st.sampled_from(["rkl", "js", "tvd", "skew"]),
     "half_life": st.floats(0, 1e6),
-    "gradient_share": st.floats(0, 1e6),
+    "gradient_share": st.floats(1e-3, 1e6),
     "cross": st.booleans(),
     "map_form": st.sampled_from(["softened", "value-norm"]),
     "calibrate_at_update": st.integers(1, 10**6),
@@ -85,6 +85,11 @@ def test_what_counts_is_what_the_name_says():
         ("word@divergence=kl", "divergence: expected one of fkl, rkl, js, tvd, skew, got 'kl' | hint: did you mean 'rkl'?"),
         ("a2d@teacher=x", "a2d@teacher=x: teacher is no setting of a method's own | hint: --set distillation.teacher="),
         ("a2d@method=ce", "a2d@method=ce: method is no setting of a method's own"),
+        ("a2d@lr=1", "a2d@lr=1: lr is no setting of a method's own | hint: --set training.lr=… is for the whole run"),
+        ("a2d@beam=1", "beam is no setting of a method's own | hint: --set decoding.beam=… is for the whole run"),
+        ("a2d@zzz=1", "zzz: unknown key | hint: the keys here are alpha, temperature, divergence, encoder_self"),
+        ("seq@pseudo=closest+word", "'+word' stands after '@pseudo=closest' | hint: settings stand last: seq+word@pseudo=closest"),
+        ("a2d@alpha=1+word+hidden@beta=1", "'+word+hidden' stands after '@alpha=1' | hint: settings stand last: a2d+word+hidden@alpha=1"),
         ("wrod@alpha=1", "no method is called 'wrod' | hint: did you mean 'word'?"),
     ],
 )
@@ -104,6 +109,17 @@ def test_a_wrong_setting_is_named_with_its_place_and_remedy(option: str, method:
         ("word@pseudo=closest", "word does not use pseudo |"),
         ("a2d@layer_map=reverse", "a2d-simplex does not use layer_map |"),
         ("a2d@map_temperature=3", "a2d-simplex does not use map_temperature |"),
+        ("a2d@teacher_mix=random", "a2d-simplex does not use teacher_mix |"),
+        ("a2d@gradient_scale=release", "a2d-simplex does not use gradient_scale |"),
+        ("a2d@decay=1", "a2d-simplex does not use decay |"),
+        ("a2d@beta=2", "a2d-simplex does not use beta |"),
+        ("a2d@gradient_share=0@calibrate_at_update=9", "a2d-simplex does not use calibrate_at_update |"),
+        ("a2d-masked@row_floor=0", "a2d-masked does not use row_floor |"),
+        ("hidden@row_floor=0", "hidden does not use row_floor | hint: it uses alpha, calibrate_at_update, divergence, gradient_share"),
+        ("hidden@cross=false", "hidden does not use cross |"),
+        ("a2d-paper@teacher_mix=random", "a2d-paper does not use teacher_mix |"),
+        ("a2d-release@divergence=js", "a2d-release does not use divergence |"),
+        ("a2d-release@half_life=0", "a2d-release does not use half_life | hint: it uses alpha, beta, cross, decay, decoder_self,"),
     ],
 )
 def test_a_setting_that_would_change_nothing_is_refused(method: str, message: str):
@@ -112,6 +128,11 @@ def test_a_setting_that_would_change_nothing_is_refused(method: str, message: st
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["seq@pseudo=closest", "attn-fixed@layer_map=reverse", "a2d@map_form=softened@map_temperature=3"])
+@pytest.mark.parametrize("number", ["1e+3", "1E+3"])
+def test_a_number_may_have_a_plus(number: str):
+    assert distillation(f"distillation.method=a2d@half_life={number}").half_life == 1000
+
+
+@pytest.mark.parametrize("method", ["a2d@beta=2@gradient_share=0", "a2d-release@teacher_mix=random", "seq@pseudo=closest", "attn-fixed@layer_map=reverse", "a2d@map_form=softened@map_temperature=3"])
 def test_a_setting_that_the_method_uses_is_its_own(method: str):
     assert parse_method(distillation(f"distillation.method={method}")).name == method.replace("a2d@", "a2d-simplex@")

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from a2d_cli.commands.compare_grid import Cell
-from a2d_cli.commands.distill import usual_settings
+from a2d_cli.commands.training_run import settings_of
 from a2d_cli.config.keys import END_KEYS, FREE_KEYS
 from a2d_cli.config.method_name import terms_of
-from a2d_cli.config.schema import Decoding, Distillation, ModelShape, Recipe, Training
+from a2d_cli.config.schema import Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
 
@@ -48,7 +48,7 @@ def refuse_other_settings(
         info = cell.run.info
         if not info:
             continue
-        asked, found = _asked(project, recipe, facts[cell.method], cell), _found(info, cell.method)
+        asked, found = _asked(project, recipe, facts[cell.method], cell), _found(info)
         for key in sorted((asked.keys() | found.keys()) - FREE_KEYS):
             is_past = key.startswith("decoding.") and info.get("finished")
             if not is_past and asked.get(key) != found.get(key):
@@ -73,7 +73,7 @@ def refuse_unequal_validations(recipe: Recipe, cells: Sequence[Cell]) -> None:
     own = {cell.run.name: asdict(recipe.decoding) for cell in cells}
     for cell in cells:
         if info := cell.run.info:
-            own[cell.run.name] = asdict(Decoding()) | info.get("settings", {}).get("decoding", {})
+            own[cell.run.name] = settings_of(info)["decoding"]
     for key in asdict(recipe.decoding):
         if f"decoding.{key}" not in FREE_KEYS:
             fact = f"decoding.{key} of the validations, whose {recipe.student_training.best_metric} chose the weights"
@@ -92,14 +92,8 @@ def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cel
     return _flat({"method": cell.method, "seed": cell.seed, **settings, **facts})
 
 
-def _found(info: dict[str, Any], method: str) -> dict[str, Any]:
-    """A run's settings; keys that an older a2d did not know stand at their defaults."""
-    settings = {key: dict(value) if isinstance(value, dict) else value for key, value in info.get("settings", {}).items()}
-    for section, defaults in (("shape", ModelShape()), ("training", Training()), ("decoding", Decoding())):
-        settings[section] = asdict(defaults) | settings.get(section, {})
-    if "distillation" in settings:
-        settings["distillation"] = usual_settings(Distillation(method=method)) | settings["distillation"]
-    return _flat({"method": info.get("method"), "seed": info.get("seed"), **settings})
+def _found(info: Mapping[str, Any]) -> dict[str, Any]:
+    return _flat({"method": info.get("method"), "seed": info.get("seed"), **settings_of(info)})
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from a2d_cli.commands.pseudo import find_teachers, load_teacher, teacher_text
 from a2d_cli.commands.training_run import RunRequest, train_run
-from a2d_cli.config.method_name import without_settings
 from a2d_cli.config.schema import Distillation, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
@@ -75,7 +74,6 @@ def distill(
     facts = method_facts(recipe.distillation, teachers, text)
     if own_text:
         facts["pseudo"] = own_text.fingerprint
-    fact_defaults = {"distillation": usual_settings(recipe.distillation)} if teachers else {}
 
     def copy_from_teacher(student: Transformer) -> None:
         (teacher,) = teachers
@@ -93,7 +91,6 @@ def distill(
         command,
         fades,
         own_text or text,
-        fact_defaults,
         copy_from_teacher if method.copies_layers else None,
     )
 
@@ -120,11 +117,6 @@ def method_facts(
         digits = ",".join(teacher.weights_sha256[:16] for teacher in teachers)
         facts |= {"distillation": settings_that_count(distillation), "teacher": digits}
     return facts
-
-
-def usual_settings(distillation: Distillation) -> dict[str, object]:
-    """The defaults of the settings that count: what runs had whose a2d did not know a setting yet."""
-    return settings_that_count(Distillation(method=without_settings(distillation.method), profile=distillation.profile))
 
 
 def _refuse_shares(method: Method, accumulate: int) -> None:

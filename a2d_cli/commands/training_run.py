@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import machine_of
+from a2d_cli.distillation.methods import recorded_settings
 from a2d_cli.distillation.pseudo_text import Encoding, TaughtText
 from a2d_cli.errors import ConfigError, Interrupted
 from a2d_cli.files import lock_folder, remove_leftovers, write_json, write_text
@@ -48,7 +49,6 @@ class RunRequest:
     resume_command: str
     length_matters: bool = False  # the objective, too, depends on `max_updates`
     pseudo: TaughtText | None = None  # what to learn from instead of the training text
-    fact_defaults: dict[str, Any] = field(default_factory=dict)  # of facts that an older a2d may not have recorded
     initialize: Callable[[Transformer], None] | None = None  # what a new run does to its weights before the first update
 
     @property
@@ -136,7 +136,7 @@ def _open_run(
                 f"choose another --name, or --overwrite to train a new '{run.name}' in its place",
             )
         asked = {"method": request.method, **settings}
-        found = {"method": info.get("method"), **_completed(info.get("settings", {}), request.fact_defaults)}
+        found = {"method": info.get("method"), **settings_of(info)}
         changes = differences(found, asked)
         hard = [f"{key}: {values}" for key, values in changes.items() if key not in request.soft_keys]
         if hard:
@@ -193,10 +193,14 @@ def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str
     }
 
 
-def _completed(settings: dict[str, Any], fact_defaults: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a run that an older a2d began: keys it did not know stand at their defaults."""
-    defaults = {"shape": asdict(ModelShape()), "training": asdict(Training()), "decoding": asdict(Decoding()), **fact_defaults}
-    return settings | {key: default | settings[key] for key, default in defaults.items() if key in settings}
+def settings_of(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run, as this a2d records them: keys that an older one did not know stand at their defaults."""
+    settings = dict(info.get("settings", {}))
+    for section, defaults in (("shape", ModelShape()), ("training", Training()), ("decoding", Decoding())):
+        settings[section] = asdict(defaults) | settings.get(section, {})
+    if "distillation" in settings:
+        settings["distillation"] = recorded_settings(settings["distillation"])
+    return settings
 
 
 def _train(

@@ -239,11 +239,18 @@ def _apply_own_settings(distillation: dict[str, Any], where: str, problems: Prob
     named = f"{where}: distillation.method" if option in ("", SET) else option
     try:
         given = own_settings(method)
-    except ValueError as error:
-        problems.add(f"{named} {method}: {error}", "for example word@divergence=js")
+    except ConfigError as error:
+        problems.add(f"{named} {method}: {error.message}", error.hint)
         return
-    for key in given.keys() & set(NOT_OWN):
-        problems.add(f"{named} {method}: {key} is no setting of a method's own", f"--set distillation.{key}=… is for the whole run")
+    own = [key for key in types_of(Distillation) if key not in NOT_OWN]
+    for key in given.keys() - set(own):
+        del given[key]
+        elsewhere = [name for name in recipe_keys() if name.endswith(f".{key}")]
+        if elsewhere:
+            message, hint = f"{key} is no setting of a method's own", f"--set {elsewhere[0]}=… is for the whole run"
+        else:
+            message, hint = f"{key}: unknown key", _nearest_key(key, own)
+        problems.add(f"{named} {method}: {message}", hint)
     distillation |= _Reader(f"{named} {method}", problems).section(Distillation, given, "")
     options |= {f"distillation.{key}": f"{named} {method}: {key}" for key in given}
 

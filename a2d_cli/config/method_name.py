@@ -5,8 +5,11 @@ So that one comparison can hold a method beside itself with another divergence, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from a2d_cli.errors import ConfigError
 
 # Settings that a method never has of its own: they change no result, or are what its name stands for.
 NOT_OWN = ("method", "profile", "teacher", "cache", "cache_top_k")
@@ -26,15 +29,18 @@ def own_settings(method: str) -> dict[str, str]:
     """`word@divergence=js@alpha=1` -> divergence: js, alpha: 1, as texts.
 
     Raises:
-        ValueError: a part without '=', or a key that stands twice.
+        ConfigError: a part without '=', a key that stands twice, or a term after a setting.
     """
     settings: dict[str, str] = {}
     for part in method.split("@")[1:]:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (key and equals):
-            raise ValueError(f"expected KEY=VALUE after '@', got '{part}'")
+            raise ConfigError(f"expected KEY=VALUE after '@', got '{part}'", "for example word@divergence=js")
         if key in settings:
-            raise ValueError(f"'{key}' stands twice")
+            raise ConfigError(f"'{key}' stands twice", "name it once")
+        if late := re.search(r"\+[a-z].*", value):  # 1e+3 is a number
+            term, setting = late.group(), f"@{key}={value[: late.start()]}"
+            raise ConfigError(f"'{term}' stands after '{setting}'", f"settings stand last: {without_settings(method)}{term}{setting}")
         settings[key] = value
     return settings
 

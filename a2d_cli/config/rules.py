@@ -15,12 +15,12 @@ from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.problems import Place, Problems
 from a2d_cli.config.schema import ModelShape, Recipe
 
-METHOD_TERMS = (
-    *("ce", "word", "seq", "a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex"),
+ATTENTION_TERMS = (
+    *("a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex"),
     *("a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-shuffled", "a2d-uniform"),
-    *("word-selective", "attn-fixed", "amad", "a2d-proj"),
-    *("hidden", "copy-layers"),
+    *("a2d-proj", "attn-fixed", "amad"),
 )
+METHOD_TERMS = ("ce", "word", "word-selective", "seq", *ATTENTION_TERMS, "hidden", "copy-layers")
 
 _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
@@ -279,7 +279,7 @@ def _check_method(distillation: schema.Distillation, place: Place) -> None:
         message = f"'{method}' contradicts itself: word-selective is word for some tokens, word for all"
         place.complain(key, message, "use one of them; distillation.selected_fraction says for how many")
     aligned = distillation.encoder_self or distillation.decoder_self or distillation.cross
-    if not aligned and any(term.startswith("a2d") or term in ("attn-fixed", "amad") for term in terms):
+    if not aligned and set(ATTENTION_TERMS) & set(terms):
         hint = "set distillation.encoder_self, decoder_self or cross to true"
         place.complain(key, f"'{method}' has no attention to align", hint)
     released = {"a2d-release", "a2d-paper"} & set(terms)

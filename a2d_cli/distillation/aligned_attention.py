@@ -30,6 +30,12 @@ class Comparison:
     rows: bool  # row by row; else all cells of a map at once
     control: Control = ""
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Of Distillation, those that its term reads, as in `Term`."""
+        is_trained = self.simplex and self.control != "frozen"
+        return (*["mixture_temperature"] * is_trained, *["row_floor"] * self.rows)
+
 
 PROFILES = {
     "masked": Comparison(simplex=False, rows=False),
@@ -63,10 +69,12 @@ class AlignedAttention(Term):
 
     def __init__(self, pupils: Pupils, comparison: Comparison):
         super().__init__()
-        self.comparison, self.row_floor = comparison, pupils.settings.row_floor
-        self.kinds = kind_factors(pupils.settings)
+        self.comparison, settings = comparison, pupils.settings
+        self.kinds = kind_factors(settings)
         is_frozen = comparison.control == "frozen"
-        temperature = (1.0 if is_frozen else pupils.settings.mixture_temperature) if comparison.simplex else None
+        if comparison.rows:
+            self.row_floor = settings.row_floor
+        temperature = (1.0 if is_frozen else settings.mixture_temperature) if comparison.simplex else None
         self.aligners = make_aligners(self.kinds, pupils.student, pupils.teacher, pupils.generator, temperature)
         if is_frozen:
             self.aligners.requires_grad_(False)

@@ -14,6 +14,8 @@ class FixedAttention(Term):
     """Sum over kinds of the row KL, averaged over student maps: heads one to one where both models have as many in a
     layer, else the mean of a layer's heads."""
 
+    settings = ("row_floor", "layer_map")
+
     def __init__(self, pupils: Pupils):
         super().__init__()
         settings, own, target = pupils.settings, pupils.student.shape, pupils.teacher.shape

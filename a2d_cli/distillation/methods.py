@@ -6,9 +6,10 @@ objective nor trainer knows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 from a2d_cli.config.method_name import NOT_OWN, own_settings, own_suffix, terms_of
 from a2d_cli.config.schema import Distillation
@@ -25,14 +26,9 @@ CONTROLS = ("frozen", "shuffled", "uniform")
 ONE_TEACHER = ("hidden", "attn-fixed", "seq", "copy-layers", *RELEASED)  # what an ensemble cannot teach
 
 WORD_SETTINGS = ("alpha", "temperature", "divergence")
-SETTINGS_OF = {  # those that count for some terms alone; the others count for all but the word terms
-    "layer_map": ("hidden", "attn-fixed"),
-    "selected_fraction": ("word-selective",),
-    "selection_queue": ("word-selective",),
-    "mixture_temperature": ("a2d-simplex", "a2d-cells-simplex", "a2d-shuffled", "a2d-uniform"),
-    "ridge": ("a2d-proj",),
-    "gram_decay": ("a2d-proj",),
-}
+SELECTION_SETTINGS = ("selected_fraction", "selection_queue")
+MAP_SETTINGS = ("encoder_self", "decoder_self", "cross", "map_form")  # of every term that uses maps
+RELEASED_SETTINGS = ("encoder_self", "decoder_self", "cross", "beta", "decay")  # it knows one divergence
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,9 @@ def parse_method(settings: Distillation) -> Method:
         )
     plain = Method(words, terms, seq="seq" in given, selective=selective, copies_layers="copy-layers" in given)
     own = own_settings(settings.method).keys()
-    known = {*_counting(plain, settings), *(name for name in vars(settings) if plain.seq and name.startswith("pseudo"))}
+    known = _counting(plain, settings).keys() - {*NOT_OWN}
+    if plain.seq:
+        known |= {name for name in vars(settings) if name.startswith("pseudo")}
     for key in own - known:
         raise ConfigError(
             f"distillation.method: '{settings.method}': {plain.name} does not use {key}",
@@ -121,27 +119,39 @@ def settings_that_count(settings: Distillation) -> dict[str, object]:
     return {**_counting(method, settings), "method": method.name}
 
 
+def recorded_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What `settings_that_count` gave an older a2d, as this one gives it: settings that were not known yet stand at their defaults,
+    those for which the method has no use are left out."""
+    known = {name: value for name, value in recorded.items() if name in vars(Distillation())}
+    cache = "topk" if "cache_top_k" in recorded else "none"
+    return settings_that_count(Distillation(**{**known, "cache": cache}))
+
+
 def _counting(method: Method, settings: Distillation) -> dict[str, object]:
-    values = {key: value for key, value in asdict(settings).items() if not key.startswith("pseudo")}
-    for key in NOT_OWN:
-        del values[key]
-    names = {*method.terms, *["word-selective"] * method.selective}
-    unused = {key for key, terms in SETTINGS_OF.items() if not names & set(terms)}
-    if not method.terms:
-        unused |= values.keys() - SETTINGS_OF.keys() - set(WORD_SETTINGS if method.words else ())
-    if not method.needs_maps or method.is_released:
-        unused |= {"map_form", "map_temperature"}
-    elif settings.map_form != "softened":
-        unused |= {"map_temperature"}
-    counting = {key: value for key, value in values.items() if key not in unused}
+    names = {*WORD_SETTINGS} if method.words else set()
+    if method.selective:
+        names |= {*SELECTION_SETTINGS}
+    if method.is_released:
+        as_released = "a2d-release" in method.terms
+        names = names - {"divergence"} | {*RELEASED_SETTINGS, *["teacher_mix", "gradient_scale"] * as_released}
+    elif method.terms:
+        names |= {"half_life", "gradient_share", "calibrate_at_update" if settings.gradient_share > 0 else "beta"}
+        names.update(*(_settings_of(term) for term in method.terms))
+        if method.needs_maps:
+            names |= {*MAP_SETTINGS, *["map_temperature"] * (settings.map_form == "softened")}
     if method.words and settings.cache == "topk":  # states say what the live teacher says; these do not
-        counting["cache_top_k"] = settings.cache_top_k
-    return counting
+        names.add("cache_top_k")
+    return {key: value for key, value in asdict(settings).items() if key in names}
 
 
 def _class_of(term: str) -> type[Term]:
     make = TERMS[term]
     return make.func if isinstance(make, partial) else make
+
+
+def _settings_of(term: str) -> tuple[str, ...]:
+    make = TERMS[term]
+    return make.keywords["comparison"].settings if isinstance(make, partial) else make.settings
 
 
 def _aligned(comparison: Comparison) -> MakeTerm:
