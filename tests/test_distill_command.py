@@ -77,9 +77,14 @@ def test_a_student_has_the_shape_that_was_asked_for(methods: Path):
     assert (shape["d_model"], shape["num_heads"], shape["encoder_layers"], shape["ffn_dim"]) == (10, 5, 2, 40)
 
 
-def test_the_newest_student_translates(a2d: Launcher, methods: Path):
-    named = a2d.well(methods, "translate", "--model", "ce+a2d-masked+a2d-simplex", "--format", "tsv", stdin=b"dose labi\n")
-    assert a2d.well(methods, "translate", "--format", "tsv", stdin=b"dose labi\n").out == named.out
+def test_the_student_of_the_best_validation_translates_and_says_why(a2d: Launcher, methods: Path, tmp_path: Path):
+    project = Path(shutil.copytree(methods, tmp_path / "project"))
+    edit(project / "runs/word-seed3/run.json", lambda info: info["best"].update(bleu=77.0))
+    edit(project / "runs/ce/run.json", lambda info: info.update(best=info["best"] | {"bleu": 88.0}, finished=False))
+    named = a2d.well(project, "translate", "--model", "word-seed3", "--format", "tsv", stdin=b"dose labi\n")
+    found = a2d.well(project, "translate", "--format", "tsv", stdin=b"dose labi\n")
+    why = "of the finished students, 'word-seed3' has the best validation BLEU\n"
+    assert found.out == named.out and found.err == why + named.err
 
 
 def test_a_run_that_fades_attention_cannot_be_stretched(a2d: Launcher, methods: Path):

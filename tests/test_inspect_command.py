@@ -149,7 +149,7 @@ def test_the_weights_that_belong_to_the_aligners_are_looked_at(a2d: Launcher, co
 
 def test_a_run_that_has_logged_nothing_is_inspected_without_its_gradient(a2d: Launcher, copied: Path):
     (copied / "runs/simplex/metrics.jsonl").unlink()
-    assert "gradient: not measured, for the run has not logged the weight" in a2d.well(copied, "inspect", "simplex", before=NO_MATPLOTLIB).out
+    assert "gradient: not measured, for the run has logged no weight" in a2d.well(copied, "inspect", "simplex", before=NO_MATPLOTLIB).out
     assert inspected(a2d, copied, "runs/simplex")["gradient"] is None
 
 

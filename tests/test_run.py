@@ -88,7 +88,7 @@ def test_a_broken_run_that_is_asked_for_is_named_and_may_be_overwritten(project:
         ({"a": (None, 2.0, True), "b": (None, 1.5, True)}, "finished runs with an alignment, 'b' has the lowest validation loss (none has a BLEU)"),
         ({"a": (None, 1.0, True), "b": (0.0, 3.0, True)}, "finished runs with an alignment, 'b' has the best validation BLEU"),
         ({"a": (None, 1.0, False), "b": None}, "runs with an alignment, 'a' has the lowest validation loss (none has a BLEU)"),
-        ({"b": None}, "runs with an alignment, 'b' has no validation yet"),
+        ({"b": None}, "runs with an alignment, 'b' has no validation"),
     ],
 )
 def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said: str, tmp_path: Path):
@@ -103,6 +103,33 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
     for order in (runs, runs[::-1]):
         chosen, why = choose_aligned(order)
         assert why == f"of the {said}" and f"'{chosen.name}'" in said
+
+
+@pytest.mark.parametrize(
+    ("students", "said"),
+    [
+        # name: (validation BLEU, finished)
+        ({"a": (31.0, True), "b": (37.0, True), "c": (41.0, False)}, "of the finished students, 'b' has the best validation BLEU"),
+        ({"a": (31.0, True), "b": (31.0, True)}, "of the finished students, 'b' has the best validation BLEU"),
+        ({"a": (31.0, False), "b": (30.0, False)}, "of the students, 'a' has the best validation BLEU"),
+        ({"b": (1.0, False)}, ""),
+        ({}, ""),
+    ],
+)
+def test_where_no_model_is_named_it_is_the_best_finished_student_else_the_teacher(students: dict, said: str, tmp_path: Path):
+    project, told = Project(tmp_path), []
+    for age, (name, (bleu, finished)) in enumerate({"teacher": (99.0, True), **students}.items()):
+        run = Run(project.runs_dir / name)
+        run.record(kind="teacher" if name == "teacher" else "student", best={"bleu": bleu, "loss": 1.0}, finished=finished, created=str(age))
+        run.best_dir.mkdir()
+
+    class Told(Reporter):
+        def info(self, message: str) -> None:
+            told.append(message)
+
+    chosen = find_model(project, None, Told()).name
+    assert told == ([said] if said else [])
+    assert chosen in said if said else chosen == max(students, default="teacher")
 
 
 def test_the_teachers_of_a_student_are_all_members_of_its_ensemble_or_none(tmp_path: Path):

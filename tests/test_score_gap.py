@@ -84,7 +84,7 @@ def test_a_second_time_nothing_is_translated(project: Project, gaps: list[Gap], 
 
 def test_what_is_quantised_for_the_table_is_gone_afterwards(project: Project):
     with ExitStack() as stack:
-        folder = command._find_int8(project, command._find_student(project, None, "de-en"), DECODING, stack).folder
+        folder = command._find_int8(project, command._find_student(project, None, "de-en", Reporter()), DECODING, stack).folder
         assert (folder / "model.bin").is_file()
     assert not folder.exists() and not project.exports_dir.exists()
 
@@ -93,7 +93,7 @@ def test_an_int8_export_is_measured_itself(project: Project, tmp_path: Path, mon
     project = random_project(tmp_path)
     folder = project.exports_dir / "student-ct2-int8"
     folder.mkdir(parents=True)
-    student = command._find_student(project, None, "de-en")
+    student = command._find_student(project, None, "de-en", Reporter())
     command._quantise(student, DECODING, folder)
     monkeypatch.setattr(command, "_quantise", lambda *_: pytest.fail("quantised again"))
     (gap,) = score_gap(project, test_sets=["talks"], reporter=Reporter())
@@ -117,13 +117,13 @@ def test_the_table_has_a_line_a_step_and_says_how_it_was_scored(gaps: list[Gap])
 def test_the_teacher_is_the_one_that_the_student_learned_from(tmp_path: Path):
     project = random_project(tmp_path)
     add_random_run(project, "another", "teacher", seed=1)  # older, so the first of the list
-    student = command._find_student(project, "student", "de-en")
+    student = command._find_student(project, "student", "de-en", Reporter())
     assert command._find_teacher(project, student).name == "teacher"
     digits = command._find_teacher(project, student).weights_sha256[:16]
     Run(project.runs_dir / "student").record(settings={"teacher": f"{'0' * 16},{digits}"})  # of two together, the one that is here
-    assert command._find_teacher(project, command._find_student(project, "student", "de-en")).name == "teacher"
+    assert command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "teacher"
     Run(project.runs_dir / "student").record(settings={})
-    assert command._find_teacher(project, command._find_student(project, "student", "de-en")).name == "another"
+    assert command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "another"
 
 
 def test_wrong_models_are_told(project: Project, tmp_path: Path):
@@ -132,7 +132,7 @@ def test_wrong_models_are_told(project: Project, tmp_path: Path):
     with pytest.raises(ConfigError, match="no run or folder 'studnet'.*did you mean 'student'"):
         score_gap(project, model="studnet", reporter=Reporter())
     with pytest.raises(A2DError, match="'student' translates de-en, the project's test sets are de-fr"):
-        command._find_student(project, "student", "de-fr")
+        command._find_student(project, "student", "de-fr", Reporter())
     write_json(tmp_path / "a2d.json", {})
     with pytest.raises(ConfigError, match="is an export.*name the run that it was made from"):
         score_gap(project, model=str(tmp_path), reporter=Reporter())

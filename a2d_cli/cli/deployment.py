@@ -145,7 +145,7 @@ def score(
 
 def export(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="Run name, run folder or checkpoint folder (default: newest student).")] = None,
+    model: Annotated[str | None, typer.Argument(help="Run name, run folder or checkpoint folder (default: best student by validation).")] = None,
     to: Annotated[str, typer.Option(help="ct2 (CTranslate2) or hf (Hugging Face).")] = "ct2",
     quantization: Annotated[
         str | None, typer.Option("-q", "--quantization", help="int8 (default of ct2), int16, float16 or float32.")

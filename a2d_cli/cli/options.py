@@ -25,7 +25,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Hours = Annotated[float | None, typer.Option(help="Stop after this much training time, all sittings together.")]
 Seed = Annotated[int | None, typer.Option(help="Of initial weights, batch order and dropout.")]
-Model = Annotated[str | None, typer.Option(help="Run name, or folder of a run, checkpoint or export (default: newest student).")]
+Model = Annotated[str | None, typer.Option(help="Run name, or folder of a run, checkpoint or export (default: best student by validation).")]
 
 
 def typed() -> str:

@@ -70,7 +70,7 @@ def export(
     """Write a run's best model as a folder that needs nothing else, proved on validation sentences.
 
     Args:
-        model: run name, run folder or checkpoint folder; None: the newest student.
+        model: run name, run folder or checkpoint folder; None: the best student by validation.
         quantization: of the weights of a ct2 export.
         output: None: exports/NAME-ct2-int8 of the project.
 

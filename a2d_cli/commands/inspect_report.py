@@ -60,7 +60,7 @@ class Inspection:
     update: int  # of the weights looked at
     num_pairs: int  # of validation text that everything is measured on
     alignments: tuple[Alignment, ...]
-    gradient: GradientShare | None  # None: the run has not logged λ yet
+    gradient: GradientShare | None  # None: the run has logged no λ
     sentence: Sentence | None = None
     notes: tuple[str, ...] = ()  # what a reader must know besides
 
@@ -99,7 +99,7 @@ class Inspection:
 
 def _gradient_note(found: GradientShare | None, update: int) -> list[str]:
     if found is None:
-        return ["gradient: not measured, for the run has not logged the weight of its terms yet."]
+        return ["gradient: not measured, for the run has logged no weight of its terms."]
     if found.weight == 0.0:
         return [f"gradient: at update {update:,} the terms have no weight any more (half-life)."]
     batches = "1 batch" if found.num_batches == 1 else f"{found.num_batches} batches"

@@ -251,7 +251,7 @@ def _validation_text(project: Project, opened: _Opened) -> EncodedText:
 
 
 def _measure_gradient(opened: _Opened, batches: Sequence[Batch]) -> GradientShare | None:
-    """At the weight that the terms had last; None: the run has logged none yet."""
+    """At the weight that the terms had last; None: the run has logged none."""
     settings, objective = opened.recipe.distillation, opened.objective
     if isinstance(objective, ReleaseObjective):
         weight, fading = settings.beta, settings.decay ** (opened.run.info.get("epochs", 1) - 1)

@@ -95,7 +95,7 @@ def score_gap(
     What scores/ holds is not translated again. A student without an int8 export is quantised for this alone.
 
     Args:
-        model: a student's run name or folder; None = the newest.
+        model: a student's run name or folder; None = the best by validation.
         test_sets: names; None = all.
         decoding: values over those of the recipe's `decoding`.
         refresh: translate anew, whatever scores/ holds.
@@ -109,7 +109,7 @@ def score_gap(
     beam = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     greedy = replace(beam, beam=1)
     texts = find_texts(project, recipe, test_sets)
-    student = _find_student(project, model, recipe.pair)
+    student = _find_student(project, model, recipe.pair, reporter)
     teacher = _find_teacher(project, student)
     cache = ScoreCache(project.scores_dir)
     rows: dict[str, list[tuple[str, ScoreRow]]] = {text.name: [] for text in texts}
@@ -128,8 +128,8 @@ def score_gap(
     return [_gap(text, rows[text.name], cache, recipe) for text in texts]
 
 
-def _find_student(project: Project, name: str | None, pair: str) -> ScoredModel:
-    folder = find_model(project, name).absolute()
+def _find_student(project: Project, name: str | None, pair: str, reporter: Reporter) -> ScoredModel:
+    folder = find_model(project, name, reporter).absolute()
     if is_export(folder):
         raise ConfigError(f"{folder} is an export", "name the run that it was made from")
     student = describe_model(folder)

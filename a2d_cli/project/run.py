@@ -6,7 +6,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,27 +178,28 @@ def broken_runs(project: Project) -> list[Run]:
 
 
 def choose_aligned(runs: Iterable[Run]) -> tuple[Run, str] | None:
-    """The run whose alignment is looked at where none is named, and what distinguishes it; None: no run has learned one.
-
-    Of the finished ones, if there are any, that of the best validation BLEU, or of the lowest loss where none has a BLEU.
-    """
+    """The run whose alignment is looked at where none is named, and what distinguishes it; None: no run has learned one."""
     aligned = [run for run in runs if run.has_aligners]
-    if not aligned:
-        return None
-    finished = [run for run in aligned if run.is_finished]
+    return _best_of(aligned, "runs with an alignment") if aligned else None
+
+
+def _best_of(runs: Sequence[Run], noun: str) -> tuple[Run, str]:
+    """Of the finished ones, if there are any, that of the best validation BLEU, or of the lowest loss where none has a BLEU; of
+    equals the newest. And why."""
+    finished = [run for run in runs if run.is_finished]
 
     def scores(run: Run) -> tuple[float, float]:
         best = run.info.get("best") or {}
         bleu, loss = best.get("bleu"), best.get("loss")
         return -math.inf if bleu is None else bleu, -math.inf if loss is None else -loss
 
-    chosen = max(finished or aligned, key=scores)
+    chosen = max(finished or runs, key=lambda run: (*scores(run), run.info.get("created", "")))
     bleu, loss = scores(chosen)
     if bleu > -math.inf:
         why = "the best validation BLEU"
     else:
-        why = "the lowest validation loss (none has a BLEU)" if loss > -math.inf else "no validation yet"
-    return chosen, f"of the {'finished ' * bool(finished)}runs with an alignment, '{chosen.name}' has {why}"
+        why = "the lowest validation loss (none has a BLEU)" if loss > -math.inf else "no validation"
+    return chosen, f"of the {'finished ' * bool(finished)}{noun}, '{chosen.name}' has {why}"
 
 
 def find_teachers_of(project: Project, student: Run) -> list[Run]:
@@ -230,10 +231,10 @@ def find_weights(project: Project, digits: str) -> Run | None:
 
 
 def find_model(project: Project, name: str | None, reporter: Reporter | None = None) -> Path:
-    """A run's name, a run folder or a checkpoint folder -> the folder; None: the newest student, else the teacher.
+    """A run's name, a run folder or a checkpoint folder -> the folder; None: the best student by validation, else teacher.
 
     Args:
-        reporter: is warned of runs that cannot be read, where one has to be chosen.
+        reporter: is told, where one has to be chosen, why this one, and of runs that cannot be read.
 
     Raises:
         ConfigError: nothing of that name (tells the nearest), or nothing trained yet (tells the command).
@@ -246,7 +247,10 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
             project.require_prepared()
             raise ConfigError(f"{project.folder}: no model is trained yet", "run 'a2d train-teacher', then 'a2d distill'")
         students = [run for run in runs if run.info.get("kind") == "student"]
-        return (students or runs)[-1].folder
+        chosen, why = _best_of(students or runs, "students" if students else "teachers")
+        if reporter and len(students or runs) > 1:
+            reporter.info(why)
+        return chosen.folder
     if "/" not in name and any(run.name == name for run in runs):
         return project.runs_dir / name
     path = Path(name).expanduser()
