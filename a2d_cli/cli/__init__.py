@@ -17,6 +17,7 @@ from a2d_cli.console import print_error
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import explain_disk_error
 from a2d_cli.project.project import Project
+from a2d_cli.training.interruption import ENDS_WITH_PARENT, end_with_parent
 
 OWN_FILES = ("--train", "--valid", "--test")
 WITHOUT_FOLDER = ("prepare", "import", "demo", "recipes")  # the others look into a project that is there
@@ -68,6 +69,8 @@ def main() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code, never in a traceback."""
     # Threads that spin while they wait starve each other where cores are shared: a step then takes 20 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if ENDS_WITH_PARENT in os.environ:
+        end_with_parent()
     try:
         check_order(sys.argv[1:])
         sys.argv[1:] = single_files(sys.argv[1:])

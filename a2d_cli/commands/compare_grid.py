@@ -20,10 +20,11 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.project.score_cache import ScoredModel
 from a2d_cli.reporting import Reporter, count_text, duration_text
-from a2d_cli.training.interruption import Interruption
+from a2d_cli.training.interruption import ENDS_WITH_PARENT, Interruption
 
 POLL_S = 0.1
 LOCKED_PAUSE_S = 15.0  # before a run is tried again whose folder or teacher cache another process holds
+FULL = ": no space left on the disk"  # as files.explain_disk_error says it
 LOCKED = " is in use by "  # as files.lock_folder says it
 
 
@@ -95,6 +96,10 @@ class _Child:
     stderr: IO[bytes]
     began_s: float
 
+    def close(self) -> None:
+        self.stderr.close()
+        self.process.stdin.close()
+
     def _said(self) -> list[str]:
         self.stderr.seek(0)
         return [line for line in self.stderr.read().decode(errors="replace").splitlines() if line.strip()]
@@ -120,8 +125,8 @@ class _Child:
 def train_grid(
     project: Project, cells: Sequence[Cell], unscored: Sequence[ScoredModel], launch: Launch, reporter: Reporter
 ) -> None:
-    """Train what is not finished, and score that and `unscored`. Ctrl-C, SIGTERM and a closed
-    terminal reach every process once: a training saves, and the same command goes on.
+    """Train what is not finished, and score that and `unscored`. Ctrl-C, SIGTERM, a closed
+    terminal and the end of this process reach every process once: a training saves, and the same command goes on.
 
     Args:
         unscored: models that need no training.
@@ -160,11 +165,13 @@ def train_grid(
                     children.remove(child)
                     task = child.task
                     problem, warnings = child.problem(), child.warnings()
-                    child.stderr.close()
+                    child.close()
                     if LOCKED in problem and children:  # perhaps by one of ours, which fills the teacher's cache
                         waiting.append(task)
                         not_before_s = time.monotonic() + LOCKED_PAUSE_S
                         continue
+                    if FULL in problem:  # the others would fail alike
+                        waiting.clear()
                     bar.advance(steps_a_run if problem and task.run else 1, task.name)
                     for warning in warnings:
                         reporter.warn(f"{task.name}: {warning}")
@@ -185,7 +192,7 @@ def train_grid(
         raise A2DError(
             f"{len(failures)} of {len(cells)} runs failed: "
             + "; ".join(f"{name}: {problem}" for name, problem in failures.items()),
-            "the others are finished; the same command tries these again, --methods and --seeds leave some out",
+            "what is finished is kept; the same command tries the others again, --methods and --seeds leave some out",
         )
 
 
@@ -195,7 +202,7 @@ def _start(project: Project, task: _Task, threads: int) -> _Child:
     # A session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on once.
     process = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # closed when this process ends, however it ends
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         env=_environment(threads),
@@ -206,7 +213,7 @@ def _start(project: Project, task: _Task, threads: int) -> _Child:
 
 def _environment(threads: int) -> dict[str, str]:
     # Of `python -m` the current folder would come first, in which a file may be called as a module is (Python 3.10 ignores it).
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1", ENDS_WITH_PARENT: "1"}
     root = str(Path(__file__).resolve().parents[2])
     if root != sysconfig.get_path("purelib"):  # a checkout that is not installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))
@@ -235,4 +242,4 @@ def _end(children: Sequence[_Child]) -> None:
         for child in children:
             child.process.kill()
             child.process.wait()
-            child.stderr.close()
+            child.close()

@@ -1,11 +1,16 @@
-"""Ctrl-C, SIGTERM and a closed terminal, noted instead of ending the process in the middle of something."""
+"""Ctrl-C, SIGTERM, a closed terminal and the end of the parent, noted instead of ending the process in the middle of something."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+ENDS_WITH_PARENT = "A2D_ENDS_WITH_PARENT"  # in the environment of a child whose standard input is a pipe from its parent
 
 
 @dataclass
@@ -35,3 +40,17 @@ class Interruption:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def end_with_parent() -> None:
+    """SIGTERM to this process as soon as its parent has ended, even by kill -9: the kernel then closes the parent's end of
+    the pipe, on every system alike."""
+    del os.environ[ENDS_WITH_PARENT]  # of processes started from here this one is the parent
+
+    def wait() -> None:
+        while os.read(stdin, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stdin = sys.stdin.fileno()
+    threading.Thread(target=wait, daemon=True).start()

@@ -371,7 +371,7 @@ class Trainer:
             buffer,
         )
         with atomic_path(self.run.state_path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+            temporary.write_bytes(buffer.getvalue())
         self._write_last()
 
     def _write_last(self) -> None:
