@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from itertools import groupby
-from typing import Any
 
 from a2d_cli import __version__, scoring
 from a2d_cli.commands.compare_fairness import (
@@ -35,6 +34,7 @@ from a2d_cli.data.batching import SpecialIds
 from a2d_cli.distillation.ensemble import one_teacher
 from a2d_cli.distillation.fidelity import EncodedText, FidelityTest
 from a2d_cli.distillation.methods import parse_method
+from a2d_cli.distillation.pseudo_choice import TeacherText
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import fingerprint
@@ -129,8 +129,15 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     project.require_prepared()
     plan = _plan(project, request, reporter)
     refuse_early_ends(plan.recipe)
-    refuse_other_settings(project, plan.recipe, _facts(project, plan, resume_command, reporter), plan.cells)
+    texts = _teacher_texts(project, plan, resume_command, reporter)
+    facts = {name: method_facts(own, plan.teachers, texts.get(name)) for name, own in plan.methods.items()}
+    refuse_other_settings(project, plan.recipe, facts, plan.cells)
     refuse_unequal_validations(plan.recipe, plan.cells)
+    if not all(cell.run.is_finished for cell in plan.cells):
+        begin = {cell.method for cell in plan.cells if not cell.run.info}
+        with project.lock(resume_command, shared=True):  # says once what would stop each run
+            for text in (text for method, text in texts.items() if method in begin):
+                text.fill()  # with all cores and a bar of its own
     named = {"--teacher": request.teacher, "--student": request.student}
     options = [part for option, value in named.items() if value for part in (option, value)]
     options += [part for setting in request.run_settings for part in ("--set", setting)]
@@ -219,14 +226,13 @@ def _baseline(project: Project, request: Request, asked: str, methods: Sequence[
     raise ConfigError(f"--baseline {asked}: none of the methods that are compared ({', '.join(methods)})", hint)
 
 
-def _facts(project: Project, plan: Plan, resume_command: str, reporter: Reporter) -> Mapping[str, Mapping[str, Any]]:
-    """By method, what `a2d distill` records of it alone."""
-    facts: dict[str, dict[str, Any]] = {}
-    for name, distillation in plan.methods.items():
-        recipe = replace(plan.recipe, distillation=distillation)
-        text = teacher_text(project, recipe, resume_command, reporter) if parse_method(distillation).seq else None
-        facts[name] = method_facts(distillation, plan.teachers, text)
-    return facts
+def _teacher_texts(project: Project, plan: Plan, resume_command: str, reporter: Reporter) -> dict[str, TeacherText]:
+    """By method, of those that learn from their teacher's translations."""
+    return {
+        name: teacher_text(project, replace(plan.recipe, distillation=distillation), resume_command, reporter)
+        for name, distillation in plan.methods.items()
+        if parse_method(distillation).seq
+    }
 
 
 def _texts(project: Project, recipe: Recipe, request: Request) -> list[ScoredText]:
