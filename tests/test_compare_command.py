@@ -32,7 +32,6 @@ from a2d_cli.commands import score as score_command
 from a2d_cli.commands.compare import (
     ONE_END,
     Request,
-    _facts,
     _Forced,
     _plan,
     _score_options,
@@ -44,6 +43,7 @@ from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
 from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
+from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.report import report
 from a2d_cli.commands.score import score_project
@@ -54,7 +54,7 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Recipe, Training
 from a2d_cli.data.batching import SpecialIds, pad_batch
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
-from a2d_cli.files import check_target
+from a2d_cli.files import check_target, holding_process
 from a2d_cli.project.checkpoint import load_checkpoint
 from a2d_cli.project.fidelity_cache import FidelityResult
 from a2d_cli.project.project import Project
@@ -147,6 +147,22 @@ def no_process(*_: object, **__: object) -> None:
 
 
 # --- the grid
+
+
+def test_runs_save_and_end_when_the_comparison_is_killed(a2d: Launcher, taught: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(taught, tmp_path / "project"))
+    running = a2d.start(folder, *GRID, "--updates", "100000", *settings(VALUES))
+    run_folder = folder / "runs" / NAMES[0]
+    while running.is_alive and not (run_folder / "training_state.pt").exists():
+        time.sleep(0.05)
+    running.kill(signal.SIGKILL)
+    running.wait()
+    for _ in range(400):
+        if holding_process(run_folder) is None:
+            break
+        time.sleep(0.05)
+    assert holding_process(run_folder) is None
+    assert "is saved at update" in (run_folder / "train.log").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_ends_the_runs_well_and_tells_the_command_that_goes_on(interrupted: tuple[Path, str]):
@@ -564,7 +580,7 @@ def test_every_setting_of_training_that_changes_a_result_is_compared(grid: Path,
     edit(grid, "ce-seed2", lambda values: values["settings"]["training"].update({key: "another"}))
     recipe = replace(read_project_recipe(Project(grid).recipe_path, [*REQUEST.run_settings, *ONE_END]))
     plan = _plan(Project(grid), REQUEST, Reporter())
-    facts = _facts(Project(grid), plan, "", Reporter())
+    facts = {name: method_facts(own, plan.teachers, None) for name, own in plan.methods.items()}
     if f"training.{key}" in FREE_KEYS:
         refuse_other_settings(Project(grid), recipe, facts, plan.cells)
         return
@@ -626,7 +642,7 @@ def test_students_of_copied_layers_have_a_start_of_their_own(tmp_path: Path):
 
 def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
     edit(grid, "a2d-simplex-seed1", lambda values: values["settings"].update(teacher="0" * 16))
-    with pytest.raises(ConfigError, match=r"teacher: \w{16} asked, 0{16} in a2d-simplex-seed1"):
+    with pytest.raises(ConfigError, match=r"teacher: teacher asked, weights 0{16} in a2d-simplex-seed1 \| hint: move these runs"):
         run(grid)
 
 
@@ -681,6 +697,29 @@ def test_a_method_is_compared_with_itself_under_settings_of_its_own(grid: Path):
         run(grid, replace(request, methods=names, baselines=()))
     with pytest.raises(ConfigError, match=r"distillation.alpha: 0.25 asked, 0.5 in a2d-simplex-seed1"):  # of that run alone
         run(grid, replace(request, settings=(*request.settings, "distillation.alpha=0.25")))
+
+
+def test_a_teacher_translates_once_before_the_runs_begin(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = Path(shutil.copytree(taught, tmp_path / "project"))
+
+    def end(*_: object, **__: object) -> None:
+        raise A2DError("the grid begins", "")
+
+    monkeypatch.setattr(compare_command, "train_grid", end)
+    recorder = Recorder()
+    with pytest.raises(A2DError, match="the grid begins"):
+        run(folder, replace(REQUEST, methods=("ce", "seq", "seq+word")), recorder)
+    assert len([line for line in recorder.lines if "translates the training text" in line]) == 1
+
+
+def test_a_run_with_another_choice_of_translations_is_told_by_the_recipes_key(taught: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(taught, tmp_path / "project"))
+    (folder / "runs" / "seq-seed1").mkdir(parents=True)
+    settings = {"training": {"max_updates": UPDATES}, "pseudo": {"choice": "closest"}}
+    values = {"format": 1, "method": "seq", "seed": 1, "settings": settings}
+    (folder / "runs" / "seq-seed1" / "run.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(ConfigError, match="; distillation.pseudo: best asked, closest in seq-seed1;"):
+        run(folder, replace(REQUEST, methods=("ce", "seq")))
 
 
 def test_texts_of_a_teacher_are_those_of_the_methods_own_settings(taught: Path, monkeypatch: pytest.MonkeyPatch):
@@ -813,7 +852,7 @@ def test_students_of_an_ensemble_are_held_against_the_mean_of_its_probabilities(
 
 @pytest.mark.parametrize("teacher", ["teacher", "teacher,second"])
 def test_students_of_other_teachers_than_asked_are_refused(two_teachers: Path, teacher: str):
-    with pytest.raises(ConfigError, match=r"teacher: \w{16}(,\w{16})? asked, \w{16},\w{16} in word-seed1"):
+    with pytest.raises(ConfigError, match=rf"teacher: {teacher} asked, second,teacher in word-seed1 \| hint: .* --teacher second,teacher"):
         run(two_teachers, replace(OF_TWO, teacher=teacher, settings=(*OF_TWO.settings, "training.average_last=0")))
 
 
@@ -921,9 +960,15 @@ def test_failed_runs_are_named_and_the_others_go_on(tmp_path: Path, monkeypatch:
         "ce-seed1: the disk is full | hint: buy another",
         "word-seed1: ended with code 1: ValueError: a bug",
         "ce-seed2: killed by signal 9: news",
-        "the same command tries these again, --methods and --seeds leave some out",
+        "the same command tries the others again, --methods and --seeds leave some out",
     ):
         assert told in lines[-1]
+
+
+def test_a_full_disk_ends_the_grid_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    script = "echo 'error: x: no space left on the disk (0 MiB free)' >&2; exit 1"
+    lines = train_with(script, tmp_path, monkeypatch, seeds=(1, 2, 3, 4))
+    assert re.search(r"error: [12] of 8 runs failed: ce-seed1: x: no space left on the disk", lines[-1])
 
 
 def test_a_run_that_finds_the_teachers_cache_locked_by_another_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,15 +7,18 @@ from dataclasses import asdict
 from typing import Any
 
 from a2d_cli.commands.compare_grid import Cell
-from a2d_cli.commands.training_run import settings_of
+from a2d_cli.commands.training_run import TEXT_KEYS, settings_of
 from a2d_cli.config.keys import END_KEYS, FREE_KEYS
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Recipe
 from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import sha256_file
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import WEIGHTS, Run
 
 # A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is that of a2d.yaml.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
+UNNAMED = "weights "  # before a teacher's digits where no run of the project has it
 NAMED = 4  # runs told by name before the rest is a number
 
 
@@ -43,6 +46,7 @@ def refuse_other_settings(
     Raises:
         ConfigError: names the keys, the runs, what they have and what is asked.
     """
+    names: dict[str, str] = {}  # of teachers
     strays: dict[str, dict[str, list[Any]]] = {}  # key -> run -> [asked, found]
     for cell in cells:
         info = cell.run.info
@@ -52,7 +56,11 @@ def refuse_other_settings(
         for key in sorted((asked.keys() | found.keys()) - FREE_KEYS):
             is_past = key.startswith("decoding.") and info.get("finished")
             if not is_past and asked.get(key) != found.get(key):
-                strays.setdefault(key, {})[cell.run.name] = [asked.get(key), found.get(key)]
+                pair = [asked.get(key), found.get(key)]
+                if key == "teacher":
+                    names = names or _names_of_weights(project, cells)
+                    pair = [digits and ",".join(names.get(each, f"{UNNAMED}{each}") for each in digits.split(",")) for digits in pair]
+                strays.setdefault(TEXT_KEYS.get(key, key), {})[cell.run.name] = pair
     if not strays:
         return
     told = []
@@ -60,6 +68,13 @@ def refuse_other_settings(
         asked_values = sorted({"nothing" if asked is None else str(asked) for asked, _ in by_run.values()})
         told.append(f"{key}: {' or '.join(asked_values)} asked, {_places({run: found for run, (_, found) in by_run.items()})}")
     raise ConfigError("runs have other settings than this comparison: " + "; ".join(told), _remedy(strays))
+
+
+def _names_of_weights(project: Project, cells: Sequence[Cell]) -> dict[str, str]:
+    """The names of the project's other runs by the first digits of their weights' hashes, as students record their teacher."""
+    others = {path.name for path in project.runs_dir.iterdir()} - {cell.run.name for cell in cells}
+    weights = {name: Run(project.runs_dir / name).best_dir / WEIGHTS for name in sorted(others)}
+    return {sha256_file(path)[:16]: name for name, path in weights.items() if path.is_file()}
 
 
 def refuse_unequal_validations(recipe: Recipe, cells: Sequence[Cell]) -> None:
@@ -111,6 +126,9 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
         section, _, name = key.partition(".")
         values = {str(found) for _, found in by_run.values()}
         is_missing = any(None in pair for pair in by_run.values())  # a key that counts under other settings alone
+        if key == "teacher" and len(values) == 1 and not is_missing and UNNAMED not in str(values):
+            options.append(f"--teacher {values.pop()}")
+            continue
         if section not in SECTIONS or len(values) > 1 or key == "training.max_updates" or is_missing:
             return "move these runs out of runs/, and the same command trains them anew"
         options.append(f"--set {SECTIONS[section]}.{name}={values.pop().lower()}")  # true and false as YAML has them

@@ -64,6 +64,15 @@ class RunRequest:
         return title if self.kind == "teacher" or self.name.startswith(self.method) else f"{title} ({self.method})"
 
 
+# What run.json says of a teacher's text -> the recipe's key, where that is called otherwise.
+TEXT_KEYS = {
+    "pseudo.choice": "distillation.pseudo",
+    "pseudo.with_references": "distillation.pseudo_references",
+    "pseudo.nbest": "distillation.pseudo_nbest",
+    "pseudo.quantization": "distillation.pseudo_quantization",
+    "pseudo.decoding.beam": "distillation.pseudo_beam",
+}
+
 MakeObjective = Callable[[Transformer, Stage], Objective]
 
 
@@ -138,7 +147,7 @@ def _open_run(
         asked = {"method": request.method, **settings}
         found = {"method": info.get("method"), **settings_of(info)}
         changes = differences(found, asked)
-        hard = [f"{key}: {values}" for key, values in changes.items() if key not in request.soft_keys]
+        hard = [f"{TEXT_KEYS.get(key, key)}: {values}" for key, values in changes.items() if key not in request.soft_keys]
         if hard:
             raise ConfigError(
                 f"run '{run.name}' exists with other settings: {first_of(hard)}",
