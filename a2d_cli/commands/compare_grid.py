@@ -205,7 +205,7 @@ def _start(project: Project, task: _Task, threads: int) -> _Child:
         stdin=subprocess.PIPE,  # closed when this process ends, however it ends
         stdout=subprocess.DEVNULL,
         stderr=stderr,
-        env=_environment(threads),
+        env={**_environment(threads), ENDS_WITH_PARENT: "1"},
         start_new_session=True,
     )
     return _Child(task, process, stderr, time.monotonic())
@@ -213,7 +213,7 @@ def _start(project: Project, task: _Task, threads: int) -> _Child:
 
 def _environment(threads: int) -> dict[str, str]:
     # Of `python -m` the current folder would come first, in which a file may be called as a module is (Python 3.10 ignores it).
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1", ENDS_WITH_PARENT: "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
     root = str(Path(__file__).resolve().parents[2])
     if root != sysconfig.get_path("purelib"):  # a checkout that is not installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))

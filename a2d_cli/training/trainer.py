@@ -370,8 +370,9 @@ class Trainer:
             },
             buffer,
         )
-        with atomic_path(self.run.state_path) as temporary:
-            temporary.write_bytes(buffer.getvalue())
+        # The view is let go before its buffer is, also where the disk is full.
+        with atomic_path(self.run.state_path) as temporary, buffer.getbuffer() as view:
+            temporary.write_bytes(view)
         self._write_last()
 
     def _write_last(self) -> None:
