@@ -74,6 +74,19 @@ def settings(values: dict[str, object]) -> list[str]:
     return [text for key, value in values.items() for text in ("--set", f"{key}={value}")]
 
 
+# Around the renaming that makes a file be there: `count` renamings, then death before or after the last of them.
+KILL_AT_RENAME = """
+import os, signal
+rename, left = os.replace, [{count}]
+def replace(source, target):
+    left[0] -= 1
+    if left[0] == 0 and {before}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace
+"""
 # Told to stop in the middle of an update, for `Launcher`'s `before`.
 STOP_AT = """
 import os, signal

@@ -23,6 +23,7 @@ from conftest import QUICK, ROOT, Ended, Launcher, settings
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from listener import Listener
 from test_structure import parse
 
 from a2d_cli import cli
@@ -75,17 +76,6 @@ NAMES = ["ce-seed1", "a2d-simplex-seed1", "ce-seed2", "a2d-simplex-seed2"]
 REQUEST = Request(
     ("ce", "a2d"), (1, 2), (UPDATES,), settings=tuple(f"{key}={value}" for key, value in VALUES.items()), jobs=2
 )
-
-
-class Recorder(Reporter):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, message: str) -> None:
-        self.lines.append(message)
-
-    def warn(self, message: str) -> None:
-        self.lines.append(f"warning: {message}")
 
 
 def info(folder: Path, name: str) -> dict[str, object]:
@@ -195,7 +185,7 @@ def test_finished_runs_are_not_trained_again_and_give_the_same_numbers(
     finished: tuple[Path, Ended], grid: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
-    recorder = Recorder()
+    recorder = Listener()
     found = run(grid, replace(REQUEST, methods=("ce", "a2d", "a2d-simplex")), recorder)
     known, kept = recorder.lines
     assert known == "a2d-simplex: a2d-simplex stands in the comparison already"
@@ -258,7 +248,7 @@ def test_a_finished_run_without_scores_gets_a_process(grid: Path, monkeypatch: p
     forget_scores(grid, NAMES[2])
     with monkeypatch.context() as patch:
         patch.setattr(score_command, "load_model", no_process)
-        recorder = Recorder()
+        recorder = Listener()
         assert run(grid, reporter=recorder).to_json() == before
     assert recorder.lines[0].startswith("4 of 4 runs are finished, 1 model to be scored; 2 at a time with 1 thread each; follow ")
     assert re.fullmatch(f"{NAMES[2]} scored in .* s", recorder.lines[1])
@@ -275,7 +265,7 @@ def test_what_fails_to_be_scored_is_scored_by_the_comparison_itself(grid: Path, 
     before = run(grid).to_json()
     forget_scores(grid, NAMES[2])
     play_python(tmp_path, "echo 'error: out of memory: CUDA' >&2; echo 'hint: smaller batches' >&2; exit 1", monkeypatch)
-    recorder = Recorder()
+    recorder = Listener()
     assert run(grid, reporter=recorder).to_json() == before
     told = f"warning: {NAMES[2]} is scored after the others, because its own process failed: out of memory: CUDA | hint: smaller batches"
     assert recorder.lines[1] == told
@@ -315,7 +305,7 @@ def test_finished_runs_serve_however_they_were_validated_and_are_scored_side_by_
 ):
     """A beam and a length penalty change no training: nothing is trained, and this process translates nothing."""
     monkeypatch.setattr(score_command, "load_model", no_process)
-    recorder = Recorder()
+    recorder = Listener()
     run(grid, replace(REQUEST, settings=(*REQUEST.settings, "decoding.beam=2", "decoding.length_penalty=0.6")), recorder)
     assert recorder.lines[0].startswith("4 of 4 runs are finished, 5 models to be scored; ")
     found = [json.loads(line) for line in (grid / "scores/results.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -706,7 +696,7 @@ def test_a_teacher_translates_once_before_the_runs_begin(taught: Path, tmp_path:
         raise A2DError("the grid begins", "")
 
     monkeypatch.setattr(compare_command, "train_grid", end)
-    recorder = Recorder()
+    recorder = Listener()
     with pytest.raises(A2DError, match="the grid begins"):
         run(folder, replace(REQUEST, methods=("ce", "seq", "seq+word")), recorder)
     assert len([line for line in recorder.lines if "translates the training text" in line]) == 1
@@ -743,7 +733,7 @@ def test_a_teacher_in_training_is_refused(grid: Path):
 
 
 def test_lengths_without_a_cool_down_are_warned_of(grid: Path):
-    recorder = Recorder()
+    recorder = Listener()
     request = replace(REQUEST, lengths=(7, 11), settings=("student_training.schedule=inverse_sqrt", "distillation.teacher=nobody"))
     with pytest.raises(ConfigError, match="nobody"):
         run(grid, request, recorder)
@@ -752,7 +742,7 @@ def test_lengths_without_a_cool_down_are_warned_of(grid: Path):
 
 def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
     shutil.rmtree(grid / "runs" / NAMES[3])
-    recorder = Recorder()
+    recorder = Listener()
     with pytest.raises(ConfigError, match="nobody"):
         run(grid, replace(REQUEST, lengths=(UPDATES, 7, 1100), teacher="nobody", settings=("student_training.warmup_updates=1000",)), recorder)
     (told,) = [line for line in recorder.lines if "warmup" in line]
@@ -760,7 +750,7 @@ def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
         "warning: student_training.warmup_updates is 1,000, and a run of 7 or 40 updates ends before its learning rate has reached "
         "its peak; --set student_training.warmup_updates=0"
     )
-    recorder = Recorder()
+    recorder = Listener()
     with pytest.raises(ConfigError, match="nobody"):  # finished runs are what they are
         run(grid, replace(REQUEST, seeds=(1,), teacher="nobody", settings=("student_training.warmup_updates=1000",)), recorder)
     assert recorder.lines == []
@@ -934,7 +924,7 @@ def train_with(
     """Train ce and word with a script."""
     play_python(folder, script, monkeypatch)
     monkeypatch.setattr(compare_grid, "LOCKED_PAUSE_S", 0.0)
-    recorder = Recorder()
+    recorder = Listener()
     cells = make_cells(Project(folder), ("ce", "word"), (7,), seeds)
     try:
         train_grid(Project(folder), cells, [], Launch((), 2, 1, "a2d compare", score_options), recorder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from listener import Listener
 
 from a2d_cli.config.loader import load_recipe
 from a2d_cli.config.schema import CorpusFiles
@@ -26,14 +27,6 @@ sentences = st.text(st.characters(exclude_characters="\n", exclude_categories=["
     lambda text: text.rstrip("\r").lstrip("\ufeff")
 )
 cells = sentences.map(lambda text: text.replace("\t", " "))
-
-
-class Heard(Reporter):
-    def __init__(self):
-        self.messages = []
-
-    def info(self, message):
-        self.messages.append(message)
 
 
 def pairs_of(folder, src, tgt=None, format="plain", reporter=None, **keys):
@@ -267,12 +260,12 @@ TMX = """<?xml version="1.0" encoding="{encoding}"?>
 def test_tmx(tmp_path, monkeypatch, encoding, block_bytes):
     monkeypatch.setattr(formats, "XML_BLOCK_BYTES", block_bytes)
     write(tmp_path, "a.tmx", TMX.format(encoding=encoding).encode(encoding))
-    heard = Heard()
+    heard = Listener()
     assert pairs_of(tmp_path, "a.tmx", format="tmx", reporter=heard) == [
         ("Haus und Garten ö", "House & garden"),
         ("zwei Zeilen", "two lines"),
     ]
-    assert heard.messages == ["a.tmx: 2 of 4 translation units lack de or en and are left out"]
+    assert heard.lines == ["a.tmx: 2 of 4 translation units lack de or en and are left out"]
 
 
 BOMB = """<?xml version="1.0"?>

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from listener import Listener
 
 from a2d_cli.commands import prepare as prepare_module
 from a2d_cli.commands.prepare import prepare
@@ -39,19 +40,6 @@ needs_mirror = pytest.mark.skipif(
     not MIRROR.is_dir(), reason="real corpora: no A2D_TEST_MIRROR, no ../shared/mirror"
 )
 FROM_TOKENIZER = STEPS[2:]
-
-
-class Heard(Reporter):
-    """Remembers what was said."""
-
-    def __init__(self):
-        self.lines = []
-
-    def info(self, message):
-        self.lines.append(message)
-
-    def warn(self, message):
-        self.lines.append(f"warning: {message}")
 
 
 def sentences(first, last):
@@ -214,7 +202,7 @@ def test_a_test_set_can_give_way(project, own):
 
 
 def test_training_text_alone_is_split(project, own):
-    heard = Heard()
+    heard = Listener()
     run(project, with_data(own, valid=(), tests={}), reporter=heard)
     assert any("10 for valid and 10 for test" in line for line in heard.lines)
     assert len(read(project, "valid")) == len(read(project, "test")) == 10
@@ -468,7 +456,7 @@ def test_an_edited_recipe_keeps_its_comments_or_is_kept_beside(project, own):
     project.recipe_path.write_text(with_comment, encoding="utf-8")
     run(project, own)
     assert project.recipe_path.read_text(encoding="utf-8") == with_comment
-    heard = Heard()
+    heard = Listener()
     run(project, with_vocab(own, 88), reporter=heard)
     kept = project.folder / "a2d.yaml.old"
     assert kept.read_text(encoding="utf-8") == with_comment
@@ -481,14 +469,14 @@ def test_an_edited_recipe_keeps_its_comments_or_is_kept_beside(project, own):
 
 def test_a_recipe_that_changes_with_the_command_is_told_in_one_line(project, own):
     run(project, own)
-    heard = Heard()
+    heard = Listener()
     changed = replace(own, training=replace(own.training, lr=1.0), student_training=replace(own.student_training, lr=1.0))
     run(project, changed, reporter=heard)
     lr = own.training.lr
     assert [line for line in heard.lines if "a2d.yaml" in line] == [
         f"a2d.yaml now holds the recipe as prepared: training.lr: {lr} -> 1.0"
     ]
-    heard = Heard()
+    heard = Listener()
     run(project, changed, reporter=heard)
     assert not any("a2d.yaml" in line for line in heard.lines)
 
@@ -554,7 +542,7 @@ def optional_sources(own, folder):
 
 def test_an_optional_source_may_be_missing(project, own, tmp_path):
     own, mirror = optional_sources(own, tmp_path)
-    heard = Heard()
+    heard = Listener()
     rows = dict(run(project, own, str(mirror), reporter=heard).summary_rows())
     told = [line for line in heard.lines if "more.de" in line or "mirror" in line]
     assert told == ["warning: left out: more.de (optional, cannot be had now)"]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Launcher, own_files, settings, write_language
+from conftest import KILL_AT_RENAME, Launcher, own_files, settings, write_language
 from safetensors.torch import load_file, save_file
 
 from a2d_cli.config.schema import Decoding, Distillation
@@ -27,18 +27,6 @@ QUICK = settings(
     }
 )
 SHARDS = "from a2d_cli.distillation import pseudo_corpus; pseudo_corpus.SHARD_LINES = 53\n"
-KILL = """
-import os, signal
-rename, left = os.replace, [{count}]
-def replace(source, target):
-    left[0] -= 1
-    if left[0] == 0 and {before}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-    if left[0] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-os.replace = replace
-"""
 STOP = """
 import os, signal
 from a2d_cli.decoding.translator import Translator
@@ -157,7 +145,7 @@ def test_the_translations_are_those_of_translate(a2d: Launcher, translated: Path
 def test_killed_anywhere_the_same_command_goes_on_with_the_first_missing_shard(
     a2d: Launcher, translated: Path, small_project: Path, count: int, before: bool
 ):
-    killed = a2d(small_project, "distill", "--method", "seq", *QUICK, before=SHARDS + KILL.format(count=count, before=before))
+    killed = a2d(small_project, "distill", "--method", "seq", *QUICK, before=SHARDS + KILL_AT_RENAME.format(count=count, before=before))
     assert killed.code == -9
     shards = {path: path.stat().st_mtime_ns for path in sorted(folder_of(small_project).glob("*.gz"))}
     info = folder_of(small_project) / "pseudo.json"

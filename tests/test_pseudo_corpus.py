@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from listener import Listener
 from tiny import quick
 
 from a2d_cli.config.schema import Decoding
@@ -74,17 +75,6 @@ def fill(corpus: PseudoCorpus, translator: Spelling, reporter: Reporter | None =
 
 def sources_of(count: int) -> list[str]:
     return [f"s{number}" for number in range(count)]
-
-
-class Listener(Reporter):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def info(self, message: str) -> None:
-        self.said.append(message)
-
-    def warn(self, message: str) -> None:
-        self.said.append(f"warning: {message}")
 
 
 @pytest.fixture
@@ -164,7 +154,7 @@ def test_what_is_broken_is_not_read_and_is_translated_again(tmp_path: Path):
             list(corpus.read())
         translator, listener = Spelling(2), Listener()
         fill(corpus, translator, listener)
-        assert listener.said[0].startswith(f"warning: {shards[1]}: {reason}") and listener.said[0].endswith(": translated again")
+        assert listener.lines[0].startswith(f"warning: {shards[1]}: {reason}") and listener.lines[0].endswith(": translated again")
         assert translator.read == sources[5:10]
         assert [*corpus.read()] == whole and corpus.contents().digest == digest
 
@@ -250,7 +240,7 @@ def test_translations_that_are_there_are_used_beside_other_processes(tmp_path: P
 def test_it_says_how_fast_it_was(tmp_path: Path):
     listener = Listener()
     fill(corpus_of(tmp_path, sources_of(11)), Spelling(2), listener)
-    (said,) = listener.said
+    (said,) = listener.lines
     assert said.startswith("11 sentences translated in 0 s, ") and said.endswith(f" a second (abacus, float32, by hand): {tmp_path}/pseudo")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import STOP_AT, Launcher, Running, settings
+from conftest import KILL_AT_RENAME, STOP_AT, Launcher, Running, settings
 
 # Dropout, several epochs, and saves, validations and log lines that do not fall together.
 SHORT = settings(
@@ -34,19 +34,7 @@ SHORT = settings(
     }
 )
 
-# In the process itself, so that the moment is exact: around the renaming that makes a file be there, and while judging.
-KILL_AT_RENAME = """
-import os, signal
-rename, left = os.replace, [{count}]
-def replace(source, target):
-    left[0] -= 1
-    if left[0] == 0 and {before}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-    if left[0] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-os.replace = replace
-"""
+# In the process itself, so that the moment is exact.
 KILL_IN_VALIDATION = """
 import os, signal
 from a2d_cli.decoding.translator import Translator

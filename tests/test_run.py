@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from listener import Listener
 
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import sha256_file, write_json
@@ -21,7 +22,6 @@ from a2d_cli.project.run import (
     list_runs,
     place_for,
 )
-from a2d_cli.reporting import Reporter
 
 
 @given(st.text() | st.text("ab./\\-+_ \n", max_size=5))
@@ -59,18 +59,13 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_a_broken_run_is_left_out_with_a_warning(project: Project):
-    warnings: list[str] = []
-
-    class Warned(Reporter):
-        def warn(self, message: str) -> None:
-            warnings.append(message)
-
+    listener = Listener()
     assert [run.name for run in list_runs(project)] == ["teacher"]
-    assert find_model(project, None, Warned()).name == "teacher"
-    (warning,) = warnings
-    assert warning.startswith(f"run 'ce' is left out: {project.runs_dir}/ce/run.json: not a run file of a2d: ")
+    assert find_model(project, None, listener).name == "teacher"
+    (warning,) = listener.lines
+    assert warning.startswith(f"warning: run 'ce' is left out: {project.runs_dir}/ce/run.json: not a run file of a2d: ")
     assert warning.endswith(" | hint: restore the file, or make it anew")
-    assert find_model(project, "teacher", Warned()).name == "teacher" and len(warnings) == 1
+    assert find_model(project, "teacher", listener).name == "teacher" and len(listener.lines) == 1
 
 
 def test_a_broken_run_that_is_asked_for_is_named_and_may_be_overwritten(project: Project):
@@ -117,18 +112,15 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
     ],
 )
 def test_where_no_model_is_named_it_is_the_best_finished_student_else_the_teacher(students: dict, said: str, tmp_path: Path):
-    project, told = Project(tmp_path), []
+    project = Project(tmp_path)
     for age, (name, (bleu, finished)) in enumerate({"teacher": (99.0, True), **students}.items()):
         run = Run(project.runs_dir / name)
         run.record(kind="teacher" if name == "teacher" else "student", best={"bleu": bleu, "loss": 1.0}, finished=finished, created=str(age))
         run.best_dir.mkdir()
 
-    class Told(Reporter):
-        def info(self, message: str) -> None:
-            told.append(message)
-
-    chosen = find_model(project, None, Told()).name
-    assert told == ([said] if said else [])
+    listener = Listener()
+    chosen = find_model(project, None, listener).name
+    assert listener.lines == ([said] if said else [])
     assert chosen in said if said else chosen == max(students, default="teacher")
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
+from listener import Listener
 from sacrebleu.metrics import BLEU
 from scored_texts import damaged, sentences, write_lines
 from test_model_card import MANIFEST
@@ -26,17 +27,6 @@ from a2d_cli.project.run import find_checkpoint
 from a2d_cli.project.score_cache import describe_export, describe_model
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import paired
-
-
-class Recorder(Reporter):
-    def __init__(self):
-        self.lines = []
-
-    def info(self, message):
-        self.lines.append(message)
-
-    def warn(self, message):
-        self.lines.append(f"warning: {message}")
 
 
 class FakeTranslator:
@@ -138,7 +128,7 @@ def test_a_broken_run_or_model_does_not_hold_up_the_others(project, monkeypatch)
         return load_model(model, decoding, device)
 
     monkeypatch.setattr(command, "load_model", load)
-    heard = Recorder()
+    heard = Listener()
     table = score_project(project, reporter=heard)
     assert {row.model.name for row in table.rows} == {"teacher"}
     broken, cut = (line for line in heard.lines if line.startswith("warning: "))
@@ -168,7 +158,7 @@ def test_a_full_disk_ends_the_scoring_and_is_no_broken_model(project, monkeypatc
     load_model = command.load_model
     monkeypatch.setattr(command, "load_model", load)
     monkeypatch.setattr(command.ScoreCache, "write_hypotheses", full)
-    heard = Recorder()
+    heard = Listener()
     with pytest.raises(A2DError, match="no space left"):
         score_project(project, reporter=heard, refresh=True)
     assert len(loaded) == 1 and not [line for line in heard.lines if "left out" in line]
@@ -430,7 +420,7 @@ def test_decoding_settings_are_taken_over_those_of_the_recipe(project, monkeypat
 
 def test_unfinished_runs_are_left_out_unless_named(project):
     add_run(project, "word", "student", "word", drop=0.2, finished=False)
-    reporter = Recorder()
+    reporter = Listener()
     table = score_project(project, reporter=reporter)
     assert "word" not in {row.model.name for row in table.rows}
     assert any(line.startswith("word: still in training, left out") for line in reporter.lines)
@@ -469,7 +459,7 @@ def test_a_best_checkpoint_that_lost_its_weights_is_not_passed_over(project):
 def test_sentences_that_are_cut_are_counted(project):
     path = project.text_path("news", "en")
     path.write_text(path.read_text().replace("news 0\n", "long\n"))
-    reporter = Recorder()
+    reporter = Listener()
     score_project(project, models=["ce"], test_sets=["news"], reporter=reporter)
     assert any(line.startswith("warning: news: 1 sentences were longer") for line in reporter.lines)
 

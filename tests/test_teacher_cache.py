@@ -18,6 +18,7 @@ import torch
 from conftest import Launcher, settings
 from hypothesis import given
 from hypothesis import strategies as st
+from listener import Listener
 from test_distributed import run_ranks
 from tiny import SHAPE, ListCorpus, quick, special_ids, tiny_model, tiny_teacher
 
@@ -38,7 +39,6 @@ from a2d_cli.distillation.teacher_cache import Origin, Part, TeacherCache
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import lock_folder
-from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import World
 from a2d_cli.training.objective import Moment, Stage
 
@@ -49,17 +49,6 @@ NUM_WORDS = 22
 
 class Text(ListCorpus):
     fingerprint = "text"
-
-
-class Listener(Reporter):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def info(self, message: str) -> None:
-        self.said.append(message)
-
-    def warn(self, message: str) -> None:
-        self.said.append(f"warning: {message}")
 
 
 def plan_of(max_tokens: int = 40, seed: int = 3) -> BatchPlan:
@@ -75,7 +64,7 @@ def remember(folder: Path, live: Teacher | None = None, plan: BatchPlan | None =
     """The teacher that the command would take, and what it says on the way."""
     listener = Listener()
     stage = Stage(plan or plan_of(), special_ids(), torch.device("cpu"), World(), listener, "a2d distill")
-    return cached_or_live(live or tiny_teacher(), request(folder, **changes), stage), listener.said
+    return cached_or_live(live or tiny_teacher(), request(folder, **changes), stage), listener.lines
 
 
 def every_batch(plan: BatchPlan):

@@ -17,6 +17,7 @@ from conftest import COMMAND, ENVIRONMENT, Launcher, edit
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from listener import Listener
 
 from a2d_cli.commands.translate import translate_stream
 from a2d_cli.config.schema import Decoding
@@ -75,14 +76,6 @@ class Sink:
         self.flushed.append(self.data.count(b"\n"))
 
 
-class Heard(Reporter):
-    def __init__(self):
-        self.lines = []
-
-    def warn(self, message: str) -> None:
-        self.lines.append(message)
-
-
 def stream(data: bytes, sizes: list[int] | None = None, errors: str = "strict", form: str = "text", heard=None) -> Sink:
     sink = Sink()
     translate_stream(Echo(), Pipe(data, sizes or []), sink, heard or Reporter(), errors, form)
@@ -122,9 +115,9 @@ def test_the_first_lines_do_not_wait_for_many_others():
 
 
 def test_lines_that_are_cut_are_named_by_number():
-    heard = Heard()
+    heard = Listener()
     stream(b"short\n" * 7 + b"of more than eleven\n", heard=heard)
-    assert heard.lines == ["line 8: 19 tokens, cut to 11 (decoding.max_source_tokens)"]
+    assert heard.lines == ["warning: line 8: 19 tokens, cut to 11 (decoding.max_source_tokens)"]
 
 
 def test_invalid_utf8_is_refused_by_line_number_after_the_lines_before_it():
