@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from test_report_html import NASTY, Read
 
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep
 from a2d_cli.commands.report import report
+from a2d_cli.commands.report_runs import _charts_of, colours_of, read_runs
 from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import lock_folder, sha256_file, write_json
@@ -87,14 +89,14 @@ def add_run(project: Project, name: str, kind: str, method: str = "ce", seed: in
     return run
 
 
-def add_scores(project: Project, run: Run, bleu: float, lines: list[str], nll: float | None = None, engine: str = "torch 2") -> None:
+def add_scores(project: Project, run: Run, bleu: float, lines: list[str], nll: float | None = None, engine: str = "torch 2", **decoding: object) -> None:
     cache, digest = ScoreCache(project.scores_dir), sha256_file(run.best_dir / "model.safetensors")
     src, tgt = (sha256_file(project.text_path("test", lang)) for lang in ("de", "en"))
-    name = f"{run.name}.test.en"
+    name = f"{run.name}.test{''.join(decoding)}.en"
     model = run.name if engine.startswith("torch") else f"{run.name} int8"
     cache.add(
         Result(
-            key=f"{model}-test",
+            key=f"{model}-test{''.join(decoding)}",
             model=model,
             test_set="test",
             translated_at="2026-01-01T00:00:00",
@@ -105,7 +107,7 @@ def add_scores(project: Project, run: Run, bleu: float, lines: list[str], nll: f
             weights_sha256=digest,
             parameters=1_230_000,
             file_bytes=4_900_000,
-            decoding={"beam": 5, "length_penalty": 1.0},
+            decoding={"beam": 5, "length_penalty": 1.0, **decoding},
             sentences=len(lines),
             translation_s=2.0,
             machine="cpu, 2 threads",
@@ -276,8 +278,34 @@ def test_runs_that_began_or_were_trained_otherwise_get_no_difference(here: Proje
     assert {name for name, delta in deltas.items() if delta != "–"} == {"like", "pseudo", "moved"}
     told = "without Δ, for other seeds, updates, initial weights or settings than ce, or than each other: "
     assert f"{told}a2d, rows, two-alphas, two-teachers, word" in html
-    command = "a2d compare --methods a2d,ce,like,moved,pseudo,rows,two-alphas,two-teachers,word --seeds 1,2 --updates 20,40"
-    assert any(command in told for told in missing_in(html))
+    assert not any("compare" in told for told in missing_in(html))  # which would not find runs that it has not named
+
+
+def test_what_a_comparison_would_add_is_told_by_the_command_that_trained_its_runs(here: Project):
+    command = "a2d compare --methods ce,word --seeds 2 --updates 20 --set student_training.lr=0.1"
+    for method, seed in (("ce", 1), ("ce", 2), ("word", 1), ("word", 2)):
+        run = add_run(here, f"{method}-seed{seed}", "student", method, seed, command=command)
+        add_scores(here, run, 20.0, references(here), nll=3.0 if method == "ce" else None)
+    told = [each for each in missing_in(page_of(here)) if "compare" in each]
+    assert told == [f"NLL on the references, KL to the teacher, and what may be claimed of differences: {command}"]
+
+
+def test_few_methods_are_proposed_for_a_comparison_and_none_that_it_cannot_train(here: Project):
+    for method in ("ce", "word-pseudo", "word", "amad", "hidden", "seq"):
+        add_scores(here, add_run(here, method, "student", method), 20.0, references(here))
+    (told,) = [each for each in missing_in(page_of(here)) if "compare" in each]
+    assert told.endswith("(which trains them): a2d compare --methods ce,word,amad,hidden"), told
+
+
+def test_a_method_has_one_colour_at_every_length_and_a_weight_is_drawn_only_for_what_it_weighs(here: Project):
+    for method in ("word", "a2d"):
+        for name in (f"{method}-seed1", f"{method}-80u-seed1"):
+            add_run(here, name, "student", method)
+    colours = colours_of(read_runs(here, Reporter()))
+    assert colours == {"a2d": 0, "a2d-80u": 0, "word": 1, "word-80u": 1}
+    row = {"event": "train", "update": 5, "nll": 3.0, "term_weight": 1.0}
+    titles = [[chart.title for chart in _charts_of([{**row, **more}]) if chart.lines] for more in ({}, {"simplex_cross": 0.5})]
+    assert [any("λ" in title for title in each) for each in titles] == [False, True]
 
 
 def test_scores_of_another_text_or_of_replaced_weights_are_not_shown(here: Project):
@@ -352,6 +380,27 @@ def compared(here: Project) -> tuple[Project, list[Run]]:
     for number, run in enumerate(runs):
         add_scores(here, run, 20.0 + number, references(here), nll=3.0)
     return here, runs
+
+
+def test_translations_of_another_decoding_stand_apart(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    add_scores(project, runs[1], 77.0, ["greedy"] * len(references(project)), beam=1)
+    html = page_of(project)
+    assert "77" not in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1) and "greedy" not in html
+    apart = re.search(r"<summary>Translated otherwise: test</summary>(.*?)</details>", html, re.DOTALL).group(1)
+    assert ">77.00<" in apart and "decoding: beam 1, length penalty 1.0" in apart and "77.00" not in html.replace(apart, "")
+
+
+def test_where_nothing_is_decoded_as_the_recipe_says_the_newest_translations_are_shown(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    recipe = project.recipe_path.read_text(encoding="utf-8")
+    project.recipe_path.write_text(re.sub(r"(?m)^  beam: \d+", "  beam: 3", recipe), encoding="utf-8")
+    add_scores(project, runs[1], 77.0, references(project), no_repeat_ngram=2)
+    cache = ScoreCache(project.scores_dir)
+    cache.add(replace(cache.find(f"{runs[1].name}-testno_repeat_ngram"), translated_at="2026-01-02T00:00:00"))
+    html = page_of(project)
+    assert "77.0" in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1)
+    assert "decoding: beam 5, length penalty 1.0, no repeat ngram 2" in html.partition("Translated otherwise")[0]
 
 
 def outside_folds(html: str) -> str:

@@ -34,6 +34,7 @@ from a2d_cli.commands.report_runs import (
 )
 from a2d_cli.commands.report_scores import (
     ScoredRun,
+    Scores,
     best_student,
     comparison_blocks,
     read_scores,
@@ -88,7 +89,7 @@ def _refuse_other_file(path: Path) -> None:
 def make_page(
     project: Project,
     runs: Sequence[KnownRun],
-    scores: Mapping[str, list[ScoredRun]],
+    scores: Scores,
     comparisons: Comparisons,
     alignment: tuple[Block, ...],
     made: str,
@@ -103,14 +104,14 @@ def make_page(
         "Learning curves": curve_blocks(project, runs, colours),
         "Comparison": comparison_blocks(project, comparisons, scores, colours),
         "Alignment": alignment,
-        "Translations": translation_blocks(project, scores),
+        "Translations": translation_blocks(project, scores.alike),
         "Environment and hashes": _environment(runs, data),
         "Commands to repeat": _commands(project, runs, comparisons),
     }
     return Page(
         title=f"{name}: {pair.replace('-', ' → ')}" if pair else name,
         subtitle=f"Recipe {state.get('recipe', 'unknown')}. Report of {made}; {project_status(project).note}",
-        facts=tuple(_facts(data, runs, scores)),
+        facts=tuple(_facts(data, runs, scores.alike)),
         sections=tuple(Section(title, tuple(blocks)) for title, blocks in sections.items()),
         footer=f"Made by a2d {__version__} on {made}.",
     )

@@ -351,7 +351,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); font-size: 0.85rem
   th:first-child, td:first-child { position: static; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   table { font-size: 7.5pt; }
-  td { white-space: normal; overflow-wrap: anywhere; }
+  td { white-space: normal; overflow-wrap: break-word; }
   th, td { padding: 0.2rem 0.4rem; }
   .charts { grid-template-columns: repeat(3, 1fr); }
   figure, img, .example, tr, .missing { break-inside: avoid; }

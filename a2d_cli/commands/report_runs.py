@@ -69,9 +69,10 @@ def _file_bytes(path: Path) -> int:
 
 
 def colours_of(runs: Sequence[KnownRun]) -> dict[str, int]:
-    """Of the students' methods, the same in every chart."""
-    methods = dict.fromkeys(each.method for each in runs if not each.is_teacher)
-    return {method: number for number, method in enumerate(methods)}
+    """By `KnownRun.method`: a colour a method, the same in every chart and at every length."""
+    students = [each for each in runs if not each.is_teacher]
+    numbers = {method: number for number, method in enumerate(dict.fromkeys(each.info.get("method") for each in students))}
+    return {each.method: numbers[each.info.get("method")] for each in students}
 
 
 # --- models
@@ -187,10 +188,11 @@ def _together(
 def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
     train = [row for row in rows if row.get("event") == "train"]
     terms = list(dict.fromkeys(name for row in train for name, value in row.items() if isinstance(value, float) and name not in NO_TERMS))
+    inside = [name for name in terms if name not in WORD_TERMS]
     groups = {
         "Training: words": [name for name in WORD_TERMS if name in terms],
-        "Training: terms inside the models": [name for name in terms if name not in WORD_TERMS],
-        "Weight of these terms, λ": [name for name in WEIGHTS_OF_TERMS if any(name in row for row in train)],
+        "Training: terms inside the models": inside,
+        "Weight of these terms, λ": [name for name in WEIGHTS_OF_TERMS if inside and any(name in row for row in train)],
     }
     for title, names in groups.items():
         yield LineChart(title, "updates", [Line(name, _points(rows, "train", name), colour) for colour, name in enumerate(names)])

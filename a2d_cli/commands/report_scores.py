@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from a2d_cli.commands.report_chart import DotChart, Dots, Level
@@ -14,6 +14,9 @@ from a2d_cli.commands.score_files import signature_lines
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_value
 from a2d_cli.config.keys import FREE_KEYS
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.schema import Decoding
+from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
@@ -23,7 +26,9 @@ from a2d_cli.reporting import count_text
 from a2d_cli.scoring import Score
 
 PLAIN = "ce"  # the method that others are held against
+BASELINES = (PLAIN, "word")  # that a comparison is of little use without
 FEW_MODELS = 8  # so many are shown unfolded
+FEW_METHODS = 4  # so many at most are proposed for a comparison, which trains each with several seeds
 TEACHER_AHEAD, STUDENT_AHEAD = 10, 5  # sentences shown of each kind
 
 
@@ -58,14 +63,41 @@ class ScoredRun:
         return self.scores[0].value
 
 
-def read_scores(
-    project: Project, runs: Sequence[KnownRun], texts: Mapping[str, tuple[str, str]]
-) -> dict[str, list[ScoredRun]]:
-    """The latest results of each model, by test set, in the order of the runs.
+@dataclass(frozen=True)
+class Scores:
+    """Results by test set, in the order of the runs; of a model and a decoding the latest."""
+
+    alike: dict[str, list[ScoredRun]]  # of one decoding: what may be held side by side
+    others: dict[str, list[ScoredRun]]  # of any other
+
+
+def read_scores(project: Project, runs: Sequence[KnownRun], texts: Mapping[str, tuple[str, str]]) -> Scores:
+    """What is held side by side is decoded as the recipe says, or, where nothing is, as was done last.
 
     Args:
         texts: SHA-256 of source and reference, by test set, as they are now.
     """
+    wanted, scores = _decoding_of_recipe(project), Scores({}, {})
+    for test_set, scored in _latest(project, runs, texts).items():
+        newest = max(scored, key=lambda each: each.result.translated_at)
+        chosen = wanted if wanted in map(_decoding, scored) else _decoding(newest)
+        for each in scored:
+            side = scores.alike if _decoding(each) == chosen else scores.others
+            side.setdefault(test_set, []).append(each)
+    return scores
+
+
+def _decoding_of_recipe(project: Project) -> str:
+    """As `_decoding` tells one; empty: there is no recipe that can be read."""
+    try:
+        return _decoding_text(asdict(read_project_recipe(project.recipe_path).decoding))
+    except A2DError:
+        return ""
+
+
+def _latest(
+    project: Project, runs: Sequence[KnownRun], texts: Mapping[str, tuple[str, str]]
+) -> dict[str, list[ScoredRun]]:
     cache, forced = ScoreCache(project.scores_dir), open_fidelity_cache(project.scores_dir).results.values()
     found: dict[str, list[ScoredRun]] = {}
     for test_set, hashes in texts.items():
@@ -73,10 +105,10 @@ def read_scores(
             digest = known.weights_sha256
             of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == hashes]
             fidelity = [each for each in forced if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *hashes)]
-            latest: dict[str, ScoredRun] = {}
+            latest: dict[tuple[str, str], ScoredRun] = {}
             for result in sorted(of_text, key=lambda each: each.translated_at):
                 scored = ScoredRun(known, result, fidelity[-1] if fidelity else None)
-                latest[result.model if scored.is_export else ""] = replace(scored, forced=None) if scored.is_export else scored
+                latest[result.model if scored.is_export else "", _decoding(scored)] = replace(scored, forced=None) if scored.is_export else scored
             if latest:
                 found.setdefault(test_set, []).extend(latest.values())
     return found
@@ -91,15 +123,17 @@ def text_hashes(project: Project) -> dict[str, tuple[str, str]]:
 
 
 def comparison_blocks(
-    project: Project, comparisons: Comparisons, scores: Mapping[str, list[ScoredRun]], colours: Mapping[str, int]
+    project: Project, comparisons: Comparisons, scores: Scores, colours: Mapping[str, int]
 ) -> tuple[Block, ...]:
     """What comparisons have found; methods by seeds where there are several, and every model, test set by test set."""
     blocks: list[Block] = [*comparison_tables(project, comparisons)]
-    for test_set, scored in scores.items():
+    for test_set, scored in scores.alike.items():
         blocks += _methods(test_set, scored, comparisons, colours)
         table = _models(test_set, scored)
         blocks.append(table if len(scored) <= FEW_MODELS else Fold(f"All models on {test_set}", (table,)))
-    return (*blocks, *_missing(project, scores))
+        if others := scores.others.get(test_set):
+            blocks.append(Fold(f"Translated otherwise: {test_set}", (_models(test_set, others),)))
+    return (*blocks, *_missing(project, scores.alike))
 
 
 def _missing(project: Project, scores: Mapping[str, list[ScoredRun]]) -> Iterator[Missing]:
@@ -108,19 +142,20 @@ def _missing(project: Project, scores: Mapping[str, list[ScoredRun]]) -> Iterato
         yield Missing("Scores of the models on the test sets:", project.command("score"))
         return
     groups = [runs for scored in scores.values() for runs in methods_of(scored).values()]
-    methods = list(dict.fromkeys(str(each.known.info.get("method")) for runs in groups for each in runs))
-    command = f"compare --methods {','.join(methods)}" if len(methods) > 1 else "compare"
     if all(len(runs) < 2 for runs in groups):
+        named = [str(each.known.info.get("method", "")) for runs in groups for each in runs]
+        trainable = [name for name in dict.fromkeys(named) if name and not name.endswith("-pseudo")]
+        methods = sorted(trainable, key=lambda name: name not in BASELINES)[:FEW_METHODS]
+        command = f"compare --methods {','.join(methods)}" if len(methods) > 1 else "compare"
         yield Missing("Methods under equal conditions over several seeds (which trains them):", project.command(command))
-    elif any(each.forced is None for runs in groups for each in runs):
-        seeds = sorted({each.known.info["seed"] for runs in groups for each in runs if each.known.info.get("seed") is not None})
-        updates = sorted({each.known.info["updates"] for runs in groups for each in runs if each.known.info.get("updates")})
-        command += f" --seeds {','.join(map(str, seeds))} --updates {','.join(map(str, updates))}"
-        yield Missing("NLL on the references, KL to the teacher, and what may be claimed of differences:", project.command(command))
+    # Only what trained runs finds them again: their names and settings are its own.
+    unmeasured = [str(each.known.info.get("command")) for runs in groups for each in runs if each.forced is None]
+    for command in [each for each in dict.fromkeys(unmeasured) if "compare" in each.split()]:
+        yield Missing("NLL on the references, KL to the teacher, and what may be claimed of differences:", command)
 
 
 def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
-    decodings = list(dict.fromkeys(_decoding(each.result) for each in scored))
+    decodings = list(dict.fromkeys(map(_decoding, scored)))
     columns = ["model", "method", "seed", "BLEU", "chrF2", "NLL", "KL to teacher", "params", "MB", "sent/s"]
     columns += ["decoding"] * (len(decodings) > 1)
     rows = []
@@ -131,7 +166,7 @@ def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
             [each.name, "–" if each.known.is_teacher else str(each.known.info.get("method")), str(each.known.info.get("seed", "–"))]
             + [*(f"{score.value:.2f}" for score in each.scores), *measured]
             + [f"{result.parameters / 1e6:.2f} M", f"{result.file_bytes / 1e6:.1f}", result.speed_text]
-            + [_decoding(result)] * (len(decodings) > 1)
+            + [_decoding(each)] * (len(decodings) > 1)
         )
     notes = [signature_lines(score for each in scored for score in each.scores)]
     if len(decodings) == 1:
@@ -144,8 +179,15 @@ def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
     return Table(f"{test_set}: {scored[0].result.sentences:,} sentences", columns, rows, "\n".join(notes))
 
 
-def _decoding(result: Result) -> str:
-    return f"beam {result.decoding.get('beam')}, length penalty {result.decoding.get('length_penalty')}"
+def _decoding(scored: ScoredRun) -> str:
+    return _decoding_text(scored.result.decoding)
+
+
+def _decoding_text(decoding: Mapping[str, Any]) -> str:
+    """Beam and length penalty, and what else is not as usual."""
+    unusual = {f"decoding.{key}" for key, value in decoding.items() if value != getattr(Decoding(), key, None)} - FREE_KEYS
+    named = ["beam", "length_penalty", *(key for key in decoding if f"decoding.{key}" in unusual)]
+    return ", ".join(f"{key.replace('_', ' ')} {decoding.get(key)}" for key in dict.fromkeys(named))
 
 
 def _methods(
