@@ -146,6 +146,13 @@ def test_the_model_card_tells_the_scores_as_soon_as_there_are_some(a2d, project)
     assert f"warning: exports of teacher are left out: {manifest}: " in ended.err and "next: a2d distill\n" in ended.err
 
 
+def test_a_folder_for_transformers_says_itself_how_it_is_used(a2d: Launcher, taught: Path, tmp_path: Path):
+    project = Path(shutil.copytree(taught, tmp_path / "project"))
+    said = a2d.well(project, "export", "teacher", "--to", "hf").err
+    assert said.endswith("next: exports/teacher-hf/README.md says how to use it\n")
+    assert "AutoModelForSeq2SeqLM" in (project / "exports/teacher-hf/README.md").read_text(encoding="utf-8")
+
+
 def test_an_export_that_is_being_written_is_not_seen(a2d, project):
     (whole,) = list_exports(Project(project))
     shutil.copytree(whole.folder, whole.folder.parent / f".{whole.folder.name}.x.tmp")

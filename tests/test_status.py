@@ -49,6 +49,19 @@ def test_each_step_leads_to_the_next(here: Path):
     assert states["scores"] == "cached" and following == "a2d translate < input.txt"
 
 
+def test_what_teachers_have_translated_and_what_comparisons_found_is_told(here: Path):
+    origin, place = {"text": {"num_pairs": 3701}}, here / "pseudo/abc-beam5/pseudo.json"
+    for lines, told in ((1200, "1,200 of 3,701 sentences translated"), (3701, "3,701 sentences translated")):
+        write_json(place, {"format": 1, "origin": origin, "shards": {"0": {"lines": lines}}})
+        assert status(here)[0]["teacher's words"] == told
+    write_json(place, {"format": 1})
+    assert status(here)[0]["teacher's words"] == "broken: not a list of translations of a2d"
+    assert "comparisons" not in status(here)[0]
+    for name in ("a", "b"):
+        write_json(here / f"scores/comparisons/{name}.json", {})
+    assert status(here)[0]["comparisons"] == "2 kept, shown by 'a2d report'"
+
+
 def test_an_unfinished_run_comes_first_with_its_own_command(here: Path):
     add_run(here, "teacher", kind="teacher", finished=False, command="a2d train-teacher --seed 3", best={"bleu": None})
     states, following = status(here)

@@ -330,6 +330,11 @@ def test_what_is_trained_and_how_long_it_took_is_told_in_plain_words(a2d: Launch
     assert ended.err.endswith("next: a2d distill\n") and ended.out == ""
 
 
+def test_another_teacher_is_told_with_the_command_that_learns_from_it(a2d: Launcher, project: Path):
+    ended = a2d(project, "train-teacher", "--name", "big", *settings({**SHORT, "training.max_updates": 1}))
+    assert ended.err.endswith("next: a2d distill --teacher big\n")
+
+
 def test_overwrite_begins_anew_and_is_not_part_of_the_command_that_goes_on(a2d: Launcher, plain: Path, project: Path):
     shutil.copytree(plain / "runs", project / "runs")
     (project / "runs/teacher/aligner.masked.safetensors").write_bytes(b"of another method")

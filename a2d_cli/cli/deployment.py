@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -182,9 +183,9 @@ def export(
         from a2d_cli.commands.translate import name_of_export
 
         name = shlex.quote(name_of_export(context.obj, exported))
-        print(f"next: {context.obj.command(f'translate --model {name} < input.txt')}", file=sys.stderr)
+        tell_next(context.obj, f"translate --model {name} < input.txt")
     else:
-        tell_next(context.obj)
+        print(f"next: {os.path.relpath(exported.folder)}/README.md says how to use it", file=sys.stderr)
 
 
 def bench(

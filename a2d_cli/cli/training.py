@@ -127,8 +127,8 @@ def train_teacher(
         training__max_hours=max_hours,
     )
     project: Project = context.obj
-    command.train_teacher(project, project_recipe(project, overrides), name, typed(), make_reporter(), overwrite)
-    tell_next(project)
+    run = command.train_teacher(project, project_recipe(project, overrides), name, typed(), make_reporter(), overwrite)
+    tell_next(project, "" if run.name == "teacher" else f"distill --teacher {run.name}")
 
 
 def distill(

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from a2d_cli.commands.compare_record import comparisons_dir
 from a2d_cli.config.catalog import find_recipe
 from a2d_cli.config.schema import Distillation
 from a2d_cli.errors import A2DError
-from a2d_cli.files import holding_process
+from a2d_cli.files import holding_process, read_json
 from a2d_cli.project.exported import MANIFEST, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, broken_runs, list_runs
@@ -64,6 +65,10 @@ def project_status(project: Project) -> StatusReport:
     lines += [_export_line(project, path.parent) for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
+    lines += [_pseudo_line(project, path) for path in sorted(project.pseudo_dir.glob("*/pseudo.json"))]
+    if comparisons := list(comparisons_dir(project).glob("*.json")):
+        kept = f"{len(comparisons)} kept, shown by 'a2d report'"
+        lines.append(StatusLine("comparisons", kept, _short(project, comparisons_dir(project))))
     in_training = [run for run in runs if holding_process(run.folder)]
     stopped = [run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info]
     if stopped:
@@ -98,6 +103,18 @@ def _export_line(project: Project, folder: Path) -> StatusLine:
     except A2DError as error:
         return StatusLine(f"export {folder.name}", _broken(error, folder / MANIFEST), _short(project, folder))
     return StatusLine(f"export of {manifest.name}", f"{manifest.to} {manifest.quantization}", _short(project, folder))
+
+
+def _pseudo_line(project: Project, path: Path) -> StatusLine:
+    what = "teacher's words"
+    try:
+        info = read_json(path, "list of translations")
+        done, total = sum(shard["lines"] for shard in info["shards"].values()), info["origin"]["text"]["num_pairs"]
+    except (A2DError, KeyError, TypeError, AttributeError) as error:
+        problem = error if isinstance(error, A2DError) else A2DError("not a list of translations of a2d")
+        return StatusLine(what, _broken(problem, path), _short(project, path.parent))
+    state = f"{total:,} sentences translated" if done == total else f"{done:,} of {total:,} sentences translated"
+    return StatusLine(what, state, _short(project, path.parent))
 
 
 def _broken(problem: A2DError, path: Path) -> str:
