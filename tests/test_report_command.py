@@ -391,16 +391,17 @@ def test_translations_of_another_decoding_stand_apart(compared: tuple[Project, l
     assert ">77.00<" in apart and "decoding: beam 1, length penalty 1.0" in apart and "77.00" not in html.replace(apart, "")
 
 
-def test_where_nothing_is_decoded_as_the_recipe_says_the_newest_translations_are_shown(compared: tuple[Project, list[Run]]):
-    project, runs = compared
-    recipe = project.recipe_path.read_text(encoding="utf-8")
-    project.recipe_path.write_text(re.sub(r"(?m)^  beam: \d+", "  beam: 3", recipe), encoding="utf-8")
-    add_scores(project, runs[1], 77.0, references(project), no_repeat_ngram=2)
-    cache = ScoreCache(project.scores_dir)
-    cache.add(replace(cache.find(f"{runs[1].name}-testno_repeat_ngram"), translated_at="2026-01-02T00:00:00"))
-    html = page_of(project)
-    assert "77.0" in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1)
-    assert "decoding: beam 5, length penalty 1.0, no repeat ngram 2" in html.partition("Translated otherwise")[0]
+@pytest.mark.parametrize(("beam", "shown"), [(5, "beam 5, length penalty 1.0"), (3, "beam 5, length penalty 1.0, no repeat ngram 2")])
+def test_of_two_decodings_of_as_many_models_the_recipes_is_shown_else_the_newest(here: Project, beam: int, shown: str):
+    recipe = here.recipe_path.read_text(encoding="utf-8")
+    here.recipe_path.write_text(re.sub(r"(?m)^  beam: \d+", f"  beam: {beam}", recipe), encoding="utf-8")
+    run = add_run(here, "ce", "student")
+    add_scores(here, run, 30.0, references(here))
+    add_scores(here, run, 77.0, references(here), no_repeat_ngram=2)
+    cache = ScoreCache(here.scores_dir)
+    cache.add(replace(cache.find("ce-testno_repeat_ngram"), translated_at="2026-01-02T00:00:00"))
+    html = page_of(here)
+    assert f"decoding: {shown}\n" in unescape(html.partition("Translated otherwise")[0]).replace("</", "\n</").replace("<br", "\n<br")
 
 
 def outside_folds(html: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -72,15 +73,16 @@ class Scores:
 
 
 def read_scores(project: Project, runs: Sequence[KnownRun], texts: Mapping[str, tuple[str, str]]) -> Scores:
-    """What is held side by side is decoded as the recipe says, or, where nothing is, as was done last.
+    """What is held side by side is decoded as most models are, in a tie as the recipe says, else as was done last.
 
     Args:
         texts: SHA-256 of source and reference, by test set, as they are now.
     """
     wanted, scores = _decoding_of_recipe(project), Scores({}, {})
     for test_set, scored in _latest(project, runs, texts).items():
-        newest = max(scored, key=lambda each: each.result.translated_at)
-        chosen = wanted if wanted in map(_decoding, scored) else _decoding(newest)
+        counts = Counter(map(_decoding, scored))
+        by_age = sorted(scored, key=lambda each: each.result.translated_at, reverse=True)
+        chosen = max(map(_decoding, by_age), key=lambda decoding: (counts[decoding], decoding == wanted))
         for each in scored:
             side = scores.alike if _decoding(each) == chosen else scores.others
             side.setdefault(test_set, []).append(each)
