@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Project:
     """A teacher, and a student whose run.json was cut short."""
     project = Project(tmp_path)
     for name, kind in (("teacher", "teacher"), ("ce", "student")):
-        write_json(project.runs_dir / name / "run.json", {"format": 1, "kind": kind})
+        write_json(project.runs_dir / name / "run.json", {"format": 1, "kind": kind, "finished": True})
         (project.runs_dir / name / "best").mkdir()
     (project.runs_dir / "ce/run.json").write_text('{"format": 1, "ki', encoding="utf-8")
     return project
@@ -82,8 +82,8 @@ def test_a_broken_run_that_is_asked_for_is_named_and_may_be_overwritten(project:
         ({"a": (31.0, 2.0, True), "b": (37.0, 3.0, True), "c": (41.0, 1.0, False)}, "finished runs with an alignment, 'b' has the best validation BLEU"),
         ({"a": (None, 2.0, True), "b": (None, 1.5, True)}, "finished runs with an alignment, 'b' has the lowest validation loss (none has a BLEU)"),
         ({"a": (None, 1.0, True), "b": (0.0, 3.0, True)}, "finished runs with an alignment, 'b' has the best validation BLEU"),
-        ({"a": (None, 1.0, False), "b": None}, "runs with an alignment, 'a' has the lowest validation loss (none has a BLEU)"),
-        ({"b": None}, "runs with an alignment, 'b' has no validation"),
+        ({"a": (None, 1.0, False), "b": None}, "unfinished runs with an alignment, 'a' has the lowest validation loss (none has a BLEU)"),
+        ({"b": None}, "unfinished runs with an alignment, 'b' has no validation"),
     ],
 )
 def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said: str, tmp_path: Path):
@@ -106,8 +106,9 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
         # name: (validation BLEU, finished)
         ({"a": (31.0, True), "b": (37.0, True), "c": (41.0, False)}, "of the finished students, 'b' has the best validation BLEU"),
         ({"a": (31.0, True), "b": (31.0, True)}, "of the finished students, 'b' has the best validation BLEU"),
-        ({"a": (31.0, False), "b": (30.0, False)}, "of the students, 'a' has the best validation BLEU"),
-        ({"b": (1.0, False)}, ""),
+        ({"a": (31.0, False), "b": (30.0, False)}, "of the unfinished students, 'a' has the best validation BLEU"),
+        ({"b": (1.0, False)}, "of the unfinished students, 'b' has the best validation BLEU"),
+        ({"b": (1.0, True)}, ""),
         ({}, ""),
     ],
 )

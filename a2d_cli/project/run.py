@@ -199,7 +199,7 @@ def _best_of(runs: Sequence[Run], noun: str) -> tuple[Run, str]:
         why = "the best validation BLEU"
     else:
         why = "the lowest validation loss (none has a BLEU)" if loss > -math.inf else "no validation"
-    return chosen, f"of the {'finished ' * bool(finished)}{noun}, '{chosen.name}' has {why}"
+    return chosen, f"of the {'finished' if finished else 'unfinished'} {noun}, '{chosen.name}' has {why}"
 
 
 def find_teachers_of(project: Project, student: Run) -> list[Run]:
@@ -248,7 +248,7 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
             raise ConfigError(f"{project.folder}: no model is trained yet", "run 'a2d train-teacher', then 'a2d distill'")
         students = [run for run in runs if run.info.get("kind") == "student"]
         chosen, why = _best_of(students or runs, "students" if students else "teachers")
-        if reporter and len(students or runs) > 1:
+        if reporter and (len(students or runs) > 1 or not chosen.is_finished):
             reporter.info(why)
         return chosen.folder
     if "/" not in name and any(run.name == name for run in runs):
