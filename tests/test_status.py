@@ -59,7 +59,7 @@ def test_what_teachers_have_translated_and_what_comparisons_found_is_told(here: 
     assert "comparisons" not in status(here)[0]
     for name in ("a", "b"):
         write_json(here / f"scores/comparisons/{name}.json", {})
-    assert status(here)[0]["comparisons"] == "2 kept, shown by 'a2d report'"
+    assert status(here)[0]["comparisons"] == "2 kept, told by 'a2d report'"
 
 
 def test_an_unfinished_run_comes_first_with_its_own_command(here: Path):

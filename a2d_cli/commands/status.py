@@ -67,7 +67,7 @@ def project_status(project: Project) -> StatusReport:
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
     lines += [_pseudo_line(project, path) for path in sorted(project.pseudo_dir.glob("*/pseudo.json"))]
     if comparisons := list(comparisons_dir(project).glob("*.json")):
-        kept = f"{len(comparisons)} kept, shown by 'a2d report'"
+        kept = f"{len(comparisons)} kept, told by 'a2d report'"
         lines.append(StatusLine("comparisons", kept, _short(project, comparisons_dir(project))))
     in_training = [run for run in runs if holding_process(run.folder)]
     stopped = [run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info]
