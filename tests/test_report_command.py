@@ -219,8 +219,11 @@ def test_an_imported_teachers_shape_is_that_of_its_checkpoint(here: Project):
     write_json(run.best_dir / "config.json", {"format": 1, "shape": SHAPE | {"d_model": 48}})
     info = {key: value for key, value in run.info.items() if key != "settings"}
     write_json(run.info_path, {**info, "imported_from": "/x"})
-    row = table_rows_of_models(page_of(here))[1]
+    run.metrics_path.unlink()
+    html = page_of(here)
+    row = table_rows_of_models(html)[1]
     assert row[2:4] == ["1+2", "48"] and row[-1] == "imported"
+    assert missing_in(html)[:2] == ["A student: a2d distill", "No run has logged anything yet: a2d distill"]
 
 
 # --- scores
@@ -244,7 +247,7 @@ def test_methods_are_compared_over_seeds_out_of_scores_already_made(here: Projec
     models = table_rows(html, "test: 37 sentences")
     assert [row[0] for row in models[1:]] == ["teacher", "ce-seed1", "word-seed1", "ce-seed2", "word-seed2", "ce-seed3", "word-seed3"]
     assert models[1][3:] == ["40.00", "60.00", "1.500", "–", "1.23 M", "4.9", "18.5"]
-    assert "test: BLEU, mean and 95 % interval over seeds" in html
+    assert "test, beam 5, length penalty 1.0: BLEU, mean and 95 % interval over seeds" in html
     assert "28.0" in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1)
 
 
@@ -291,10 +294,40 @@ def test_what_a_comparison_would_add_is_told_by_the_command_that_trained_its_run
 
 
 def test_few_methods_are_proposed_for_a_comparison_and_none_that_it_cannot_train(here: Project):
+    add_run(here, "teacher", "teacher")
     for method in ("ce", "word-pseudo", "word", "amad", "hidden", "seq"):
         add_scores(here, add_run(here, method, "student", method), 20.0, references(here))
     (told,) = [each for each in missing_in(page_of(here)) if "compare" in each]
-    assert told.endswith("(which trains them): a2d compare --methods ce,word,amad,hidden"), told
+    what = "Methods under equal conditions over 5 seeds (which trains up to 20 runs)"
+    assert told == f"{what}: a2d compare --methods ce,word,amad,hidden --seeds 5"
+
+
+def test_a_comparison_is_proposed_with_the_teacher_that_is_there(here: Project):
+    def proposed() -> list[str]:
+        return [told.partition("--seeds 5")[2] for told in missing_in(page_of(here)) if "compare" in told]
+
+    students = [add_run(here, name, "student", name) for name in ("ce", "word")]
+    for run in students:
+        add_scores(here, run, 20.0, references(here))
+    assert proposed() == []  # nobody could teach
+    digits = [sha256_file(add_run(here, name, "teacher").best_dir / "model.safetensors")[:16] for name in ("big", "wide")]
+    assert proposed() == [" --teacher big"]
+    students[1].record(settings={"teacher": digits[1]})
+    assert proposed() == [" --teacher wide"]
+    students[1].record(settings={"teacher": f"{digits[1]},{digits[0]}"})
+    assert proposed() == [" --teacher wide,big"]
+    digits = sha256_file(add_run(here, "teacher", "teacher").best_dir / "model.safetensors")[:16]
+    students[1].record(settings={"teacher": digits})
+    assert proposed() == [""]
+
+
+def test_no_comparison_is_proposed_beside_one_that_is_kept(here: Project):
+    runs = [add_run(here, "teacher", "teacher"), *(add_run(here, f"{name}-seed1", "student", name) for name in ("ce", "word"))]
+    for run in runs:
+        add_scores(here, run, 20.0, references(here))
+    assert any("compare" in told for told in missing_in(page_of(here)))
+    add_comparison(here, runs)
+    assert not any("compare" in told for told in missing_in(page_of(here)))
 
 
 def test_a_method_has_one_colour_at_every_length_and_a_weight_is_drawn_only_for_what_it_weighs(here: Project):
@@ -303,6 +336,9 @@ def test_a_method_has_one_colour_at_every_length_and_a_weight_is_drawn_only_for_
             add_run(here, name, "student", method)
     colours = colours_of(read_runs(here, Reporter()))
     assert colours == {"a2d": 0, "a2d-80u": 0, "word": 1, "word-80u": 1}
+    chart = re.search(r"<figcaption>Students: validation NLL.*?</figure>", page_of(here), re.DOTALL).group(0)
+    assert chart.count("<polyline") == 4 + 2  # a line a run, and one a method in the legend
+    assert re.findall(r'"c(\d)" points="0,4 18,4"/></svg>(.*?)</li>', chart) == [("0", "a2d"), ("1", "word")]
     row = {"event": "train", "update": 5, "nll": 3.0, "term_weight": 1.0}
     titles = [[chart.title for chart in _charts_of([{**row, **more}]) if chart.lines] for more in ({}, {"simplex_cross": 0.5})]
     assert [any("λ" in title for title in each) for each in titles] == [False, True]
@@ -389,6 +425,8 @@ def test_translations_of_another_decoding_stand_apart(compared: tuple[Project, l
     assert "77" not in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1) and "greedy" not in html
     apart = re.search(r"<summary>Translated otherwise: test</summary>(.*?)</details>", html, re.DOTALL).group(1)
     assert ">77.00<" in apart and "decoding: beam 1, length penalty 1.0" in apart and "77.00" not in html.replace(apart, "")
+    remarks = re.findall(r" BLEU</dt><dd>[^<]+<small>([^<]+)", html)
+    assert remarks == [f"{name}, 1.2 M parameters; test, beam 5, length penalty 1.0" for name in ("teacher", "word-seed2")]
 
 
 @pytest.mark.parametrize(("beam", "shown"), [(5, "beam 5, length penalty 1.0"), (3, "beam 5, length penalty 1.0, no repeat ngram 2")])
@@ -425,7 +463,7 @@ def test_the_newest_comparison_is_unfolded_and_the_older_ones_are_below_it(compa
 
 def test_methods_that_a_comparison_covers_are_told_once_and_still_drawn(compared: tuple[Project, list[Run]]):
     project, runs = compared
-    chart = "test: BLEU, mean and 95 % interval over seeds"
+    chart = "test, beam 5, length penalty 1.0: BLEU, mean and 95 % interval over seeds"
     table_rows(page_of(project), "test: methods")
     path = add_comparison(project, runs)
     html = page_of(project)

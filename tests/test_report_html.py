@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from a2d_cli.commands.report_chart import Line, LineChart
 from a2d_cli.commands.report_html import (
+    STYLE,
     Charts,
     Code,
     Example,
@@ -108,6 +109,12 @@ def test_the_page_follows_the_readers_light_paper_and_screen():
     html = render(page(Paragraph("x")))
     for told in ("prefers-color-scheme: dark", "@media print", 'name="viewport"', 'lang="en"', '<meta charset="utf-8">'):
         assert told in html
+
+
+def test_on_paper_only_cells_that_are_long_break_inside_words():
+    paper = STYLE.partition("@media print")[2]
+    assert "td { white-space: normal; overflow-wrap: break-word; }" in paper
+    assert "td.wide { overflow-wrap: anywhere; min-width: 12rem; }" in paper  # else a hash beside an address is cut off
 
 
 def test_what_is_missing_is_told_where_it_would_stand_and_at_the_top():

@@ -37,6 +37,7 @@ from a2d_cli.commands.report_scores import (
     Scores,
     best_student,
     comparison_blocks,
+    decoding_of,
     read_scores,
     teacher_of,
     text_hashes,
@@ -102,7 +103,7 @@ def make_page(
         "Data": data_blocks(project, data),
         "Models": model_blocks(project, runs),
         "Learning curves": curve_blocks(project, runs, colours),
-        "Comparison": comparison_blocks(project, comparisons, scores, colours),
+        "Comparison": comparison_blocks(project, runs, comparisons, scores, colours),
         "Alignment": alignment,
         "Translations": translation_blocks(project, scores.alike),
         "Environment and hashes": _environment(runs, data),
@@ -130,15 +131,18 @@ def _facts(data: Report | A2DError | None, runs: Sequence[KnownRun], scores: Map
         student = best_student(scored)
         teacher = teacher_of(scored, student)
         if teacher:
-            yield Fact("teacher BLEU", f"{teacher.bleu:.1f}", f"{teacher.name}, {test_set}, {teacher.result.parameters / 1e6:.1f} M parameters")
+            yield Fact("teacher BLEU", f"{teacher.bleu:.1f}", _remark(teacher, test_set))
         if student:
-            remark = f"{student.name}, {test_set}, {student.result.parameters / 1e6:.1f} M parameters"
-            yield Fact("best student BLEU", f"{student.bleu:.1f}", remark)
+            yield Fact("best student BLEU", f"{student.bleu:.1f}", _remark(student, test_set))
         if teacher and student:
             smaller = teacher.result.parameters / student.result.parameters
             speeds = student.result.sentences_per_s, teacher.result.sentences_per_s
             faster = f"{speeds[0] / speeds[1]:.1f}× as many sentences a second, as scored" if all(speeds) else ""
             yield Fact("student to teacher", f"{smaller:.1f}× smaller", faster)
+
+
+def _remark(scored: ScoredRun, test_set: str) -> str:
+    return f"{scored.name}, {scored.result.parameters / 1e6:.1f} M parameters; {test_set}, {decoding_of(scored)}"
 
 
 def _alignment(project: Project, runs: Sequence[KnownRun], wanted: bool, reporter: Reporter) -> Iterator[Block]:

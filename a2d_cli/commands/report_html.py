@@ -352,6 +352,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); font-size: 0.85rem
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   table { font-size: 7.5pt; }
   td { white-space: normal; overflow-wrap: break-word; }
+  td.wide { overflow-wrap: anywhere; min-width: 12rem; }
   th, td { padding: 0.2rem 0.4rem; }
   .charts { grid-template-columns: repeat(3, 1fr); }
   figure, img, .example, tr, .missing { break-inside: avoid; }

@@ -161,7 +161,8 @@ def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[st
     """Validation of all students together, then every run by terms of its loss."""
     rows = {each.name: list(each.run.metrics()) for each in runs}
     if not any(rows.values()):
-        yield Missing("No run has logged anything yet:", project.command("train-teacher"))
+        taught = any(each.is_teacher for each in runs)  # by others: an import logs nothing
+        yield Missing("No run has logged anything yet:", project.command("distill" if taught else "train-teacher"))
         return
     students = [each for each in runs if not each.is_teacher and rows[each.name]]
     together = [_together(students, rows, colours, measure) for measure in VALIDATION]
@@ -181,7 +182,7 @@ def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[st
 def _together(
     students: Sequence[KnownRun], rows: Mapping[str, list[dict[str, Any]]], colours: Mapping[str, int], measure: str
 ) -> LineChart:
-    lines = [Line(each.method, _points(rows[each.name], "valid", measure), colours[each.method]) for each in students]
+    lines = [Line(str(each.info.get("method")), _points(rows[each.name], "valid", measure), colours[each.method]) for each in students]
     return LineChart(f"Students: {VALIDATION[measure]}", "updates", lines)
 
 

@@ -21,7 +21,7 @@ from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import is_taught_by
+from a2d_cli.project.run import find_model, is_taught_by
 from a2d_cli.project.score_cache import NO_SPEED, Result, ScoreCache
 from a2d_cli.reporting import count_text
 from a2d_cli.scoring import Score
@@ -29,7 +29,7 @@ from a2d_cli.scoring import Score
 PLAIN = "ce"  # the method that others are held against
 BASELINES = (PLAIN, "word")  # that a comparison is of little use without
 FEW_MODELS = 8  # so many are shown unfolded
-FEW_METHODS = 4  # so many at most are proposed for a comparison, which trains each with several seeds
+FEW_METHODS, SEEDS = 4, 5  # of a comparison that is proposed, at most
 TEACHER_AHEAD, STUDENT_AHEAD = 10, 5  # sentences shown of each kind
 
 
@@ -80,17 +80,17 @@ def read_scores(project: Project, runs: Sequence[KnownRun], texts: Mapping[str, 
     """
     wanted, scores = _decoding_of_recipe(project), Scores({}, {})
     for test_set, scored in _latest(project, runs, texts).items():
-        counts = Counter(map(_decoding, scored))
+        counts = Counter(map(decoding_of, scored))
         by_age = sorted(scored, key=lambda each: each.result.translated_at, reverse=True)
-        chosen = max(map(_decoding, by_age), key=lambda decoding: (counts[decoding], decoding == wanted))
+        chosen = max(map(decoding_of, by_age), key=lambda decoding: (counts[decoding], decoding == wanted))
         for each in scored:
-            side = scores.alike if _decoding(each) == chosen else scores.others
+            side = scores.alike if decoding_of(each) == chosen else scores.others
             side.setdefault(test_set, []).append(each)
     return scores
 
 
 def _decoding_of_recipe(project: Project) -> str:
-    """As `_decoding` tells one; empty: there is no recipe that can be read."""
+    """As `decoding_of` tells one; empty: there is no recipe that can be read."""
     try:
         return _decoding_text(asdict(read_project_recipe(project.recipe_path).decoding))
     except A2DError:
@@ -110,7 +110,7 @@ def _latest(
             latest: dict[tuple[str, str], ScoredRun] = {}
             for result in sorted(of_text, key=lambda each: each.translated_at):
                 scored = ScoredRun(known, result, fidelity[-1] if fidelity else None)
-                latest[result.model if scored.is_export else "", _decoding(scored)] = replace(scored, forced=None) if scored.is_export else scored
+                latest[result.model if scored.is_export else "", decoding_of(scored)] = replace(scored, forced=None) if scored.is_export else scored
             if latest:
                 found.setdefault(test_set, []).extend(latest.values())
     return found
@@ -125,7 +125,7 @@ def text_hashes(project: Project) -> dict[str, tuple[str, str]]:
 
 
 def comparison_blocks(
-    project: Project, comparisons: Comparisons, scores: Scores, colours: Mapping[str, int]
+    project: Project, runs: Sequence[KnownRun], comparisons: Comparisons, scores: Scores, colours: Mapping[str, int]
 ) -> tuple[Block, ...]:
     """What comparisons have found; methods by seeds where there are several, and every model, test set by test set."""
     blocks: list[Block] = [*comparison_tables(project, comparisons)]
@@ -135,29 +135,51 @@ def comparison_blocks(
         blocks.append(table if len(scored) <= FEW_MODELS else Fold(f"All models on {test_set}", (table,)))
         if others := scores.others.get(test_set):
             blocks.append(Fold(f"Translated otherwise: {test_set}", (_models(test_set, others),)))
-    return (*blocks, *_missing(project, scores.alike))
+    return (*blocks, *_missing(project, runs, comparisons, scores.alike))
 
 
-def _missing(project: Project, scores: Mapping[str, list[ScoredRun]]) -> Iterator[Missing]:
+def _missing(
+    project: Project, runs: Sequence[KnownRun], comparisons: Comparisons, scores: Mapping[str, list[ScoredRun]]
+) -> Iterator[Missing]:
     """What a comparison would add."""
     if not scores:
         yield Missing("Scores of the models on the test sets:", project.command("score"))
         return
-    groups = [runs for scored in scores.values() for runs in methods_of(scored).values()]
-    if all(len(runs) < 2 for runs in groups):
-        named = [str(each.known.info.get("method", "")) for runs in groups for each in runs]
+    groups = [group for scored in scores.values() for group in methods_of(scored).values()]
+    students = [each.known for group in groups for each in group]
+    teacher = _teacher_option(project, runs, students)
+    if all(len(group) < 2 for group in groups) and teacher is not None and not comparisons.shown:
+        named = [str(each.info.get("method", "")) for each in students]
         trainable = [name for name in dict.fromkeys(named) if name and not name.endswith("-pseudo")]
         methods = sorted(trainable, key=lambda name: name not in BASELINES)[:FEW_METHODS]
-        command = f"compare --methods {','.join(methods)}" if len(methods) > 1 else "compare"
-        yield Missing("Methods under equal conditions over several seeds (which trains them):", project.command(command))
+        methods = methods if len(methods) > 1 else [*BASELINES, "a2d"]
+        command = project.command(f"compare --methods {','.join(methods)} --seeds {SEEDS}{teacher}")
+        yield Missing(f"Methods under equal conditions over {SEEDS} seeds (which trains up to {len(methods) * SEEDS} runs):", command)
     # Only what trained runs finds them again: their names and settings are its own.
-    unmeasured = [str(each.known.info.get("command")) for runs in groups for each in runs if each.forced is None]
+    unmeasured = [str(each.known.info.get("command")) for group in groups for each in group if each.forced is None]
     for command in [each for each in dict.fromkeys(unmeasured) if "compare" in each.split()]:
         yield Missing("NLL on the references, KL to the teacher, and what may be claimed of differences:", command)
 
 
+def _teacher_option(project: Project, runs: Sequence[KnownRun], students: Sequence[KnownRun]) -> str | None:
+    """Of `a2d compare`, so that who taught these students teaches, else the recipe's teacher, else any; None: there is none."""
+    teachers = [each for each in runs if each.is_teacher and each.weights_sha256]
+    try:
+        usual = read_project_recipe(project.recipe_path).distillation.teachers
+        for name in usual:
+            find_model(project, name)
+    except A2DError:
+        usual = ()
+    digits = next(filter(None, (each.info.get("settings", {}).get("teacher") for each in students)), "").split(",")
+    own = tuple(each.name for part in digits for each in teachers if is_taught_by(part, each.weights_sha256))
+    chosen = own or usual or tuple(each.name for each in teachers[:1])
+    if not chosen:
+        return None
+    return "" if chosen == usual else f" --teacher {','.join(chosen)}"
+
+
 def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
-    decodings = list(dict.fromkeys(map(_decoding, scored)))
+    decodings = list(dict.fromkeys(map(decoding_of, scored)))
     columns = ["model", "method", "seed", "BLEU", "chrF2", "NLL", "KL to teacher", "params", "MB", "sent/s"]
     columns += ["decoding"] * (len(decodings) > 1)
     rows = []
@@ -168,7 +190,7 @@ def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
             [each.name, "–" if each.known.is_teacher else str(each.known.info.get("method")), str(each.known.info.get("seed", "–"))]
             + [*(f"{score.value:.2f}" for score in each.scores), *measured]
             + [f"{result.parameters / 1e6:.2f} M", f"{result.file_bytes / 1e6:.1f}", result.speed_text]
-            + [_decoding(each)] * (len(decodings) > 1)
+            + [decoding_of(each)] * (len(decodings) > 1)
         )
     notes = [signature_lines(score for each in scored for score in each.scores)]
     if len(decodings) == 1:
@@ -181,7 +203,7 @@ def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
     return Table(f"{test_set}: {scored[0].result.sentences:,} sentences", columns, rows, "\n".join(notes))
 
 
-def _decoding(scored: ScoredRun) -> str:
+def decoding_of(scored: ScoredRun) -> str:
     return _decoding_text(scored.result.decoding)
 
 
@@ -204,7 +226,8 @@ def _methods(
     teacher = teacher_of(scored)
     level = Level("teacher", teacher.bleu) if teacher else None
     dots = [Dots(method, sample.values, sample.mean, sample.half_width, colours[method]) for method, sample in samples.items()]
-    yield Charts((DotChart(f"{test_set}: BLEU, mean and 95 % interval over seeds", dots, level),))
+    title = f"{test_set}, {decoding_of(scored[0])}: BLEU, mean and 95 % interval over seeds"
+    yield Charts((DotChart(title, dots, level),))
     if comparisons.cover(test_set, [each.name for runs in groups.values() if len(runs) > 1 for each in runs]):
         return
     tests, unlike = _tests(groups, samples)
@@ -328,7 +351,7 @@ def translation_blocks(project: Project, scores: Mapping[str, list[ScoredRun]]) 
         if teacher and student and (found := _examples(project, test_set, teacher, student)):
             ahead, behind = most_different(found)
             intro = (
-                f"{test_set}, teacher '{teacher.name}' and the best student, '{student.name}': sentences whose chrF differs most. "
+                f"{test_set}, {decoding_of(student)}, teacher '{teacher.name}' and the best student, '{student.name}': sentences whose chrF differs most. "
                 "Words that the reference has not, or not there, are marked."
             )
             shown: list[Block] = [Paragraph(intro)]
