@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from listener import Listener
 from sacrebleu.metrics import CHRF
 from small_tokenizers import PAIRS, small_tokenizer
-from test_pseudo_corpus import Listener, Spelling, fill
+from test_pseudo_corpus import Spelling, fill
 from tiny import quick
 
 from a2d_cli.config.schema import Decoding
@@ -148,7 +149,7 @@ def test_it_is_told_how_many_translations_were_replaced(tmp_path: Path):
     listener = Listener()
     encoding = Encoding(tmp_path / "ids", LANGUAGES, {"valid": []}, small_tokenizer("separate"))
     teacher_text(tmp_path, {**PERFECT, **BROKEN}).encode(encoding, listener)
-    assert listener.said[-1] == (
+    assert listener.lines[-1] == (
         f"{tmp_path}/pseudo: 17 sentences; 15 translations are the reference's very words; for 2 that are not whole the reference stands in"
     )
 
