@@ -79,10 +79,15 @@ def project_recipe(project: Project, overrides: list[str]) -> Any:
 
 def tell_next(project: Project, command: str = "") -> None:
     """What uses the thing just made, or else what `a2d status` says comes next; on stderr: a script reads results alone."""
-    from a2d_cli.commands.status import project_status
+    if os.environ.get("RANK", "0") != "0":  # of several processes of one training, the first speaks
+        return
+    if command:
+        note = f"next: {project.command(command)}"
+    else:
+        from a2d_cli.commands.status import project_status
 
-    if os.environ.get("RANK", "0") == "0":  # of several processes of one training, the first speaks
-        print(f"next: {project.command(command)}" if command else project_status(project).note, file=sys.stderr, flush=True)
+        note = project_status(project).note
+    print(note, file=sys.stderr, flush=True)
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -29,6 +29,7 @@ from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS
 from a2d_cli.config.keys import section_of, unlike
 from a2d_cli.config.loader import parse_student, read_project_recipe
+from a2d_cli.config.method_name import BASELINES
 from a2d_cli.config.schema import Decoding, Distillation, Recipe
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.distillation.ensemble import one_teacher
@@ -47,7 +48,6 @@ from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import PairedResult, ResampledScore
 from a2d_cli.training.distributed import choose_device
 
-BASELINES = ("ce", "word")  # those of them that are compared
 # Every method gets the same number of updates: nothing else may end a run.
 ONE_END = ("student_training.patience=0", "student_training.max_epochs=0", "student_training.max_hours=0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,9 +13,8 @@ from a2d_cli.config.keys import END_KEYS, FREE_KEYS
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Recipe
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import sha256_file
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, Run
+from a2d_cli.project.run import find_weights
 
 # A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is that of a2d.yaml.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
@@ -46,7 +46,7 @@ def refuse_other_settings(
     Raises:
         ConfigError: names the keys, the runs, what they have and what is asked.
     """
-    names: dict[str, str] = {}  # of teachers
+    teacher_name = functools.cache(functools.partial(_teacher_name, project))
     strays: dict[str, dict[str, list[Any]]] = {}  # key -> run -> [asked, found]
     for cell in cells:
         info = cell.run.info
@@ -58,8 +58,7 @@ def refuse_other_settings(
             if not is_past and asked.get(key) != found.get(key):
                 pair = [asked.get(key), found.get(key)]
                 if key == "teacher":
-                    names = names or _names_of_weights(project, cells)
-                    pair = [digits and ",".join(names.get(each, f"{UNNAMED}{each}") for each in digits.split(",")) for digits in pair]
+                    pair = [digits and ",".join(map(teacher_name, digits.split(","))) for digits in pair]
                 strays.setdefault(TEXT_KEYS.get(key, key), {})[cell.run.name] = pair
     if not strays:
         return
@@ -70,11 +69,9 @@ def refuse_other_settings(
     raise ConfigError("runs have other settings than this comparison: " + "; ".join(told), _remedy(strays))
 
 
-def _names_of_weights(project: Project, cells: Sequence[Cell]) -> dict[str, str]:
-    """The names of the project's other runs by the first digits of their weights' hashes, as students record their teacher."""
-    others = {path.name for path in project.runs_dir.iterdir()} - {cell.run.name for cell in cells}
-    weights = {name: Run(project.runs_dir / name).best_dir / WEIGHTS for name in sorted(others)}
-    return {sha256_file(path)[:16]: name for name, path in weights.items() if path.is_file()}
+def _teacher_name(project: Project, digits: str) -> str:
+    found = find_weights(project, digits)
+    return found.name if found else f"{UNNAMED}{digits}"
 
 
 def refuse_unequal_validations(recipe: Recipe, cells: Sequence[Cell]) -> None:

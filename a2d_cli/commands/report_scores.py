@@ -16,6 +16,7 @@ from a2d_cli.commands.table import Table
 from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_value
 from a2d_cli.config.keys import FREE_KEYS
 from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.method_name import BASELINES
 from a2d_cli.config.schema import Decoding
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
@@ -27,7 +28,6 @@ from a2d_cli.reporting import count_text
 from a2d_cli.scoring import Score
 
 PLAIN = "ce"  # the method that others are held against
-BASELINES = (PLAIN, "word")  # that a comparison is of little use without
 FEW_MODELS = 8  # so many are shown unfolded
 FEW_METHODS, SEEDS = 4, 5  # of a comparison that is proposed, at most
 TEACHER_AHEAD, STUDENT_AHEAD = 10, 5  # sentences shown of each kind

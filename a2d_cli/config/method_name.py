@@ -14,6 +14,8 @@ from a2d_cli.errors import ConfigError
 # Settings that a method never has of its own: they change no result, or are what its name stands for.
 NOT_OWN = ("method", "profile", "teacher", "cache", "cache_top_k")
 
+BASELINES = ("ce", "word")  # what others are held against, where nothing else is asked
+
 
 def terms_of(method: str) -> list[str]:
     """`seq+word@divergence=js` -> `seq`, `word`."""
