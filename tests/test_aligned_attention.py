@@ -12,7 +12,9 @@ from test_distillation_objective import flat_gradient, make, parts_of
 from tiny import SHAPE, LargestTensor, quick, random_batch, tiny_model, tiny_teacher
 
 from a2d_cli.distillation.aligned_attention import as_rows, donors_of
+from a2d_cli.distillation.alignment import EVEN_SHARE, diagonal_mixture
 from a2d_cli.distillation.divergences import row_divergence, uniform_rows
+from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.teachers import Teacher
 
 KINDS = ("encoder_self", "decoder_self", "cross")
@@ -121,6 +123,16 @@ def test_trained_mixtures_have_the_temperature_asked_for_and_a_frozen_one_none()
     assert shares("a2d-simplex", 0.1)[0] > 0.99
     assert shares("a2d-simplex", 1.0)[0] < 0.9
     torch.testing.assert_close(shares("a2d-frozen", 0.1), shares("a2d-frozen", 1.0))
+
+
+@pytest.mark.parametrize("method", ["a2d-simplex", "a2d-frozen"])
+def test_a_diagonal_start_pairs_heads_by_depth_and_place(method: str):
+    student, teachers = tiny_model(), [tiny_teacher(), tiny_teacher(num_heads=5, layers=3, seed=11)]
+    term = make(method, student, EnsembleTeacher(teachers), mixture_start="diagonal").terms[method]
+    for kind, aligner in term.aligners.items():
+        expected = torch.cat([diagonal_mixture(kind, SHAPE, teacher.model.shape) for teacher in teachers])
+        torch.testing.assert_close(aligner.mixture, (1 - EVEN_SHARE) * expected + EVEN_SHARE / expected.shape[1])
+        assert aligner.scores.requires_grad == (method == "a2d-simplex")
 
 
 @pytest.mark.parametrize("method", ["a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-uniform"])

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import quick
 
-from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment, align
+from a2d_cli.config.schema import ModelShape
+from a2d_cli.distillation.alignment import EVEN_SHARE, AttentionAlignment, SimplexAlignment, align, diagonal_mixture
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence
 
 B, Q, K = 2, 3, 5
@@ -59,6 +60,38 @@ def test_a_lower_temperature_moves_shares_faster_from_the_same_start(temperature
     (start, moved), (start_at_1, moved_at_1) = after_a_step(temperature), after_a_step(1.0)
     torch.testing.assert_close(start, start_at_1)
     torch.testing.assert_close(moved * temperature, moved_at_1, rtol=0.05, atol=1e-4)
+
+
+def shape(layers: int, heads: int) -> ModelShape:
+    return ModelShape(d_model=2 * heads, num_heads=heads, encoder_layers=layers, decoder_layers=layers + 1)
+
+
+def test_layers_and_heads_overlap_on_the_diagonal():
+    # 3 teacher layers on 2: the first, half of both, the second; 1 teacher head on 2: half of both.
+    found = diagonal_mixture("encoder_self", shape(2, 2), shape(3, 1))
+    torch.testing.assert_close(found, torch.tensor([[2, 2, 0, 0], [1, 1, 1, 1], [0, 0, 2, 2]]) / 4)
+    # Twice as many heads as the student's: two share one.
+    found = diagonal_mixture("cross", shape(1, 2), shape(1, 4))
+    expected = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    torch.testing.assert_close(found, torch.kron(torch.eye(2), expected))
+
+
+@given(st.integers(1, 7), st.integers(1, 7), st.integers(1, 7), st.integers(1, 7))
+@quick
+def test_a_diagonal_mixture_uses_every_student_head_alike(student_layers, student_heads, teacher_layers, teacher_heads):
+    student, teacher = shape(student_layers, student_heads), shape(teacher_layers, teacher_heads)
+    found = diagonal_mixture("encoder_self", student, teacher)
+    assert (found >= 0).all()
+    torch.testing.assert_close(found.sum(1), torch.ones(len(found)))
+    torch.testing.assert_close(found.sum(0), torch.full((found.shape[1],), found.shape[0] / found.shape[1]))
+    torch.testing.assert_close(diagonal_mixture("encoder_self", student, student), torch.eye(found.shape[1]))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 2.0])
+def test_a_start_is_the_mixture_asked_for_but_for_an_even_share(temperature: float):
+    aligner, wanted = SimplexAlignment(5, 3, temperature=temperature), torch.eye(5)[:3]
+    aligner.start_at(wanted)
+    torch.testing.assert_close(aligner.mixture.detach(), (1 - EVEN_SHARE) * wanted + EVEN_SHARE / 5)
 
 
 def test_equal_maps_through_the_identity_are_at_distance_zero():

@@ -108,6 +108,10 @@ class ModelShape:
     max_positions: int = 1024  # tokens per side, end mark included
     output_bias: bool = False  # a trained bias of the scores, as Marian has
 
+    def layers_with(self, kind: str) -> int:
+        """How many layers have attention of that kind."""
+        return self.encoder_layers if kind == "encoder_self" else self.decoder_layers
+
 
 PRESETS: dict[str, ModelShape] = {
     "tiny": ModelShape(d_model=256, num_heads=4, ffn_dim=1536, encoder_layers=6, decoder_layers=2),
@@ -179,7 +183,8 @@ class Distillation:
     selected_fraction: float = 0.5  # word-selective: of the target tokens, those of the largest cross-entropy
     selection_queue: int = 30000  # word-selective: newest tokens whose cross-entropies set the threshold
     layer_map: Literal["forward", "reverse", "all-to-one", "random"] = "forward"  # attn-fixed, hidden: a student layer's teacher
-    mixture_temperature: float = 1.0  # a2d-simplex, a2d-cells-simplex: of the trained shares; the lower, the faster they change
+    mixture_start: Literal["drawn", "diagonal"] = "drawn"  # a2d-simplex, -cells-simplex, controls: by chance; by depth and place
+    mixture_temperature: float = 1.0  # a2d-simplex, -cells-simplex: of the trained shares; the lower, the faster they change
     ridge: float = 1e-3  # a2d-proj: penalty of the least squares, as a fraction of a student map's mean square
     gram_decay: float = 0.9  # a2d-proj: of the sums that the least squares are solved from, per update
     cache: Literal["none", "auto", "states", "topk"] = "none"  # what is kept of the teacher; auto: states if they fit

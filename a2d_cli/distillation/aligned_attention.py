@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
+from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment, diagonal_mixture
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence, uniform_rows
 from a2d_cli.distillation.teachers import Inside
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
@@ -34,7 +34,8 @@ class Comparison:
     def settings(self) -> tuple[str, ...]:
         """Of Distillation, those that its term reads, as in `Term`."""
         is_trained = self.simplex and self.control != "frozen"
-        return (*["mixture_temperature"] * is_trained, *["row_floor"] * self.rows)
+        names = {"mixture_start": self.simplex, "mixture_temperature": is_trained, "row_floor": self.rows}
+        return tuple(name for name, is_read in names.items() if is_read)
 
 
 PROFILES = {
@@ -76,11 +77,13 @@ class AlignedAttention(Term):
             self.row_floor = settings.row_floor
         temperature = (1.0 if is_frozen else settings.mixture_temperature) if comparison.simplex else None
         self.aligners = make_aligners(self.kinds, pupils.student, pupils.teacher, pupils.generator, temperature)
-        if is_frozen:
-            self.aligners.requires_grad_(False)
-            for aligner in self.aligners.values():
-                if comparison.simplex:
-                    aligner.scores.normal_(std=FROZEN_SPREAD, generator=pupils.generator)
+        self.aligners.requires_grad_(not is_frozen)
+        for kind, aligner in self.aligners.items():
+            if comparison.simplex and settings.mixture_start == "diagonal":
+                own = pupils.student.shape
+                aligner.start_at(torch.cat([diagonal_mixture(kind, own, shape) for shape in pupils.teacher.shapes]))
+            elif is_frozen:
+                aligner.scores.normal_(std=FROZEN_SPREAD, generator=pupils.generator)
 
     def forward(self, lesson: Lesson) -> Loss:
         return weighed({kind: self._divergence(kind, lesson) for kind in self.aligners}, self.kinds)

@@ -8,6 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from a2d_cli.config.schema import ModelShape
+
+EVEN_SHARE = 0.1  # of a mixture that starts on the diagonal: spread over all student heads, so that each has a gradient
+
 
 class AttentionAlignment(nn.Module):
     """A pointwise convolution from student maps to intermediate maps: I_c = bias_c + Σ_k W_ck A^S_k.
@@ -59,9 +63,38 @@ class SimplexAlignment(nn.Module):
         """π: (C_T, C_S), rows sum to 1."""
         return (self.scores / self.temperature).softmax(-1)
 
+    @torch.no_grad()
+    def start_at(self, mixture: Tensor) -> None:
+        """Let π be `mixture` (C_T, C_S), but for `EVEN_SHARE` of it."""
+        shares = (1.0 - EVEN_SHARE) * mixture + EVEN_SHARE / mixture.shape[1]
+        self.scores.copy_(self.temperature * shares.log())
+
     def forward(self, student_maps: Tensor) -> Tensor:
         """(B, C_S, Q, K) -> (B, C_T, Q, K)"""
         return align(student_maps, self.mixture)
+
+
+def diagonal_mixture(kind: str, student: ModelShape, teacher: ModelShape) -> Tensor:
+    """Each teacher head as the student's heads at the same relative depth and the same relative place in their layer.
+
+    Layers of both models divide the unit interval evenly, and a teacher layer is shared out by how far it overlaps with
+    each student layer (of 3 and 2: the first, half of both, the second); so are the heads of a layer.
+
+    Args:
+        kind: of attention, as in `KINDS`.
+
+    Returns:
+        (C_T, C_S), rows sum to 1; the identity for models alike.
+    """
+    depth = _overlaps(student.layers_with(kind), teacher.layers_with(kind))
+    return torch.kron(depth, _overlaps(student.num_heads, teacher.num_heads))
+
+
+def _overlaps(num_student: int, num_teacher: int) -> Tensor:
+    """(num_teacher, num_student): what share of part i of num_teacher even parts lies in part j of num_student."""
+    lower, upper = (torch.arange(num_teacher)[:, None] + end for end in (0, 1))  # in units of 1 / num_teacher
+    start, end = ((torch.arange(num_student) + end) * num_teacher / num_student for end in (0, 1))
+    return (torch.minimum(upper, end) - torch.maximum(lower, start)).clamp(min=0.0)
 
 
 def align(maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -129,14 +129,10 @@ class Aligned:
 
 def heads_of(kind: str, shapes: Sequence[ModelShape]) -> tuple[Head, ...]:
     """Of one model, or of the members of an ensemble, in the order of their maps."""
-
-    def layers(shape: ModelShape) -> int:
-        return shape.encoder_layers if kind == "encoder_self" else shape.decoder_layers
-
     return tuple(
         Head(layer, head, member if len(shapes) > 1 else 0)
         for member, shape in enumerate(shapes, start=1)
-        for layer in range(1, layers(shape) + 1)
+        for layer in range(1, shape.layers_with(kind) + 1)
         for head in range(1, shape.num_heads + 1)
     )
 
