@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from tiny import quick
 
 from a2d_cli.config.schema import ModelShape
-from a2d_cli.distillation.alignment import EVEN_SHARE, AttentionAlignment, SimplexAlignment, align, diagonal_mixture
+from a2d_cli.distillation.alignment import (
+    EVEN_SHARE,
+    AttentionAlignment,
+    SimplexAlignment,
+    align,
+    diagonal_mixture,
+)
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence
 
 B, Q, K = 2, 3, 5

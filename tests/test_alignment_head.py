@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tiny import EOS, JOINT, SHAPE, SIZE, quick, sentences, special_ids, tiny_model
 from torch import Tensor
 
+from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.batching import pad_batch
 from a2d_cli.distillation.teachers import keep_rows
 from a2d_cli.errors import A2DError
@@ -37,17 +38,17 @@ class Looking:
     """A model whose head looks at the source position that `where` says; `strength` of its mass, the rest evenly."""
 
     def __init__(self, layers: int, heads: int, where, strength=lambda layer, head: 0.9):
-        self.shape = SimpleNamespace(decoder_layers=layers, num_heads=heads, max_positions=41)
-        self.num_decoder_maps, self.positions = layers * heads, torch.empty(0)
+        self.shape = ModelShape(decoder_layers=layers, num_heads=heads, max_positions=41)
+        self.positions = torch.empty(0)
         self.where, self.strength = where, strength
 
     def __call__(self, src: Tensor, tgt_in: Tensor, need_attention: bool) -> SimpleNamespace:
         assert need_attention
         rows, length, width = src.shape[0], tgt_in.shape[1], src.shape[1]
-        cross = torch.zeros(rows, self.num_decoder_maps, length, width)
+        cross = torch.zeros(rows, self.shape.num_maps("cross"), length, width)
         for row in range(rows):
             words = int(((src[row] != IDS.src_pad) & (src[row] != EOS)).sum())
-            for index in range(self.num_decoder_maps):
+            for index in range(self.shape.num_maps("cross")):
                 layer, head = divmod(index, self.shape.num_heads)
                 for t in range(length):
                     cross[row, index, t] = (1 - self.strength(layer, head)) / width
@@ -119,7 +120,7 @@ def test_agreement_is_the_share_of_target_words():
 
 def by_hand(student, teacher, pairs) -> AlignmentHead:
     """Sentence by sentence, in plain loops."""
-    equal, tokens = [0] * student.num_decoder_maps, 0
+    equal, tokens = [0] * student.shape.num_maps("cross"), 0
     for src, tgt in pairs:
         batch = pad_batch([src], [tgt], IDS)
         own, maps = (model(batch.src, batch.tgt_in, True).maps.cross[0] for model in (student, teacher))

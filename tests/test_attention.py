@@ -106,9 +106,9 @@ def test_maps_of_a_model_are_distributions_that_see_no_padding_and_no_future(len
     model, batch = tiny_model(), random_batch(lengths, seed=seed)
     maps = model(batch.src, batch.tgt_in, need_attention=True).maps
     (sentences, source), target = batch.src.shape, batch.tgt_in.shape[1]
-    assert maps.encoder_self.shape == (sentences, model.num_encoder_maps, source, source)
-    assert maps.decoder_self.shape == (sentences, model.num_decoder_maps, target, target)
-    assert maps.cross.shape == (sentences, model.num_decoder_maps, target, source)
+    assert maps.encoder_self.shape == (sentences, model.shape.num_maps("encoder_self"), source, source)
+    assert maps.decoder_self.shape == (sentences, model.shape.num_maps("decoder_self"), target, target)
+    assert maps.cross.shape == (sentences, model.shape.num_maps("cross"), target, source)
     for each in (maps.encoder_self, maps.decoder_self, maps.cross):
         torch.testing.assert_close(each.sum(-1), torch.ones(each.shape[:-1]))
     padded = ~model.src_mask(batch.src)  # (B, 1, 1, S)

@@ -56,8 +56,8 @@ def test_its_maps_are_those_of_the_first_then_those_of_the_second():
     one, other = members()
     ensemble, batch = EnsembleTeacher([one, other]), random_batch()
     maps = ensemble(batch, batch.tgt_mask, True).maps
-    assert ensemble.inside.num_encoder_maps == maps.encoder_self.shape[1] == 2 * 3 + 7 * 1
-    assert ensemble.inside.num_decoder_maps == maps.cross.shape[1] == 2 * 4 + 7 * 2
+    assert ensemble.inside.num_maps("encoder_self") == maps.encoder_self.shape[1] == 2 * 3 + 7 * 1
+    assert ensemble.inside.num_maps("cross") == maps.cross.shape[1] == 2 * 4 + 7 * 2
     assert ensemble.inside == Inside((one.model.shape, other.model.shape))
     for kind in KINDS:
         apart = [getattr(each(batch, batch.tgt_mask, True).maps, kind) for each in (one, other)]
@@ -146,4 +146,4 @@ def test_what_takes_one_teacher_refuses_several(method: str, named: str):
 def test_one_shape_can_be_asked_of_a_teacher_that_is_one_model():
     assert Teacher(tiny_model()).inside.shape == SHAPE
     shapes = (SHAPE, replace(SHAPE, num_heads=2))
-    assert (Inside(shapes).num_encoder_maps, Inside(shapes).num_decoder_maps) == (3 * 7, 2 * 7)
+    assert (Inside(shapes).num_maps("encoder_self"), Inside(shapes).num_maps("cross")) == (3 * 7, 2 * 7)

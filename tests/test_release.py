@@ -281,7 +281,7 @@ def test_the_random_teacher_mix_is_drawn_once_kept_and_never_trained():
     student, teacher, objective = both_models(teacher_mix="random")
     assert set(objective.helper_modules()) == {"aligner.release", "teacher_mixer"}
     for kind, mixer in objective.teacher_mixers.items():
-        count = teacher.model.num_encoder_maps if kind == "encoder_self" else teacher.model.num_decoder_maps
+        count = teacher.model.shape.num_maps(kind)
         assert mixer.weight.shape == (count, count)
     gradients(objective)
     assert all(p.grad is None and not p.requires_grad for p in objective.teacher_mixers.parameters())

@@ -112,6 +112,10 @@ class ModelShape:
         """How many layers have attention of that kind."""
         return self.encoder_layers if kind == "encoder_self" else self.decoder_layers
 
+    def num_maps(self, kind: str) -> int:
+        """How many attention maps of that kind: heads of all its layers."""
+        return self.layers_with(kind) * self.num_heads
+
 
 PRESETS: dict[str, ModelShape] = {
     "tiny": ModelShape(d_model=256, num_heads=4, ffn_dim=1536, encoder_layers=6, decoder_layers=2),

@@ -12,11 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from a2d_cli.config.schema import ModelShape
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment, diagonal_mixture
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence, uniform_rows
 from a2d_cli.distillation.teachers import Inside
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
-from a2d_cli.model.transformer import Transformer
 
 FROZEN_SPREAD = 2.0  # of a frozen mixture's scores: a few heads stand in for each, instead of the mean of all
 Control = Literal["", "frozen", "shuffled", "uniform"]
@@ -48,7 +48,7 @@ PROFILES = {
 
 def make_aligners(
     kinds: dict[str, float],
-    student: Transformer | Inside,
+    student: ModelShape | Inside,
     teacher: Inside,
     generator: torch.Generator,
     temperature: float | None = None,
@@ -56,8 +56,7 @@ def make_aligners(
     """One aligner a kind: convex mixtures of that temperature; None: convolutions."""
 
     def make(kind: str) -> nn.Module:
-        maps = "num_encoder_maps" if kind == "encoder_self" else "num_decoder_maps"
-        sizes = getattr(student, maps), getattr(teacher, maps)
+        sizes = student.num_maps(kind), teacher.num_maps(kind)
         if temperature is None:
             return AttentionAlignment(*sizes, generator)
         return SimplexAlignment(*sizes, generator, temperature)
@@ -76,7 +75,7 @@ class AlignedAttention(Term):
         if comparison.rows:
             self.row_floor = settings.row_floor
         temperature = (1.0 if is_frozen else settings.mixture_temperature) if comparison.simplex else None
-        self.aligners = make_aligners(self.kinds, pupils.student, pupils.teacher, pupils.generator, temperature)
+        self.aligners = make_aligners(self.kinds, pupils.student.shape, pupils.teacher, pupils.generator, temperature)
         self.aligners.requires_grad_(not is_frozen)
         for kind, aligner in self.aligners.items():
             if comparison.simplex and settings.mixture_start == "diagonal":

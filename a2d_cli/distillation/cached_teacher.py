@@ -119,8 +119,7 @@ class CachedTeacher(Teacher):
         cells = _cells(self.model, batch)
 
         def padded(kind: str) -> Tensor:
-            num_maps = self.model.num_encoder_maps if kind == "encoder_self" else self.model.num_decoder_maps
-            inside = cells[kind][:, None].expand(-1, num_maps, -1, -1)  # (B, C, Q, K)
+            inside = cells[kind][:, None].expand(-1, self.model.shape.num_maps(kind), -1, -1)  # (B, C, Q, K)
             numbers = self._read(self.contents.map_part(kind), batch).float()
             return numbers.new_zeros(inside.shape).masked_scatter_(inside, numbers)
 
@@ -309,9 +308,8 @@ def _parts(model: Transformer, contents: Contents, plan: BatchPlan) -> list[Part
         ids = "uint16" if model.vocabularies.tgt_size <= 1 << 16 else "uint32"
         parts += [Part(f"top{k}_ids", ids, t * k), Part(f"top{k}_scores", "float16", t * (k + 1))]
     if contents.maps:
-        encoder, decoder = model.num_encoder_maps, model.num_decoder_maps
-        sizes = {"encoder_self": encoder * s * s, "decoder_self": decoder * (t * (t + 1) // 2), "cross": decoder * t * s}
-        parts += [Part(contents.map_part(kind), "float16", sizes[kind]) for kind in KINDS]
+        cells = {"encoder_self": s * s, "decoder_self": t * (t + 1) // 2, "cross": t * s}
+        parts += [Part(contents.map_part(kind), "float16", model.shape.num_maps(kind) * cells[kind]) for kind in KINDS]
     return parts
 
 

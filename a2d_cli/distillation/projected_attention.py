@@ -113,10 +113,7 @@ class ProjectedAttention(Term):
         self.kinds = kind_factors(settings)
 
         def make(kind: str) -> Projection:
-            encoder = student.num_encoder_maps, teacher.num_encoder_maps
-            decoder = student.num_decoder_maps, teacher.num_decoder_maps
-            sizes = encoder if kind == "encoder_self" else decoder
-            return Projection(*sizes, settings.ridge, settings.gram_decay)
+            return Projection(student.shape.num_maps(kind), teacher.num_maps(kind), settings.ridge, settings.gram_decay)
 
         self.projections = nn.ModuleDict({kind: make(kind) for kind in self.kinds})
 

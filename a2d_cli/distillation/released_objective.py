@@ -46,7 +46,7 @@ class ReleaseObjective(Objective):
             decoder_self=settings.decoder_self,
             cross=settings.cross,
         )
-        self.aligners = make_aligners(self.kinds, student, teacher.inside, torch.Generator().manual_seed(seed))
+        self.aligners = make_aligners(self.kinds, student.shape, teacher.inside, torch.Generator().manual_seed(seed))
         as_released = method.terms == ("a2d-release",)
         self.divide_twice = as_released and settings.gradient_scale == "release"
         self.teacher_mixers: nn.ModuleDict | None = None

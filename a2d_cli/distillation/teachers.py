@@ -37,13 +37,9 @@ class Inside:
         (shape,) = self.shapes
         return shape
 
-    @property
-    def num_encoder_maps(self) -> int:
-        return sum(shape.encoder_layers * shape.num_heads for shape in self.shapes)
-
-    @property
-    def num_decoder_maps(self) -> int:
-        return sum(shape.decoder_layers * shape.num_heads for shape in self.shapes)
+    def num_maps(self, kind: str) -> int:
+        """Of all members together."""
+        return sum(shape.num_maps(kind) for shape in self.shapes)
 
 
 def keep_rows(model: Transformer, src_rows: list[int], tgt_rows: list[int]) -> Transformer:

@@ -54,7 +54,7 @@ def choose_alignment_head(student: Reader, teachers: Sequence[Reader] = (), *, b
     chosen = [i for i, pair in enumerate(student.pairs) if all(pair) and max(map(len, pair)) <= longest]
     if not chosen:
         raise A2DError("no validation pair has words on both sides: no alignment head can be chosen")
-    equal = torch.zeros(student.model.num_decoder_maps, dtype=torch.long)
+    equal = torch.zeros(student.model.shape.num_maps("cross"), dtype=torch.long)
     num_tokens = 0
     for first in range(0, len(chosen), batch_sentences):
         rows = chosen[first : first + batch_sentences]

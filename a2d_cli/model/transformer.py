@@ -198,14 +198,6 @@ class Transformer(nn.Module):
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
-    @property
-    def num_encoder_maps(self) -> int:
-        return self.shape.encoder_layers * self.shape.num_heads
-
-    @property
-    def num_decoder_maps(self) -> int:
-        return self.shape.decoder_layers * self.shape.num_heads
-
     def _embed(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
         x = embedding(ids) * math.sqrt(self.shape.d_model) + self.positions[: ids.shape[1]]
         return dropout(x, self.shape.dropout, self.training)
