@@ -11,7 +11,7 @@ from tiny import quick
 from torch import Tensor
 
 from a2d_cli.distillation.divergences import word_divergence
-from a2d_cli.distillation.response import Response, SelectiveResponse
+from a2d_cli.distillation.response import Response
 from a2d_cli.training.losses import SmoothedCrossEntropy, smoothed_cross_entropy
 from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
@@ -82,8 +82,9 @@ def test_where_tokens_are_selected_it_is_response_for_some_and_references_for_th
     ce = [smoothed_cross_entropy(logits[some], targets[some], 0.1).loss.sum() for some in (hard, easy)]
     word = word_divergence(teacher[hard], logits[hard], 2.0, kind).sum()
     expected = 0.7 * ce[0] + 0.3 * 4.0 * word + ce[1]
-    taught = Response(SmoothedCrossEntropy(targets, 0.1), lambda rows: teacher[rows].clone(), 0.3, 2.0, kind)
-    found = vocabulary_loss(*inputs, SelectiveResponse(taught, threshold - 1e-9), tokens_at_once)  # but for rounding
+    threshold = threshold - 1e-9  # but for rounding
+    taught = Response(SmoothedCrossEntropy(targets, 0.1), lambda rows: teacher[rows].clone(), 0.3, 2.0, kind, threshold)
+    found = vocabulary_loss(*inputs, taught, tokens_at_once)
     torch.testing.assert_close(found["loss"], expected)
     torch.testing.assert_close(found["nll"], nll.sum())
     torch.testing.assert_close(found["word"], word)

@@ -14,7 +14,7 @@ from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.methods import TERMS, parse_method
 from a2d_cli.distillation.released_objective import ReleaseObjective
-from a2d_cli.distillation.response import Response, SelectiveResponse
+from a2d_cli.distillation.response import Response
 from a2d_cli.distillation.selection import Selection, all_tokens_nll
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
 from a2d_cli.distillation.terms import Lesson, Pupils, Term
@@ -87,9 +87,8 @@ class DistillationObjective(Objective):
         loss: TokenLoss = SmoothedCrossEntropy(batch.real(batch.tgt_out), self.label_smoothing)
         if self.method.words:
             settings = self.settings
-            loss = Response(loss, taught.words, settings.alpha, settings.temperature, settings.divergence)
-            if self.selection is not None:
-                loss = SelectiveResponse(loss, self.selection.threshold)
+            threshold = None if self.selection is None else self.selection.threshold
+            loss = Response(loss, taught.words, settings.alpha, settings.temperature, settings.divergence, threshold)
         weights = self.model.tgt_embedding.weight, self.model.output_bias
         parts = vocabulary_loss(batch.real(output.states), *weights, loss)
         response = parts.pop("loss")

@@ -18,23 +18,36 @@ from a2d_cli.training.vocabulary_loss import Scores, TokenLosses
 
 @dataclass(frozen=True)
 class Response:
-    """For `vocabulary_loss`; its losses are `loss`, `nll` and `word` (D without the factor τ²)."""
+    """For `vocabulary_loss`; its losses are `loss`, `nll` and `word` (D without the factor τ²).
+
+    With a threshold, α is 0 for the tokens that the student finds easier than that: their `word` is 0, and a loss `selected`
+    counts the others.
+    """
 
     cross_entropy: SmoothedCrossEntropy
     words: Callable[[slice], Tensor]  # the teacher's scores (n, V), made anew by each call
     alpha: float
     temperature: float
     divergence: str
+    threshold: Tensor | None = None  # (), of -log q(target)
 
     def __call__(self, rows: slice, scores: Scores) -> TokenLosses:
         ce = self.cross_entropy(rows, scores)
         teacher = self.words(rows).to(scores.values.dtype)
         by_hand = self.divergence == "fkl" and self.temperature == 1.0
         word = _forward_kl(teacher, scores) if by_hand else self._divergence(teacher, scores.values)
-        weight = self.alpha * self.temperature**2
-        loss = (1.0 - self.alpha) * ce.losses["loss"] + weight * word.losses["word"]
-        gradient = ce.gradient.mul_(1.0 - self.alpha).add_(word.gradient, alpha=weight)
-        return TokenLosses({**ce.losses, **word.losses, "loss": loss}, gradient)
+        alpha, losses = self.alpha, {**ce.losses, **word.losses}
+        if self.threshold is not None:
+            # Of all tokens, and some of it forgotten: a GPU is never asked how many are hard.
+            hard = (ce.losses["nll"] >= self.threshold).to(scores.values.dtype)  # (n,)
+            alpha, losses = alpha * hard, losses | {"word": losses["word"] * hard, "selected": hard}
+        weight = alpha * self.temperature**2
+        loss = (1.0 - alpha) * losses["loss"] + weight * losses["word"]
+        if self.threshold is None:
+            gradient = ce.gradient.mul_(1.0 - alpha).add_(word.gradient, alpha=weight)
+        else:
+            gradient = ce.gradient.mul_(1.0 - alpha[:, None]).addcmul_(word.gradient, weight[:, None])
+        return TokenLosses({**losses, "loss": loss}, gradient)
 
     def _divergence(self, teacher: Tensor, student: Tensor) -> TokenLosses:
         """Any divergence at any temperature, through autograd."""
@@ -43,25 +56,6 @@ class Response:
             word = word_divergence(teacher, student, self.temperature, self.divergence)
             (gradient,) = torch.autograd.grad(word.sum(), student)
         return TokenLosses({"word": word.detach()}, gradient)
-
-
-@dataclass(frozen=True)
-class SelectiveResponse:
-    """`Response` where the student's loss is at the threshold or above; the references alone elsewhere.
-
-    Its `word` is 0 elsewhere, and `selected` is 1 where it is not.
-    """
-
-    response: Response
-    threshold: Tensor  # (), of -log q(target)
-
-    def __call__(self, rows: slice, scores: Scores) -> TokenLosses:
-        references, taught = self.response.cross_entropy(rows, scores), self.response(rows, scores)
-        hard = references.losses["nll"] >= self.threshold  # (n,)
-        # Of all tokens, and some of it forgotten: a GPU is never asked how many are hard.
-        losses = {name: torch.where(hard, each, references.losses.get(name, 0.0)) for name, each in taught.losses.items()}
-        gradient = torch.where(hard[:, None], taught.gradient, references.gradient)
-        return TokenLosses({**losses, "selected": hard.to(gradient.dtype)}, gradient)
 
 
 def _forward_kl(teacher: Tensor, student: Scores) -> TokenLosses:
