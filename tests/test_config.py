@@ -243,7 +243,7 @@ REFUSED = [
     ),
     (
         "student: {preset: huge}",
-        "mine.yaml: student.preset: expected one of tiny, small, base, paper, got 'huge'",
+        "mine.yaml: student.preset: expected one of mini, tiny, small, base, paper, got 'huge'",
     ),
     ("data: {downloads: {web: {}}}", "mine.yaml: data.downloads.web.url: missing"),
     ("data: {split: {valid_pairs: 5}}", "mine.yaml: data.split.by: missing"),
@@ -341,7 +341,7 @@ def test_students_by_preset_by_key_and_by_both():
         (
             "smal",
             (
-                "--student: expected one of tiny, small, base, paper, got 'smal'"
+                "--student: expected one of mini, tiny, small, base, paper, got 'smal'"
                 " | hint: did you mean 'small'?"
             ),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,13 @@ def test_a_teacher_in_training_teaches_with_a_warning(a2d: Launcher, taught_proj
     edit(taught_project / "runs/teacher/run.json", lambda info: info.update(finished=False))
     ended = a2d.well(taught_project, "distill", "--method", "word", *QUICK)
     assert f"warning: the training of {taught_project / 'runs/teacher'} has not ended; what it has so far will teach" in ended.err
+
+
+def test_a_student_as_large_as_its_teacher_is_warned_of(a2d: Launcher, taught_project: Path):
+    shape = "d_model=48,num_heads=4,ffn_dim=96"
+    said = a2d.well(taught_project, "distill", "--method", "word", "--student", shape, *QUICK).err
+    assert re.search(r"warning: the student has 0\.\d M parameters, its teacher 0\.\d M: nothing is made smaller; --student mini, or KEY=", said)
+    assert "made smaller" not in a2d.well(taught_project, "distill", "--method", "word", "--name", "small", *QUICK).err
 
 
 @pytest.mark.parametrize(

@@ -190,19 +190,18 @@ def test_help_loads_nothing_heavy():
 # --- README
 
 
-def readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ("README.md", "recipes/README.md")
 
 
 def file_map() -> list[str]:
-    """The paths of README's map: the first word of each line of the fenced block below `## Map`."""
-    section = readme().partition("\n## Map\n")[2].partition("\n## ")[0]
-    block = re.search(r"^```\w*\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-    assert block, "README.md has no fenced block below '## Map'"
+    """The paths of the package's map: the first word of each line of its fenced block."""
+    text = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert block, "a2d_cli/README.md has no fenced block"
     return [line.split()[0] for line in block.group(1).splitlines() if line.strip()]
 
 
-def test_readmes_map_names_every_module_once_and_nothing_else():
+def test_the_map_names_every_module_once_and_nothing_else():
     paths = file_map()
     assert len(paths) > 30
     assert [path for path in paths if not (ROOT / path).exists()] == []
@@ -230,15 +229,16 @@ def commands_in(text: str) -> Iterator[list[str]]:
             redirected = set(token) <= set("<>")
 
 
-def readme_commands() -> list[list[str]]:
-    """Of the fenced blocks, and of the text between them."""
-    text = readme()
+def commands_of(document: str) -> list[list[str]]:
+    """Of its fenced blocks, and of the text between them; not those that leave out some of it."""
+    text = (ROOT / document).read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE))
     return [
         command
         for part in [*blocks, *(" ".join(span.split()) for span in spans)]
         for command in commands_in(part)
+        if "…" not in command
     ]
 
 
@@ -278,14 +278,17 @@ def check_command(arguments: list[str]) -> None:
     assert recipe in {None, "RECIPE", *names} or recipe.startswith("./"), f"no recipe {recipe}"
 
 
-def test_readmes_commands_are_commands():
-    commands = readme_commands()
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_documents_commands_are_commands(document: str):
+    commands = commands_of(document)
     assert len(commands) > 10
-    assert {"demo", "prepare", "train-teacher", "distill", "translate", "score"} <= {
-        each[0] for each in commands
-    }
+    assert {"prepare", "train-teacher", "compare"} <= {each[0] for each in commands}
     for arguments in commands:
         check_command(arguments)
+
+
+def test_readme_shows_the_main_path():
+    assert {"demo", "prepare", "train-teacher", "distill", "translate", "score"} <= {each[0] for each in commands_of("README.md")}
 
 
 def test_the_helps_commands_are_commands():

@@ -196,7 +196,7 @@ def bench(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Untrained models: tiny,small,base,paper, 6-6 (layers), KEY=VALUE changes the one before it."),
+        typer.Option(help="Untrained models: mini,tiny,small,base,paper, 6-6 (layers), KEY=VALUE changes the one before it."),
     ] = None,
     sentences: Annotated[int, typer.Option(min=1, help="Of the test set, evenly chosen.")] = 200,
     beam: Annotated[str, typer.Option("-b", "--beam", help="Hypotheses kept; several with commas.")] = "1,5",

@@ -141,7 +141,7 @@ def distill(
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of a plain a2d.")] = None,
     student: Annotated[
-        str | None, typer.Option(help="tiny, small, base, paper, or KEY=VALUE,… (e.g. d_model=192,num_heads=4).")
+        str | None, typer.Option(help="mini, tiny, small, base, paper, or KEY=VALUE,… (e.g. d_model=192,num_heads=4).")
     ] = None,
     pseudo: Annotated[
         tuple[Path, Path] | None,

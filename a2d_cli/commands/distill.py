@@ -98,6 +98,7 @@ def distill(
         settings = recipe.student_training
         if not method.asks_teacher:
             return TranslationObjective(model, settings.label_smoothing)
+        _warn_of_large_student(model, teachers, stage.reporter)
         frozen = _frozen_teacher(project, recipe, method, teachers, request, stage)
         return objective_of(model, frozen, recipe.distillation, settings)
 
@@ -117,6 +118,15 @@ def method_facts(
         digits = ",".join(teacher.weights_sha256[:16] for teacher in teachers)
         facts |= {"distillation": settings_that_count(distillation), "teacher": digits}
     return facts
+
+
+def _warn_of_large_student(student: Transformer, teachers: Sequence[Checkpoint], reporter: Reporter) -> None:
+    largest = max(teacher.model.num_parameters for teacher in teachers)
+    if student.num_parameters >= largest:
+        reporter.warn(
+            f"the student has {student.num_parameters / 1e6:.1f} M parameters, its teacher {largest / 1e6:.1f} M: nothing is "
+            "made smaller; --student mini, or KEY=VALUE,…"
+        )
 
 
 def _refuse_shares(method: Method, accumulate: int) -> None:

@@ -118,6 +118,7 @@ class ModelShape:
 
 
 PRESETS: dict[str, ModelShape] = {
+    "mini": ModelShape(d_model=128, num_heads=4, ffn_dim=256, encoder_layers=2, decoder_layers=2),
     "tiny": ModelShape(d_model=256, num_heads=4, ffn_dim=1536, encoder_layers=6, decoder_layers=2),
     "small": ModelShape(d_model=384, num_heads=6, ffn_dim=1536, encoder_layers=6, decoder_layers=2),
     "base": ModelShape(d_model=512, num_heads=8, ffn_dim=2048, encoder_layers=6, decoder_layers=2),
@@ -229,7 +230,7 @@ class Recipe:
     cleaning: Cleaning = field(default_factory=Cleaning)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     teacher: ModelShape = field(default_factory=ModelShape)
-    student: ModelShape = field(default_factory=lambda: PRESETS["tiny"])
+    student: ModelShape = field(default_factory=lambda: PRESETS["mini"])
     training: Training = field(default_factory=Training)
     student_training: Training = field(default_factory=Training)  # keys left out are those of `training`
     distillation: Distillation = field(default_factory=Distillation)
