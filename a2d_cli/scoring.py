@@ -138,26 +138,6 @@ def compare(baseline: ResampledScore, system: ResampledScore) -> PairedResult:
     return PairedResult(system.score.name, delta, *_interval(differences), p_value, system.score.signature)
 
 
-def paired(
-    baseline: Sequence[str],
-    system: Sequence[str],
-    references: Sequence[Sequence[str]],
-    metric: str = "bleu",
-    n: int = RESAMPLES,
-    seed: int | None = None,
-    tgt_lang: str = "",
-) -> PairedResult:
-    """Compare two systems' outputs for one test set; sacrebleu's p-value and signature.
-
-    Raises:
-        ConfigError, A2DError: as `score`.
-    """
-    return compare(
-        resample(baseline, references, metric, n, seed, tgt_lang),
-        resample(system, references, metric, n, seed, tgt_lang),
-    )
-
-
 def check_lines(counts: dict[str, int]) -> None:
     """Refuse texts that cannot be held against each other line by line.
 

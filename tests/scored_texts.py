@@ -2,6 +2,8 @@
 
 import random
 
+from a2d_cli import scoring
+
 VOCABULARY = ["der", "die", "das", "Hund", "Katze", "läuft", "schläft", "über", "Straße", ",", ".", "7", "rot"]
 
 
@@ -19,3 +21,8 @@ def write_lines(path, lines):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(line + "\n" for line in lines).encode())
     return path
+
+
+def paired(baseline, system, references, metric="bleu", n=scoring.RESAMPLES, seed=None):
+    """Two systems' outputs for one test set, compared."""
+    return scoring.compare(*(scoring.resample(lines, references, metric, n, seed) for lines in (baseline, system)))

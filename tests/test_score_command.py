@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from listener import Listener
 from sacrebleu.metrics import BLEU
-from scored_texts import damaged, sentences, write_lines
+from scored_texts import damaged, paired, sentences, write_lines
 from test_model_card import MANIFEST
 
 from a2d_cli import cli
@@ -26,7 +26,6 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_checkpoint
 from a2d_cli.project.score_cache import describe_export, describe_model
 from a2d_cli.reporting import Reporter
-from a2d_cli.scoring import paired
 
 
 class FakeTranslator:
@@ -340,6 +339,23 @@ def test_the_plain_student_is_that_of_the_same_size_and_seed(project):
     assert row_of(table, "a2d-seed2").to_plain.delta == pytest.approx(bleu["a2d-seed2"] - bleu["ce-seed2"])
     assert row_of(table, "a2d-seed3").to_plain is None
     assert row_of(table, "a2d-large").to_plain is None
+    assert "plain student: a 'ce' student of as many parameters and updates" in table.tables()[0].note
+
+
+def test_the_plain_student_has_been_trained_as_long(project):
+    """As the runs of `a2d compare --updates 1000,4000`, the short ones first."""
+    for seed in (1, 2):
+        for updates in (1000, 4000):
+            add_run(project, f"ce-{updates}u-{seed}", "student", "ce", drop=0.3 - updates / 1e5, seed=seed, updates=updates)
+            add_run(project, f"a2d-{updates}u-{seed}", "student", "a2d-simplex", drop=0.15, seed=seed, updates=updates)
+    add_run(project, "a2d-2000u-1", "student", "a2d-simplex", drop=0.15, updates=2000)
+    table = run(project, test_sets=["news"])
+    bleu = {row.model.name: row.bleu for row in table.rows}
+    for seed in (1, 2):
+        for updates in (1000, 4000):
+            name = f"a2d-{updates}u-{seed}"
+            assert row_of(table, name).to_plain.delta == pytest.approx(bleu[name] - bleu[f"ce-{updates}u-{seed}"])
+    assert row_of(table, "a2d-2000u-1").to_plain is None
 
 
 def test_a_student_is_held_against_the_teacher_it_learned_from(project):

@@ -10,6 +10,7 @@ import pytest
 from conftest import Launcher
 from random_project import DECODING, TEXTS, add_random_run, random_project
 from sacrebleu.metrics import BLEU, CHRF
+from scored_texts import paired
 
 from a2d_cli.commands import score as score_command
 from a2d_cli.commands import score_gap as command
@@ -19,7 +20,6 @@ from a2d_cli.files import write_json
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
-from a2d_cli.scoring import paired
 
 STEPS = [
     "teacher, beam 3",

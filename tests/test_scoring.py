@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
+from scored_texts import paired
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.scoring import check_lines, compare, paired, resample, score
+from a2d_cli.scoring import check_lines, compare, resample, score
 
 WORDS = ["the", "a", "dog", "cat", "house", "runs", "sleeps", "under", ",", ".", "7", "Straße", "学生", "É"]
 SACREBLEU = {"bleu": BLEU, "chrf": CHRF, "chrf++": lambda: CHRF(word_order=2), "ter": TER}

@@ -56,7 +56,7 @@ class ScoreRow:
     result: Result
     cached: bool  # translated, and its speed measured, by an earlier command
     to_teacher: PairedResult | None = None
-    to_plain: PairedResult | None = None  # to the student of the same size that learned from text alone
+    to_plain: PairedResult | None = None  # to the student of the same size and training that learned from text alone
 
     @property
     def scores(self) -> list[Score]:
@@ -125,7 +125,12 @@ class ScoreTable:
         notes = [signature_lines(score for row in rows for score in row.scores)]
         differences = [found for row in rows for found in (row.to_teacher, row.to_plain) if found]
         if differences:
-            notes.append(f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}")
+            notes.append(
+                f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}; p, which is sacrebleu's, errs on the small "
+                "side: the interval counts"
+            )
+        if any(row.to_plain is None and _wants_plain(row) for row in rows) and any(row.model.method == "ce" for row in rows):
+            notes.append("plain student: a 'ce' student of as many parameters and updates, of the same seed or the only one")
         ensembles = [
             row.model.name for row in rows if "," in row.model.teacher and any(row.model.is_taught_by(other.model) for other in rows)
         ]
@@ -421,13 +426,27 @@ def _teacher_of(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | None:
     return max(own, key=lambda other: other.bleu) if own else next(iter(teachers), None)
 
 
+def _wants_plain(row: ScoreRow) -> bool:
+    return row.model.kind == "student" and row.model.method != "ce"
+
+
 def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | None:
-    """The `ce` student of the same size: that of the same seed, else the only one."""
-    if row.model.kind != "student" or row.model.method == "ce":
+    """The `ce` student of the same size and number of updates: that of the same seed, else the only one."""
+    if not _wants_plain(row):
         return None
-    rows = [other for other in rows if not other.model.is_export]
-    same_size = [other for other in rows if other.model.parameters == row.model.parameters]
-    plain = [other for other in same_size if other.model.kind == "student" and other.model.method == "ce"]
+    runs = [other for other in rows if not other.model.is_export]
+    trained = row
+    if row.model.is_export:  # as the run of its weights was
+        trained = next((other for other in runs if other.model.weights_sha256 == row.model.weights_sha256), row)
+
+    def cost(each: ScoreRow) -> tuple[int, int | None]:
+        return each.model.parameters, each.model.updates
+
+    plain = [
+        other
+        for other in runs
+        if other.model.kind == "student" and other.model.method == "ce" and cost(other) == cost(trained)
+    ]
     same_seed = [other for other in plain if other.model.seed == row.model.seed]
     return next(iter(same_seed), plain[0] if len(plain) == 1 else None)
 

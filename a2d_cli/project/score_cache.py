@@ -26,6 +26,7 @@ class ScoredModel:
     kind: str  # teacher, student, or empty for a checkpoint without its run
     method: str  # of a student
     seed: int | None
+    updates: int | None  # of its training; None: unknown (an export's are those of its run)
     teacher: str  # of a distilled student: first digits of its teacher's hash (an ensemble's: with commas), else empty
     pair: str
     parameters: int
@@ -51,6 +52,7 @@ def describe_export(exported: Exported) -> ScoredModel:
         kind=manifest.kind,
         method=manifest.method if manifest.kind == "student" else "",
         seed=manifest.seed,
+        updates=None,
         teacher=(manifest.teacher or {}).get("weights_sha256", ""),
         pair=manifest.pair,
         parameters=manifest.parameters,
@@ -78,6 +80,7 @@ def describe_model(folder: Path) -> ScoredModel:
             kind=info.get("kind", ""),
             method=info.get("method", "") if info.get("kind") == "student" else "",
             seed=info.get("seed"),
+            updates=info.get("updates"),
             teacher=info.get("settings", {}).get("teacher", ""),
             pair=config["pair"],
             parameters=config["parameters"],
