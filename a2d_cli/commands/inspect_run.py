@@ -234,7 +234,7 @@ def _aligners(objective: DistillationObjective | ReleaseObjective, method: Metho
         (term,) = method.terms
         return [Aligned(term.removeprefix("a2d-"), kind, aligner) for kind, aligner in objective.aligners.items()]
     return [
-        Aligned(name.removeprefix("a2d-"), kind, aligner, isinstance(term, AlignedAttention) and term.comparison.rows)
+        Aligned(name.removeprefix("a2d-"), kind, aligner, isinstance(term, AlignedAttention) and term.profile.rows)
         for name, term in objective.terms.items()
         if isinstance(term.saved, nn.ModuleDict) and term.noun == "aligner"
         for kind, aligner in term.saved.items()

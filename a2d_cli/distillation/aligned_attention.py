@@ -23,7 +23,7 @@ Control = Literal["", "frozen", "shuffled", "uniform"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Profile:
     """How intermediate maps are made and compared with the teacher's."""
 
     simplex: bool  # convex mixtures; else a convolution
@@ -31,18 +31,18 @@ class Comparison:
     control: Control = ""
 
     @property
-    def settings(self) -> tuple[str, ...]:
-        """Of Distillation, those that its term reads, as in `Term`."""
+    def reads(self) -> tuple[str, ...]:
+        """As of `Term`."""
         is_trained = self.simplex and self.control != "frozen"
         names = {"mixture_start": self.simplex, "mixture_temperature": is_trained, "row_floor": self.rows}
         return tuple(name for name, is_read in names.items() if is_read)
 
 
 PROFILES = {
-    "masked": Comparison(simplex=False, rows=False),
-    "simplex": Comparison(simplex=True, rows=True),
-    "cells-simplex": Comparison(simplex=True, rows=False),
-    "rows-conv": Comparison(simplex=False, rows=True),
+    "masked": Profile(simplex=False, rows=False),
+    "simplex": Profile(simplex=True, rows=True),
+    "cells-simplex": Profile(simplex=True, rows=False),
+    "rows-conv": Profile(simplex=False, rows=True),
 }
 
 
@@ -67,18 +67,18 @@ def make_aligners(
 class AlignedAttention(Term):
     """Sum over kinds of D(teacher's maps, intermediate maps)."""
 
-    def __init__(self, pupils: Pupils, comparison: Comparison):
+    def __init__(self, pupils: Pupils, profile: Profile):
         super().__init__()
-        self.comparison, settings = comparison, pupils.settings
+        self.profile, settings = profile, pupils.settings
         self.kinds = kind_factors(settings)
-        is_frozen = comparison.control == "frozen"
-        if comparison.rows:
+        is_frozen = profile.control == "frozen"
+        if profile.rows:
             self.row_floor = settings.row_floor
-        temperature = (1.0 if is_frozen else settings.mixture_temperature) if comparison.simplex else None
+        temperature = (1.0 if is_frozen else settings.mixture_temperature) if profile.simplex else None
         self.aligners = make_aligners(self.kinds, pupils.student.shape, pupils.teacher, pupils.generator, temperature)
         self.aligners.requires_grad_(not is_frozen)
         for kind, aligner in self.aligners.items():
-            if comparison.simplex and settings.mixture_start == "diagonal":
+            if profile.simplex and settings.mixture_start == "diagonal":
                 own = pupils.student.shape
                 aligner.start_at(torch.cat([diagonal_mixture(kind, own, shape) for shape in pupils.teacher.shapes]))
             elif is_frozen:
@@ -94,16 +94,16 @@ class AlignedAttention(Term):
     def _divergence(self, kind: str, lesson: Lesson) -> Tensor:
         target, own = getattr(lesson.teacher.maps, kind), getattr(lesson.student.maps, kind)
         cells, weights = lesson.cells[kind], lesson.row_weights[kind]
-        if self.comparison.control == "uniform":
+        if self.profile.control == "uniform":
             target = uniform_rows(cells).expand_as(target)
-        elif self.comparison.control == "shuffled":
+        elif self.profile.control == "shuffled":
             donors, has_donor = donors_of(cells)
             target = target[donors]
             weights = weights * has_donor[:, None]
         intermediate = self.aligners[kind](own)
-        if not self.comparison.rows:
+        if not self.profile.rows:
             return cell_divergence(target, intermediate, cells)
-        if not self.comparison.simplex:
+        if not self.profile.simplex:
             intermediate = as_rows(intermediate, cells)
         return row_divergence(target, intermediate, cells, weights, self.row_floor)
 

@@ -18,7 +18,7 @@ TEMPERATURE = 0.1  # of the softmax over cosines
 class Amad(Term):
     """Sum over kinds of Σ_ij a_ij KL(A^T_i ‖ A^S_j), averaged over teacher maps i."""
 
-    settings = ("row_floor",)
+    reads = ("row_floor",)
 
     def __init__(self, pupils: Pupils):
         super().__init__()

@@ -14,7 +14,7 @@ class FixedAttention(Term):
     """Sum over kinds of the row KL, averaged over student maps: heads one to one where both models have as many in a
     layer, else the mean of a layer's heads."""
 
-    settings = ("row_floor", "layer_map")
+    reads = ("row_floor", "layer_map")
 
     def __init__(self, pupils: Pupils):
         super().__init__()

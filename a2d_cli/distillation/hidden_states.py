@@ -40,7 +40,7 @@ class StateProjection(nn.Module):
 class HiddenStateMatching(Term):
     """Encoder + decoder: the mean square of LayerNorm(student's) - LayerNorm(teacher's), a mean over layers and widths."""
 
-    settings = ("layer_map",)
+    reads = ("layer_map",)
     uses_maps = False
     uses_hidden = True
     part_prefix = "hidden_"

@@ -13,7 +13,7 @@ from typing import Any
 
 from a2d_cli.config.method_name import NOT_OWN, own_settings, own_suffix, terms_of
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.aligned_attention import PROFILES, AlignedAttention, Comparison
+from a2d_cli.distillation.aligned_attention import PROFILES, AlignedAttention, Profile
 from a2d_cli.distillation.amad import Amad
 from a2d_cli.distillation.fixed_attention import FixedAttention
 from a2d_cli.distillation.hidden_states import HiddenStateMatching
@@ -136,7 +136,7 @@ def _counting(method: Method, settings: Distillation) -> dict[str, object]:
         names = names - {"divergence"} | {*RELEASED_SETTINGS, *["teacher_mix", "gradient_scale"] * as_released}
     elif method.terms:
         names |= {"half_life", "gradient_share", "calibrate_at_update" if settings.gradient_share > 0 else "beta"}
-        names.update(*(_settings_of(term) for term in method.terms))
+        names.update(*(_reads_of(term) for term in method.terms))
         if method.needs_maps:
             names |= {*MAP_SETTINGS, *["map_temperature"] * (settings.map_form == "softened")}
     if method.words and settings.cache == "topk":  # states say what the live teacher says; these do not
@@ -149,13 +149,13 @@ def _class_of(term: str) -> type[Term]:
     return make.func if isinstance(make, partial) else make
 
 
-def _settings_of(term: str) -> tuple[str, ...]:
+def _reads_of(term: str) -> tuple[str, ...]:
     make = TERMS[term]
-    return make.keywords["comparison"].settings if isinstance(make, partial) else make.settings
+    return make.keywords["profile"].reads if isinstance(make, partial) else make.reads
 
 
-def _aligned(comparison: Comparison) -> MakeTerm:
-    return partial(AlignedAttention, comparison=comparison)
+def _aligned(profile: Profile) -> MakeTerm:
+    return partial(AlignedAttention, profile=profile)
 
 
 def _controls() -> Iterator[tuple[str, MakeTerm]]:
@@ -165,7 +165,7 @@ def _controls() -> Iterator[tuple[str, MakeTerm]]:
 
 
 TERMS: dict[str, MakeTerm] = {
-    **{f"a2d-{profile}": _aligned(comparison) for profile, comparison in PROFILES.items()},
+    **{f"a2d-{name}": _aligned(profile) for name, profile in PROFILES.items()},
     **dict(_controls()),
     "a2d-proj": ProjectedAttention,
     "attn-fixed": FixedAttention,

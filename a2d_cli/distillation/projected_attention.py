@@ -104,7 +104,7 @@ def solve(gram: Tensor, cross: Tensor, ridge: float) -> Tensor:
 class ProjectedAttention(Term):
     """Sum over kinds of 1 - R² of the teacher's maps on the student's, W solved anew before every update."""
 
-    settings = ("ridge", "gram_decay")
+    reads = ("ridge", "gram_decay")
     looks_ahead = True
 
     def __init__(self, pupils: Pupils):

@@ -64,7 +64,7 @@ class Pupils:
 class Term(nn.Module):
     """A loss over a lesson. Its trainable modules live here, never in the student."""
 
-    settings: tuple[str, ...] = ()  # of Distillation, those it reads; the kinds of attention, which all with maps do, aside
+    reads: tuple[str, ...] = ()  # of Distillation, those it reads; the kinds of attention, which all with maps do, aside
     uses_maps = True
     uses_hidden = False  # the layers' states
     looks_ahead = False  # it is shown some of each update's sentences before
