@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -330,6 +331,7 @@ APPEND = """
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from a2d_cli.project.result_log import ResultLog
 @dataclass(frozen=True)
 class Line:
@@ -754,6 +756,19 @@ def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
     with pytest.raises(ConfigError, match="nobody"):  # finished runs are what they are
         run(grid, replace(REQUEST, seeds=(1,), teacher="nobody", settings=("student_training.warmup_updates=1000",)), recorder)
     assert recorder.lines == []
+
+
+def test_seeds_that_can_claim_nothing_are_told_before_anything_is_trained(grid: Path):
+    def told(**changes: Any) -> list[str]:
+        recorder = Listener()
+        with pytest.raises(ConfigError, match="nobody"):
+            run(grid, replace(REQUEST, teacher="nobody", **changes), recorder)
+        return [line for line in recorder.lines if "claim" in line]
+
+    too_few = "warning: 3 seeds allow no p below 0.25, too few to claim anything about 2 methods: that takes 7 seeds (--seeds)"
+    assert told(methods=("ce", "word", "a2d"), seeds=(1, 2, 3)) == [too_few]
+    assert told(methods=("ce", "word", "a2d"), seeds=tuple(range(1, 8))) == []
+    assert told(seeds=(1, 2)) == []  # finished runs are what they are
 
 
 @examples(max_examples=13, deadline=None)

@@ -247,7 +247,7 @@ def pseudo(
 def compare(
     context: typer.Context,
     methods: Annotated[str, typer.Option(help="Of a2d distill, with commas between.")] = "ce,word,a2d",
-    seeds: Annotated[str, typer.Option(help="How many (5 = 1 to 5), or which (3,4,5; one alone: 3,).")] = "5",
+    seeds: Annotated[str, typer.Option(help="How many (7 = 1 to 7), or which (3,4,5; one alone: 3,).")] = "7",
     updates: Annotated[
         str | None, typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each.")
     ] = None,
@@ -272,7 +272,7 @@ def compare(
     Conditions are equal; the table tells what may be said of the differences. It is kept for the report.
     Interrupt it anywhere: the same command goes on; what is finished is not trained again.
 
-    Examples: a2d compare --methods ce,word,a2d --seeds 6 --jobs 2 --threads 1
+    Examples: a2d compare --methods ce,word,a2d --seeds 7 --jobs 2 --threads 1
               a2d compare --methods word,a2d --updates 1000,4000 --figure fig.svg
               a2d compare --methods word,word@divergence=js,word@alpha=1
     """

@@ -20,7 +20,15 @@ from a2d_cli.commands.compare_fairness import (
 )
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
-from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
+from a2d_cli.commands.compare_report import (
+    Block,
+    Comparison,
+    MeasuredRun,
+    MeasuredTeacher,
+    can_claim,
+    contrasts,
+    what_seeds_allow,
+)
 from a2d_cli.commands.distill import matching_teacher, method_facts
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.pseudo import find_teachers, teacher_text
@@ -171,6 +179,9 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
         )
     missing = [cell.updates for cell in cells if not cell.run.is_finished]
     warn_of_long_warmup("student_training", recipe.student_training, missing, reporter)
+    num_rivals = len(methods) - 1  # of the first baseline
+    if missing and num_rivals and not can_claim(len(request.seeds), num_rivals):
+        reporter.warn(f"{what_seeds_allow(len(request.seeds), num_rivals)} (--seeds)")
     teachers = [matching_teacher(project, recipe, folder) for folder in find_teachers(project, recipe)]
     for teacher in teachers:
         if Run(teacher.folder.parent).info.get("finished") is False:

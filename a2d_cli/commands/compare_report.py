@@ -98,7 +98,7 @@ class Block:
     sentences: int
     updates: int
     teachers: tuple[MeasuredTeacher, ...]  # several: the members of an ensemble
-    runs: tuple[MeasuredRun, ...]  # by method, then by seed
+    runs: tuple[MeasuredRun, ...]  # by seed, then by method
     contrasts: tuple[Contrast, ...]
 
     @property
@@ -130,6 +130,20 @@ class Block:
         if headroom >= HEADROOM_BLEU:
             return f"{told} (at least {HEADROOM_BLEU} are needed for a claim)"
         return f"{told}, less than {HEADROOM_BLEU}: NO CLAIM on {self.test_set}: this teacher has nothing left to teach there"
+
+
+def can_claim(num_seeds: int, num_methods: int) -> bool:
+    """Whether any outcome could be significant for all of so many methods against one baseline."""
+    return num_methods * smallest_p_value(num_seeds) <= ALPHA
+
+
+def what_seeds_allow(num_seeds: int, num_methods: int) -> str:
+    """For so many methods against one baseline."""
+    told = f"{count_text(num_seeds, 'seed')} allow{'s' * (num_seeds == 1)} no p below {smallest_p_value(num_seeds):.3g}"
+    if can_claim(num_seeds, num_methods):
+        return told
+    needed = seeds_for_significance(num_methods)
+    return f"{told}, too few to claim anything about {count_text(num_methods, 'method')}: that takes {needed} seeds"
 
 
 def samples(runs: Sequence[MeasuredRun], metric: str) -> dict[str, Sample]:
@@ -242,15 +256,11 @@ class Comparison:
 
     def _legend(self) -> list[str]:
         """What the columns mean, and what so many seeds can tell."""
-        n, smallest = len(self.seeds), smallest_p_value(len(self.seeds))
+        n = len(self.seeds)
         some = self.blocks[0].contrasts  # the methods are the same in all blocks
         families = {baseline: sum(each.baseline == baseline for each in some) for baseline in self.baselines}
         told = ", ".join(f"{count_text(size, 'method')} to {baseline}" for baseline, size in families.items())
-        largest = max(families.values())
-        reach = f"{count_text(n, 'seed')} allow{'s' * (n == 1)} no p below {smallest:.3g}"
-        if largest * smallest > ALPHA:
-            needed = seeds_for_significance(largest)
-            reach += f", too few to claim anything about {count_text(largest, 'method')}: that takes {needed} seeds"
+        reach = what_seeds_allow(n, max(families.values()))
         power = f"a paired t test on {count_text(n, 'seed')} finds with {POWER:.0%} power at {ALPHA:.0%}"
         unknown = any(run.peak_memory_bytes is None for block in self.blocks for run in block.runs)
         several = len(self.blocks[0].teachers) > 1
