@@ -85,13 +85,12 @@ def test_what_is_no_number_is_left_out():
 
 
 def test_a_line_by_hand():
-    drawn = draw(LineChart("validation BLEU", "updates", [Line("ce", [(0, 10), (100, 30)], 1), Line("word", [(100, 20)], 9)], Level("teacher", 30)))
+    drawn = draw(LineChart("validation BLEU", "updates", [Line("ce", [(0, 10), (100, 30)], 1), Line("word", [(100, 20)], 9)]))
     # 2 % of room at the sides, 5 % above and below.
     width, height = RIGHT - LEFT, BOTTOM - TOP
     x0, x1 = LEFT + width * 2 / 104, LEFT + width * 102 / 104
     y10, y30 = BOTTOM - height * 1 / 22, BOTTOM - height * 21 / 22
     assert f'class="c1" points="{x0:.1f},{y10:.1f} {x1:.1f},{y30:.1f}"' in drawn
-    assert f'<line class="level" x1="{LEFT}" x2="{RIGHT}" y1="{y30:.1f}" y2="{y30:.1f}"/>' in drawn
     assert "<title>ce: 30 at 100</title>" in drawn
     # The ninth colour is the first one dashed; each name stands once in the legend.
     assert 'class="c1" stroke-dasharray="6 3"' in drawn

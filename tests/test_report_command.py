@@ -330,7 +330,7 @@ def test_no_comparison_is_proposed_beside_one_that_is_kept(here: Project):
     assert not any("compare" in told for told in missing_in(page_of(here)))
 
 
-def test_a_method_has_one_colour_at_every_length_and_a_weight_is_drawn_only_for_what_it_weighs(here: Project):
+def test_a_method_has_one_colour_at_every_length(here: Project):
     for method in ("word", "a2d"):
         for name in (f"{method}-seed1", f"{method}-80u-seed1"):
             add_run(here, name, "student", method)
@@ -339,9 +339,26 @@ def test_a_method_has_one_colour_at_every_length_and_a_weight_is_drawn_only_for_
     chart = re.search(r"<figcaption>Students: validation NLL.*?</figure>", page_of(here), re.DOTALL).group(0)
     assert chart.count("<polyline") == 4 + 2  # a line a run, and one a method in the legend
     assert re.findall(r'"c(\d)" points="0,4 18,4"/></svg>(.*?)</li>', chart) == [("0", "a2d"), ("1", "word")]
-    row = {"event": "train", "update": 5, "nll": 3.0, "term_weight": 1.0}
-    titles = [[chart.title for chart in _charts_of([{**row, **more}]) if chart.lines] for more in ({}, {"simplex_cross": 0.5})]
-    assert [any("λ" in title for title in each) for each in titles] == [False, True]
+
+
+def drawn_of_training(**logged: float) -> dict[str, list[str]]:
+    """The names of lines, by the title of their chart."""
+    charts = _charts_of([{"event": "train", "update": 5, "nll": 3.0, **logged}])
+    return {chart.title: [line.name for line in chart.lines] for chart in charts if chart.lines and "alidation" not in chart.title}
+
+
+def test_a_weight_is_drawn_only_for_what_it_weighs_and_as_it_was_applied_where_that_is_logged():
+    words, inside = {"Training: words": ["nll"]}, {"Training: terms inside the models": ["simplex_cross"]}
+    applied, first = "Weight of these terms, λ", "Weight of these terms, λ at update 1 (an older a2d has logged no later one)"
+    assert drawn_of_training(term_weight=1.0) == words
+    assert drawn_of_training(simplex_cross=0.5, term_weight=1.0) == words | inside | {first: ["term_weight"]}
+    assert drawn_of_training(simplex_cross=0.5, attention_weight=1.0) == words | inside | {first: ["attention_weight"]}
+    assert drawn_of_training(simplex_cross=0.5, weight=0.25, term_weight=1.0) == words | inside | {applied: ["weight"]}
+
+
+def test_the_share_of_selected_tokens_is_no_term_inside_the_models_and_has_no_weight():
+    drawn = drawn_of_training(word=2.0, selected=0.5, term_weight=1.0)
+    assert drawn == {"Training: words": ["nll", "word"], "Training: share of tokens selected": ["selected"]}
 
 
 def test_scores_of_another_text_or_of_replaced_weights_are_not_shown(here: Project):

@@ -27,21 +27,12 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Level:
-    """A dashed line that others are held against."""
-
-    name: str
-    value: float
-
-
-@dataclass(frozen=True)
 class LineChart:
     """y over x from 0; the scale of y is logarithmic where values of very different size are shown."""
 
     title: str
     x_title: str
     lines: Sequence[Line]
-    level: Level | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +44,14 @@ class Dots:
     mean: float
     half_width: float
     colour: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """A dashed line that dots are held against."""
+
+    name: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -135,16 +134,10 @@ def _lines(chart: LineChart) -> tuple[str, str, str]:
     lines = [(line, points) for line, points in lines if points]
     if not lines:
         return chart.title, '<p class="quiet">nothing logged</p>', ""
-    levels = [chart.level.value] if chart.level else []
     x = scale_over([0.0, *(x for _, points in lines for x, _ in points)], LEFT, RIGHT, padding=0.02)
-    y = scale_over([*levels, *(y for _, points in lines for _, y in points)], BOTTOM, TOP, may_be_log=True)
+    y = scale_over([y for _, points in lines for _, y in points], BOTTOM, TOP, may_be_log=True)
     parts = [*_y_axis(y), *_x_axis(x, BOTTOM)]
     parts.append(f'<text class="axis" x="{RIGHT}" y="{BOTTOM + 29}" text-anchor="end">{escape(chart.x_title)}</text>')
-    if chart.level:
-        place = y.place(chart.level.value)
-        parts.append(f'<line class="level" x1="{LEFT}" x2="{RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>')
-        below = 12 if place < TOP + 14 else -4
-        parts.append(f'<text class="axis" x="{LEFT + 4}" y="{place + below:.1f}">{escape(chart.level.name)}</text>')
     for line, points in lines:
         places = [(x.place(a), y.place(b)) for a, b in points]
         parts.append(f'<polyline class="{_colour(line)}"{_dash(line)} points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}"/>')

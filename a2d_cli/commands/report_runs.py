@@ -18,9 +18,11 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import Reporter, duration_text
 
-WEIGHTS_OF_TERMS = ("term_weight", "attention_weight")  # λ, and what an older a2d called it
+WEIGHT = "weight"  # λ of the terms as it was applied, a mean over the updates of a line
+FIRST_WEIGHTS = ("term_weight", "attention_weight")  # λ at update 1, before the half-life; and what an older a2d called it
+SELECTED = "selected"  # of all target tokens, the share that learns from the teacher's words
 # What a line of metrics.jsonl holds besides terms of the loss.
-NO_TERMS = frozenset(("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", *WEIGHTS_OF_TERMS))
+NO_TERMS = frozenset(("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, *FIRST_WEIGHTS))
 WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
 VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
 FEW_RUNS = 4  # so many can be shown unfolded
@@ -188,12 +190,16 @@ def _together(
 
 def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
     train = [row for row in rows if row.get("event") == "train"]
-    terms = list(dict.fromkeys(name for row in train for name, value in row.items() if isinstance(value, float) and name not in NO_TERMS))
-    inside = [name for name in terms if name not in WORD_TERMS]
+    logged = list(dict.fromkeys(name for row in train for name, value in row.items() if isinstance(value, float)))
+    inside = [name for name in logged if name not in (*NO_TERMS, *WORD_TERMS)]
+    weight_title, weights = "Weight of these terms, λ", (WEIGHT,)
+    if WEIGHT not in logged:
+        weight_title, weights = f"{weight_title} at update 1 (an older a2d has logged no later one)", FIRST_WEIGHTS
     groups = {
-        "Training: words": [name for name in WORD_TERMS if name in terms],
+        "Training: words": [name for name in WORD_TERMS if name in logged],
+        "Training: share of tokens selected": [name for name in (SELECTED,) if name in logged],
         "Training: terms inside the models": inside,
-        "Weight of these terms, λ": [name for name in WEIGHTS_OF_TERMS if inside and any(name in row for row in train)],
+        weight_title: [name for name in weights if inside and name in logged],  # an older a2d logged it without terms, too
     }
     for title, names in groups.items():
         yield LineChart(title, "updates", [Line(name, _points(rows, "train", name), colour) for colour, name in enumerate(names)])
