@@ -29,6 +29,7 @@ from a2d_cli.project.run import Run
 from a2d_cli.project.score_cache import Result, ScoreCache
 from a2d_cli.reporting import Reporter
 
+BEST_STUDENT = "BLEU of the student best by validation"  # a label
 SHAPE = {"d_model": 24, "num_heads": 3, "ffn_dim": 40, "encoder_layers": 1, "decoder_layers": 2}
 
 
@@ -248,7 +249,25 @@ def test_methods_are_compared_over_seeds_out_of_scores_already_made(here: Projec
     assert [row[0] for row in models[1:]] == ["teacher", "ce-seed1", "word-seed1", "ce-seed2", "word-seed2", "ce-seed3", "word-seed3"]
     assert models[1][3:] == ["40.00", "60.00", "1.500", "–", "1.23 M", "4.9", "18.5"]
     assert "test, beam 5, length penalty 1.0: BLEU, mean and 95 % interval over seeds" in html
-    assert "28.0" in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1)
+
+
+def facts_of(html: str) -> dict[str, list[str]]:
+    """Value and remark, by label."""
+    return {label: list(told) for label, *told in re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)<small>([^<]*)</small>", html)}
+
+
+def test_the_student_of_the_headline_is_chosen_by_validation_and_not_by_the_test_set(here: Project):
+    add_scores(here, add_run(here, "teacher", "teacher", best={"bleu": 99.0}), 40.0, references(here))
+    assert BEST_STUDENT not in facts_of(page_of(here))
+    for name, valid_bleu, test_bleu in (("lucky", 21.0, 38.0), ("good", 23.0, 31.0), ("poor", 22.0, 30.0)):
+        lines = [f"{line} {name}" for line in references(here)]
+        add_scores(here, add_run(here, name, "student", best={"loss": 2.5, "bleu": valid_bleu}), test_bleu, lines)
+    add_run(here, "not-scored", "student", best={"bleu": 24.0})
+    html = page_of(here)
+    facts = facts_of(html)
+    assert facts["BLEU of the teacher"][0] == "40.0"
+    assert facts[BEST_STUDENT] == ["31.0", "good, 1.2 M parameters; test, beam 5, length penalty 1.0"]
+    assert "teacher 'teacher' and the student best by validation, 'good': sentences whose chrF differs most" in unescape(html)
 
 
 def test_methods_that_do_not_have_all_seeds_are_marked(here: Project):
@@ -439,11 +458,12 @@ def test_translations_of_another_decoding_stand_apart(compared: tuple[Project, l
     project, runs = compared
     add_scores(project, runs[1], 77.0, ["greedy"] * len(references(project)), beam=1)
     html = page_of(project)
-    assert "77" not in re.search(r"best student BLEU</dt><dd>([^<]+)", html).group(1) and "greedy" not in html
+    assert "greedy" not in html
     apart = re.search(r"<summary>Translated otherwise: test</summary>(.*?)</details>", html, re.DOTALL).group(1)
     assert ">77.00<" in apart and "decoding: beam 1, length penalty 1.0" in apart and "77.00" not in html.replace(apart, "")
-    remarks = re.findall(r" BLEU</dt><dd>[^<]+<small>([^<]+)", html)
-    assert remarks == [f"{name}, 1.2 M parameters; test, beam 5, length penalty 1.0" for name in ("teacher", "word-seed2")]
+    how = "1.2 M parameters; test, beam 5, length penalty 1.0"
+    facts = facts_of(html)
+    assert facts["BLEU of the teacher"] == ["20.0", f"teacher, {how}"] and facts[BEST_STUDENT] == ["23.0", f"ce-seed2, {how}"]
 
 
 @pytest.mark.parametrize(("beam", "shown"), [(5, "beam 5, length penalty 1.0"), (3, "beam 5, length penalty 1.0, no repeat ngram 2")])

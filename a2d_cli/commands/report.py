@@ -131,9 +131,9 @@ def _facts(data: Report | A2DError | None, runs: Sequence[KnownRun], scores: Map
         student = best_student(scored)
         teacher = teacher_of(scored, student)
         if teacher:
-            yield Fact("teacher BLEU", f"{teacher.bleu:.1f}", _remark(teacher, test_set))
+            yield Fact("BLEU of the teacher", f"{teacher.bleu:.1f}", _remark(teacher, test_set))
         if student:
-            yield Fact("best student BLEU", f"{student.bleu:.1f}", _remark(student, test_set))
+            yield Fact("BLEU of the student best by validation", f"{student.bleu:.1f}", _remark(student, test_set))
         if teacher and student:
             smaller = teacher.result.parameters / student.result.parameters
             speeds = student.result.sentences_per_s, teacher.result.sentences_per_s

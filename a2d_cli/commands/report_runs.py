@@ -44,8 +44,8 @@ class KnownRun:
         return self.info.get("kind") == "teacher"
 
     @property
-    def method(self) -> str:
-        """Its name without the seed: what `a2d compare` calls the runs of one method."""
+    def family(self) -> str:
+        """Its name without the seed, which runs that differ in the seed alone have in common; the method is `info["method"]`."""
         return self.name.removesuffix(f"-seed{self.info.get('seed')}")
 
 
@@ -71,10 +71,10 @@ def _file_bytes(path: Path) -> int:
 
 
 def colours_of(runs: Sequence[KnownRun]) -> dict[str, int]:
-    """By `KnownRun.method`: a colour a method, the same in every chart and at every length."""
+    """By `KnownRun.family`: a colour a method, the same in every chart and at every length."""
     students = [each for each in runs if not each.is_teacher]
     numbers = {method: number for number, method in enumerate(dict.fromkeys(each.info.get("method") for each in students))}
-    return {each.method: numbers[each.info.get("method")] for each in students}
+    return {each.family: numbers[each.info.get("method")] for each in students}
 
 
 # --- models
@@ -184,7 +184,7 @@ def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[st
 def _together(
     students: Sequence[KnownRun], rows: Mapping[str, list[dict[str, Any]]], colours: Mapping[str, int], measure: str
 ) -> LineChart:
-    lines = [Line(str(each.info.get("method")), _points(rows[each.name], "valid", measure), colours[each.method]) for each in students]
+    lines = [Line(str(each.info.get("method")), _points(rows[each.name], "valid", measure), colours[each.family]) for each in students]
     return LineChart(f"Students: {VALIDATION[measure]}", "updates", lines)
 
 

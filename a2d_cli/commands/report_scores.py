@@ -22,7 +22,7 @@ from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import find_model, is_taught_by
+from a2d_cli.project.run import best_by_validation, find_model, is_taught_by
 from a2d_cli.project.score_cache import NO_SPEED, Result, ScoreCache
 from a2d_cli.reporting import count_text
 from a2d_cli.scoring import Score
@@ -257,7 +257,7 @@ def methods_of(scored: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
     students = [each for each in scored if each.is_student]
     groups: dict[str, list[ScoredRun]] = {}
     for each in students:
-        groups.setdefault(each.known.method, []).append(each)
+        groups.setdefault(each.known.family, []).append(each)
     return {method: sorted(runs, key=_seed) for method, runs in groups.items()}
 
 
@@ -339,19 +339,23 @@ def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) ->
 
 
 def best_student(scored: Sequence[ScoredRun]) -> ScoredRun | None:
-    students = [each for each in scored if each.is_student]
-    return max(students, key=lambda each: each.bleu, default=None)
+    """By validation, as where no model is named: the best by these very scores would owe some of its lead to chance."""
+    students = {each.name: each for each in scored if each.is_student}
+    if not students:
+        return None
+    chosen, _ = best_by_validation([each.known.run for each in students.values()], "students")
+    return students[chosen.name]
 
 
 def translation_blocks(project: Project, scores: Mapping[str, list[ScoredRun]]) -> tuple[Block, ...]:
-    """Where the best student and its teacher differ most, on the first test set that both have translated."""
+    """Where the student best by validation and its teacher differ most, on the first test set that both have translated."""
     for test_set, scored in scores.items():
         student = best_student(scored)
         teacher = teacher_of(scored, student)
         if teacher and student and (found := _examples(project, test_set, teacher, student)):
             ahead, behind = most_different(found)
             intro = (
-                f"{test_set}, {decoding_of(student)}, teacher '{teacher.name}' and the best student, '{student.name}': sentences whose chrF differs most. "
+                f"{test_set}, {decoding_of(student)}, teacher '{teacher.name}' and the student best by validation, '{student.name}': sentences whose chrF differs most. "
                 "Words that the reference has not, or not there, are marked."
             )
             shown: list[Block] = [Paragraph(intro)]

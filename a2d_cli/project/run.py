@@ -180,10 +180,10 @@ def broken_runs(project: Project) -> list[Run]:
 def choose_aligned(runs: Iterable[Run]) -> tuple[Run, str] | None:
     """The run whose alignment is looked at where none is named, and what distinguishes it; None: no run has learned one."""
     aligned = [run for run in runs if run.has_aligners]
-    return _best_of(aligned, "runs with an alignment") if aligned else None
+    return best_by_validation(aligned, "runs with an alignment") if aligned else None
 
 
-def _best_of(runs: Sequence[Run], noun: str) -> tuple[Run, str]:
+def best_by_validation(runs: Sequence[Run], noun: str) -> tuple[Run, str]:
     """Of the finished ones, if there are any, that of the best validation BLEU, or of the lowest loss where none has a BLEU; of
     equals the newest. And why."""
     finished = [run for run in runs if run.is_finished]
@@ -247,7 +247,7 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
             project.require_prepared()
             raise ConfigError(f"{project.folder}: no model is trained yet", "run 'a2d train-teacher', then 'a2d distill'")
         students = [run for run in runs if run.info.get("kind") == "student"]
-        chosen, why = _best_of(students or runs, "students" if students else "teachers")
+        chosen, why = best_by_validation(students or runs, "students" if students else "teachers")
         if reporter and (len(students or runs) > 1 or not chosen.is_finished):
             reporter.info(why)
         return chosen.folder
