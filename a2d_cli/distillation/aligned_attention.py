@@ -108,6 +108,18 @@ class AlignedAttention(Term):
         return row_divergence(target, intermediate, cells, weights, self.row_floor)
 
 
+def aligned(profile: Profile) -> type[AlignedAttention]:
+    """By a profile, a class of its own: what a method asks of a term before there are models stands on its class."""
+
+    class OfProfile(AlignedAttention):
+        reads = profile.reads
+
+        def __init__(self, pupils: Pupils):
+            super().__init__(pupils, profile)
+
+    return OfProfile
+
+
 def as_rows(maps: Tensor, cells: Tensor) -> Tensor:
     """The positive part of (B, C, Q, K), every row divided by its sum over the cells (B, Q, K): distributions stay as they are."""
     positive = maps.clamp(min=0.0) * cells[:, None]

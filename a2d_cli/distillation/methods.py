@@ -6,19 +6,18 @@ objective nor trainer knows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 from a2d_cli.config.method_name import NOT_OWN, own_settings, own_suffix, terms_of
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.aligned_attention import PROFILES, AlignedAttention, Profile
+from a2d_cli.distillation.aligned_attention import PROFILES, aligned
 from a2d_cli.distillation.amad import Amad
 from a2d_cli.distillation.fixed_attention import FixedAttention
 from a2d_cli.distillation.hidden_states import HiddenStateMatching
 from a2d_cli.distillation.projected_attention import ProjectedAttention
-from a2d_cli.distillation.terms import MakeTerm, Term
+from a2d_cli.distillation.terms import Term
 from a2d_cli.errors import ConfigError
 
 RELEASED = ("a2d-release", "a2d-paper")  # whole objectives, not terms: their mean over padding is no sum over tokens
@@ -66,11 +65,11 @@ class Method:
 
     @property
     def needs_maps(self) -> bool:
-        return self.is_released or any(_class_of(name).uses_maps for name in self.terms)
+        return self.is_released or any(TERMS[name].uses_maps for name in self.terms)
 
     @property
     def needs_hidden(self) -> bool:
-        return not self.is_released and any(_class_of(name).uses_hidden for name in self.terms)
+        return not self.is_released and any(TERMS[name].uses_hidden for name in self.terms)
 
     @property
     def is_released(self) -> bool:
@@ -136,7 +135,7 @@ def _counting(method: Method, settings: Distillation) -> dict[str, object]:
         names = names - {"divergence"} | {*RELEASED_SETTINGS, *["teacher_mix", "gradient_scale"] * as_released}
     elif method.terms:
         names |= {"half_life", "gradient_share", "calibrate_at_update" if settings.gradient_share > 0 else "beta"}
-        names.update(*(_reads_of(term) for term in method.terms))
+        names.update(*(TERMS[term].reads for term in method.terms))
         if method.needs_maps:
             names |= {*MAP_SETTINGS, *["map_temperature"] * (settings.map_form == "softened")}
     if method.words and settings.cache == "topk":  # states say what the live teacher says; these do not
@@ -144,29 +143,10 @@ def _counting(method: Method, settings: Distillation) -> dict[str, object]:
     return {key: value for key, value in asdict(settings).items() if key in names}
 
 
-def _class_of(term: str) -> type[Term]:
-    make = TERMS[term]
-    return make.func if isinstance(make, partial) else make
-
-
-def _reads_of(term: str) -> tuple[str, ...]:
-    make = TERMS[term]
-    return make.keywords["profile"].reads if isinstance(make, partial) else make.reads
-
-
-def _aligned(profile: Profile) -> MakeTerm:
-    return partial(AlignedAttention, profile=profile)
-
-
-def _controls() -> Iterator[tuple[str, MakeTerm]]:
-    """Of a2d-simplex, the default, each with one thing taken away."""
-    for control in CONTROLS:
-        yield f"a2d-{control}", _aligned(replace(PROFILES["simplex"], control=control))
-
-
-TERMS: dict[str, MakeTerm] = {
-    **{f"a2d-{name}": _aligned(profile) for name, profile in PROFILES.items()},
-    **dict(_controls()),
+TERMS: dict[str, type[Term]] = {
+    **{f"a2d-{name}": aligned(profile) for name, profile in PROFILES.items()},
+    # Of a2d-simplex, the default, each with one thing taken away.
+    **{f"a2d-{control}": aligned(replace(PROFILES["simplex"], control=control)) for control in CONTROLS},
     "a2d-proj": ProjectedAttention,
     "attn-fixed": FixedAttention,
     "amad": Amad,

@@ -5,7 +5,6 @@ Letters: B sentences, S source and T target length, Q query and K key positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -81,9 +80,6 @@ class Term(nn.Module):
     def saved(self) -> nn.Module:
         """What of it is saved beside the student."""
         return self
-
-
-MakeTerm = Callable[[Pupils], Term]
 
 
 def kind_factors(settings: Distillation) -> dict[str, float]:

@@ -1,0 +1,57 @@
+"""A term of one's own: a class and a line in `TERMS`, and what the rest asks of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_distillation_objective import make, parts_of
+from tiny import random_batch
+from torch import nn
+
+from a2d_cli.config.schema import Distillation
+from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
+from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term
+
+
+class Own(Term):
+    """A trained number for each target token."""
+
+    reads = ("row_floor",)
+    uses_maps = False
+
+    def __init__(self, pupils: Pupils):
+        super().__init__()
+        self.number = nn.Parameter(torch.tensor(pupils.settings.row_floor))
+
+    def forward(self, lesson: Lesson) -> Loss:
+        total = self.number * lesson.batch.num_tgt_tokens
+        return Loss(total, {"own": total})
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> type[Own]:
+    """Of this test alone, whatever it sets."""
+
+    class OfATest(Own):
+        pass
+
+    monkeypatch.setitem(TERMS, "own", OfATest)
+    return OfATest
+
+
+def test_a_class_says_what_a_method_must_know(own: type[Own]):
+    settings = Distillation(method="own@row_floor=0.5", row_floor=0.5)
+    method = parse_method(settings)
+    assert (method.name, method.needs_maps, method.needs_hidden) == ("own@row_floor=0.5", False, False)
+    assert settings_that_count(settings)["row_floor"] == 0.5 and "cross" not in settings_that_count(settings)
+    parts = parts_of(make("ce+own", row_floor=0.5), random_batch())
+    assert parts["attn_own"] == 0.5 * random_batch().num_tgt_tokens
+
+
+def test_a_variant_is_a_class_too(own: type[Own], monkeypatch: pytest.MonkeyPatch):
+    class Ridged(own):
+        reads = ("ridge",)
+
+    monkeypatch.setitem(TERMS, "ridged", Ridged)
+    counted = settings_that_count(Distillation(method="ridged"))
+    assert "ridge" in counted and "row_floor" not in counted
