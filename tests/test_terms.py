@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from test_distillation_objective import make, parts_of
-from tiny import random_batch
+from tiny import SHAPE, random_batch
 from torch import nn
 
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
+from a2d_cli.distillation.teachers import Inside
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term
+from a2d_cli.errors import ConfigError
 
 
 class Own(Term):
@@ -55,3 +57,13 @@ def test_a_variant_is_a_class_too(own: type[Own], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(TERMS, "ridged", Ridged)
     counted = settings_that_count(Distillation(method="ridged"))
     assert "ridge" in counted and "row_floor" not in counted
+
+
+def test_what_takes_one_teacher_says_so_on_its_class(own: type[Own]):
+    several = Distillation(method="own", teacher="a,b")
+    parse_method(several)
+    own.one_teacher = True
+    with pytest.raises(ConfigError, match="'a,b' are several teachers, own takes one"):
+        parse_method(several)
+    with pytest.raises(AssertionError, match="a term that asks for it says one_teacher = True"):
+        Inside((SHAPE, SHAPE)).shape  # noqa: B018

@@ -15,6 +15,7 @@ class FixedAttention(Term):
     layer, else the mean of a layer's heads."""
 
     reads = ("row_floor", "layer_map")
+    one_teacher = True
 
     def __init__(self, pupils: Pupils):
         super().__init__()

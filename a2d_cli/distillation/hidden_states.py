@@ -43,6 +43,7 @@ class HiddenStateMatching(Term):
     reads = ("layer_map",)
     uses_maps = False
     uses_hidden = True
+    one_teacher = True
     part_prefix = "hidden_"
     noun = "projection"
 

@@ -22,7 +22,7 @@ from a2d_cli.errors import ConfigError
 
 RELEASED = ("a2d-release", "a2d-paper")  # whole objectives, not terms: their mean over padding is no sum over tokens
 CONTROLS = ("frozen", "shuffled", "uniform")
-ONE_TEACHER = ("hidden", "attn-fixed", "seq", "copy-layers", *RELEASED)  # what an ensemble cannot teach
+ONE_TEACHER = ("seq", "copy-layers", *RELEASED)  # of what is no term: what an ensemble cannot teach
 
 WORD_SETTINGS = ("alpha", "temperature", "divergence")
 SELECTION_SETTINGS = ("selected_fraction", "selection_queue")
@@ -93,7 +93,7 @@ def parse_method(settings: Distillation) -> Method:
         )
     # A term from the inside of the models contains the word term, so that `word` is its baseline, unless `ce` says otherwise.
     words = "word" in given or selective or (bool(terms) and "ce" not in given)
-    alone = [term for term in given if term in ONE_TEACHER]
+    alone = [term for term in given if term in ONE_TEACHER or term in TERMS and TERMS[term].one_teacher]
     if alone and len(settings.teachers) > 1:
         raise ConfigError(
             f"distillation.teacher: '{settings.teacher}' are several teachers, {alone[0]} takes one",

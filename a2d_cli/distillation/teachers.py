@@ -34,8 +34,8 @@ class Inside:
     @property
     def shape(self) -> ModelShape:
         """Of a teacher that is one model."""
-        (shape,) = self.shapes
-        return shape
+        assert len(self.shapes) == 1, "several teachers have no shape in common: a term that asks for it says one_teacher = True"
+        return self.shapes[0]
 
     def num_maps(self, kind: str) -> int:
         """Of all members together."""

@@ -66,6 +66,7 @@ class Term(nn.Module):
     reads: tuple[str, ...] = ()  # of Distillation, those it reads; the kinds of attention, which all with maps do, aside
     uses_maps = True
     uses_hidden = False  # the layers' states
+    one_teacher = False  # an ensemble cannot teach it, for instance as it asks for `pupils.teacher.shape`
     looks_ahead = False  # it is shown some of each update's sentences before
     part_prefix = "attn_"  # of its parts in the log, where it is the only term
     noun = "aligner"  # what its saved modules are called
