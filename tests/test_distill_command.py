@@ -219,10 +219,13 @@ def test_a_resumed_run_does_not_copy_again(a2d: Launcher, copied: Path, tmp_path
     assert all((resumed[key] - uninterrupted[key]).abs().max() < 1e-6 for key in uninterrupted)
 
 
-def test_a_released_objective_is_not_shared_out(a2d: Launcher, taught: Path, tmp_path: Path):
+def test_what_depends_on_the_whole_batch_is_not_shared_out(a2d: Launcher, taught: Path, tmp_path: Path):
     said = a2d.error(taught, "distill", "--method", "a2d-paper", *QUICK, "--set", "training.accumulate=4", code=2)
     told = "a2d-paper: an update in 4 pieces (student_training.accumulate) would give attention less weight: it is a sum over"
     assert told in said and "hint: train it in one process with --set student_training.accumulate=1; a2d-masked" in said
+    said = a2d.error(taught, "distill", "--method", "a2d-shuffled", *QUICK, "--set", "training.accumulate=4", code=2)
+    told = "a2d-shuffled: an update in 4 pieces (student_training.accumulate) would be another one: what a sentence teaches depends"
+    assert told in said and said.endswith("hint: train it in one process with --set student_training.accumulate=1\n")
     project = Path(shutil.copytree(taught, tmp_path / "project"))
     small_memory = """
 import torch

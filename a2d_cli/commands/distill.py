@@ -58,7 +58,7 @@ def distill(
     if name is None:
         name = method_name if seed == 1 else f"{method_name}-seed{seed}"
     run = place_for(project, name, "student", overwrite)
-    if method.is_released:
+    if not method.can_be_cut:
         _refuse_shares(method, recipe.student_training.accumulate)
     folders = find_teachers(project, recipe) if method.needs_teacher or method.seq else ()
     if any(folder.resolve().is_relative_to(run.folder.resolve()) for folder in folders):
@@ -130,14 +130,17 @@ def _warn_of_large_student(student: Transformer, teachers: Sequence[Checkpoint],
 
 
 def _refuse_shares(method: Method, accumulate: int) -> None:
-    """The released objective weighs attention by how an update is shared out."""
+    """Of an update, for a method to which it matters how it is shared out."""
     ranks = environment_world().size
     if accumulate > 1 or ranks > 1:
         shares = f"{accumulate} pieces (student_training.accumulate)" if accumulate > 1 else f"{ranks} processes"
-        raise ConfigError(
-            f"{method.name}: an update in {shares} would give attention less weight: it is a sum over the sentences of each",
-            "train it in one process with --set student_training.accumulate=1; a2d-masked is the same divergence without that",
-        )
+        hint = "train it in one process with --set student_training.accumulate=1"
+        if method.is_released:
+            effect = "would give attention less weight: it is a sum over the sentences of each"
+            hint += "; a2d-masked is the same divergence without that"
+        else:
+            effect = "would be another one: what a sentence teaches depends on those beside it"
+        raise ConfigError(f"{method.name}: an update in {shares} {effect}", hint)
 
 
 def _open_teachers(

@@ -113,6 +113,7 @@ def aligned(profile: Profile) -> type[AlignedAttention]:
 
     class OfProfile(AlignedAttention):
         reads = profile.reads
+        can_be_cut = profile.control != "shuffled"  # donors are found among the sentences at hand
 
         def __init__(self, pupils: Pupils):
             super().__init__(pupils, profile)

@@ -72,6 +72,11 @@ class Method:
         return not self.is_released and any(TERMS[name].uses_hidden for name in self.terms)
 
     @property
+    def can_be_cut(self) -> bool:
+        """An update may be shared out in pieces and to ranks, which changes nothing."""
+        return not self.is_released and all(TERMS[name].can_be_cut for name in self.terms)
+
+    @property
     def is_released(self) -> bool:
         return bool(set(RELEASED) & set(self.terms))
 

@@ -48,6 +48,7 @@ class DistillationObjective(Objective):
         super().__init__(student)
         self._teacher = (teacher,)  # in a tuple: a module's attribute would become part of this one's state
         self.settings, self.method = settings, parse_method(settings)
+        self.can_be_cut = self.method.can_be_cut
         self.label_smoothing = label_smoothing
         self.half_life_updates = settings.half_life * max_updates
         self.terms = nn.ModuleDict()

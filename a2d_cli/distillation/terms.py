@@ -67,6 +67,7 @@ class Term(nn.Module):
     uses_maps = True
     uses_hidden = False  # the layers' states
     one_teacher = False  # an ensemble cannot teach it, for instance as it asks for `pupils.teacher.shape`
+    can_be_cut = True  # an update in pieces, or on several ranks, has the same sums: a sentence's do not depend on those beside it
     looks_ahead = False  # it is shown some of each update's sentences before
     part_prefix = "attn_"  # of its parts in the log, where it is the only term
     noun = "aligner"  # what its saved modules are called
