@@ -20,12 +20,14 @@ from test_report_html import NASTY, Read
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep
 from a2d_cli.commands.report import report
 from a2d_cli.commands.report_runs import _charts_of, colours_of, read_runs
+from a2d_cli.commands.report_scores import FEW_METHODS
 from a2d_cli.commands.table import Table
+from a2d_cli.comparison import ALPHA, holm, smallest_p_value
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import lock_folder, sha256_file, write_json
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run
+from a2d_cli.project.run import Run, list_runs
 from a2d_cli.project.score_cache import Result, ScoreCache
 from a2d_cli.reporting import Reporter
 
@@ -230,25 +232,39 @@ def test_an_imported_teachers_shape_is_that_of_its_checkpoint(here: Project):
 # --- scores
 
 
-def test_methods_are_compared_over_seeds_out_of_scores_already_made(here: Project):
+def test_levels_over_seeds_are_told_out_of_scores_already_made_and_no_differences(here: Project):
     lines = references(here)
     teacher = add_run(here, "teacher", "teacher")
     add_scores(here, teacher, 40.0, lines, nll=1.5)
     for seed in (1, 2, 3):
         for method, bleu in (("ce", 20.0 + seed), ("word", 22.0 + 2 * seed)):
             run = add_run(here, f"{method}-seed{seed}", "student", method, seed)
-            add_scores(here, run, bleu, lines[::-1], nll=3.0)
+            add_scores(here, run, bleu, lines[::-1], nll=3.0 if method == "ce" or seed < 3 else None)
     html = page_of(here)
-    rows = table_rows(html, "test: methods")
-    assert rows[0] == ["method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher", "Δ BLEU to ce", "p", "p Holm"]
-    assert rows[1] == ["ce", "3", "20", "22.00 ± 1.00", "42.00 ± 1.00", "3.000 ± 0.000", "2.000 ± 0.000", "–", "–", "–"]
-    # differences 3, 4, 5: mean 4, sd 1, t(0.975, 2) / √3 = 2.484
-    assert rows[2][:4] == ["word", "3", "20", "26.00 ± 2.00"] and rows[2][7:] == ["+4.00 ± 2.48", "0.250", "0.250"]
-    assert "without Δ" not in html and "… of 3" not in html and not any("a2d compare" in told for told in missing_in(html))
+    assert table_rows(html, "test: levels over seeds") == [
+        ["family", "method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher"],
+        ["ce", "ce", "3", "20", "22.00 ± 1.00", "42.00 ± 1.00", "3.000 ± 0.000", "2.000 ± 0.000"],
+        ["word", "word", "3", "20", "26.00 ± 2.00", "46.00 ± 2.00", "–", "–"],  # not all of its runs are measured
+    ]
+    assert "family: runs whose names differ in the seed alone; BLEU, chrF2, NLL, KL: their mean ± standard deviation" in html
+    assert "whether two levels differ by more than chance would make them differ, 'a2d compare' says" in unescape(html)
+    assert "unlike" not in html and "… of 3" not in html and "Δ" not in html
+    assert [each for each in missing_in(html) if "compare" in each] == [f"{proposal(6, 12)}: a2d compare --methods ce,word --seeds 6"]
     models = table_rows(html, "test: 37 sentences")
     assert [row[0] for row in models[1:]] == ["teacher", "ce-seed1", "word-seed1", "ce-seed2", "word-seed2", "ce-seed3", "word-seed3"]
     assert models[1][3:] == ["40.00", "60.00", "1.500", "–", "1.23 M", "4.9", "18.5"]
-    assert "test, beam 5, length penalty 1.0: BLEU, mean and 95 % interval over seeds" in html
+    chart = dots_of(html)
+    assert chart.startswith("test, beam 5, length penalty 1.0: BLEU, mean and 95 % interval over seeds<")
+    assert ">ce  22.00 ± 2.48</text>" in chart  # t(0.975, 2) · 1 / √3
+
+
+def proposal(num_seeds: int, num_runs: int) -> str:
+    what = "What may be claimed of differences between methods, trained under equal conditions"
+    return f"{what} over {num_seeds} seeds, the fewest that can tell (up to {num_runs} runs)"
+
+
+def dots_of(html: str) -> str:
+    return re.search(r'<figure class="chart dots"><figcaption>(.*?)</figure>', html, re.DOTALL).group(1)
 
 
 def facts_of(html: str) -> dict[str, list[str]]:
@@ -275,32 +291,58 @@ def test_methods_that_do_not_have_all_seeds_are_marked(here: Project):
         for seed in seeds:
             add_scores(here, add_run(here, f"{method}-seed{seed}", "student", method, seed), 20.0 + seed, references(here))
     html = page_of(here)
-    counts = {row[0]: row[1] for row in table_rows(html, "test: methods")[1:]}
+    counts = {row[0]: row[2] for row in table_rows(html, "test: levels over seeds")[1:]}
     assert counts == {"ce": "3 of 4", "word": "2 of 4", "a2d": "1 of 4"}
     assert "… of 4: a mean over some of the seeds (1, 2, 3, 5), hard to compare with the others" in html
 
 
-def test_runs_that_began_or_were_trained_otherwise_get_no_difference(here: Project):
-    for seed in (1, 2):
-        add_scores(here, add_run(here, f"ce-seed{seed}", "student", "ce", seed), 20.0, references(here))
-        for name, changes in {
-            "word": {"initial_weights": "other"},
-            "a2d": {"target_tokens": 1},
-            "rows": {"updates": 40},
-            "like": {},
-            "pseudo": {"target_tokens": 1, "settings": {"training": {"lr": 0.1, "seed": seed}, "pseudo": {}}},
-            "moved": {"settings": {"training": {"lr": 0.1, "seed": seed, "samples": 7}}},  # which changes no result
-            "two-alphas": {"settings": {"training": {"lr": 0.1, "seed": seed}, "distillation": {"alpha": seed / 2}}},
-            "two-teachers": {"settings": {"training": {"lr": 0.1, "seed": seed}, "teacher": "abc"[seed:]}},
-        }.items():
-            add_scores(here, add_run(here, f"{name}-seed{seed}", "student", name, seed, **changes), 30.0 + seed, references(here))
+def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(here: Project):
+    usual = {"shape": SHAPE, "training": {"lr": 0.1}, "data": "d1", "teacher": "a", "decoding": {"beam": 1}}
+    for family, changes in {
+        "alike": {"decoding": {"beam": 2}, "training": {"lr": 0.1, "samples": 7, "average_last": 5}},  # change no training, or are the default
+        "shapes": {"shape": {**SHAPE, "d_model": 48}},
+        "teachers": {"teacher": "b"},
+        "texts": {"data": "d2"},
+        "rates": {"training": {"lr": 0.2}},
+    }.items():
+        for seed, own in ((1, {}), (2, changes)):
+            settings = {**usual, **own, "training": {**usual["training"], **own.get("training", {}), "seed": seed}}
+            add_scores(here, add_run(here, f"{family}-seed{seed}", "student", "word", seed, settings=settings), 20.0 + seed, references(here))
+    for name, seed, updates in (("lengths-seed1", 1, 20), ("lengths-seed2", 2, 2300), ("twice", 1, 20), ("twice-seed1", 1, 20)):
+        add_scores(here, add_run(here, name, "student", "word", seed, weights=name, settings=usual, updates=updates), 20.0 + seed, references(here))
     html = page_of(here)
-    deltas = {row[0]: row[-3] for row in table_rows(html, "test: methods")[1:]}
-    # A teacher's text makes other batches.
-    assert {name for name, delta in deltas.items() if delta != "–"} == {"like", "pseudo", "moved"}
-    told = "without Δ, for other seeds, updates, initial weights or settings than ce, or than each other: "
-    assert f"{told}a2d, rows, two-alphas, two-teachers, word" in html
-    assert not any("compare" in told for told in missing_in(html))  # which would not find runs that it has not named
+    rows = {row[0]: row for row in table_rows(html, "test: levels over seeds")[1:]}
+    told = {
+        "shapes": "shape.d_model: 24 -> 48",
+        "teachers": "teacher: a -> b",
+        "texts": "data: d1 -> d2",
+        "rates": "training.lr: 0.1 -> 0.2",
+        "lengths": "updates: 20 -> 2300",
+        "twice": "a seed stands twice",
+    }
+    assert rows.keys() == {"alike", *(f"{family} (unlike runs)" for family in told)}
+    assert rows["lengths (unlike runs)"][3] == "20 / 2,300"
+    notes = re.findall(r"(\w+): unlike runs, whose spread is not that of seeds alone: ([^<\n]*)", unescape(html))
+    assert dict(notes) == told
+    # Nor has their mean an interval.
+    means = re.findall(r'<text class="name"[^>]*>(\w+)[^<]*?( ± [\d.]+)?</text>', dots_of(html))
+    assert {family for family, interval in means if interval} == {"alike"} and len(means) == 7
+
+
+def test_families_that_differ_in_more_than_their_methods_are_told(here: Project):
+    for family, changes in {
+        "ce": {},
+        "word": {"distillation": {"alpha": 0.5}, "teacher": "a"},
+        "wide": {"shape": {**SHAPE, "d_model": 48}, "distillation": {"alpha": 0.5}, "teacher": "a"},
+    }.items():
+        for seed in (1, 2):
+            settings = {"shape": SHAPE, "training": {"lr": 0.1, "seed": seed}, **changes}
+            method = "ce" if family == "ce" else "word"
+            add_scores(here, add_run(here, f"{family}-seed{seed}", "student", method, seed, settings=settings), 20.0 + seed, references(here))
+    html = unescape(page_of(here))
+    assert [row[:2] for row in table_rows(html, "test: levels over seeds")[1:]] == [["ce", "ce"], ["wide", "word"], ["word", "word"]]
+    told = re.findall(r"\w+ and \w+ were trained unlike each other in more than their methods: [^<\n]*", html)
+    assert told == ["wide and ce were trained unlike each other in more than their methods: shape.d_model: 24 -> 48"]
 
 
 def test_what_a_comparison_would_add_is_told_by_the_command_that_trained_its_runs(here: Project):
@@ -308,22 +350,40 @@ def test_what_a_comparison_would_add_is_told_by_the_command_that_trained_its_run
     for method, seed in (("ce", 1), ("ce", 2), ("word", 1), ("word", 2)):
         run = add_run(here, f"{method}-seed{seed}", "student", method, seed, command=command)
         add_scores(here, run, 20.0, references(here), nll=3.0 if method == "ce" else None)
-    told = [each for each in missing_in(page_of(here)) if "compare" in each]
-    assert told == [f"NLL on the references, KL to the teacher, and what may be claimed of differences: {command}"]
+    told = [f"NLL on the references, KL to the teacher, and what may be claimed of differences: {command}"]
+    assert [each for each in missing_in(page_of(here)) if "compare" in each] == told
+    for run in list_runs(here):
+        add_scores(here, run, 20.0, references(here), nll=3.0)
+    assert [each for each in missing_in(page_of(here)) if "compare" in each] == told  # measured, but not compared
+    add_comparison(here, list_runs(here))
+    assert not any("compare" in each for each in missing_in(page_of(here)))
 
 
 def test_few_methods_are_proposed_for_a_comparison_and_none_that_it_cannot_train(here: Project):
     add_run(here, "teacher", "teacher")
-    for method in ("ce", "word-pseudo", "word", "amad", "hidden", "seq"):
+    for methods, proposed in {
+        ("word-pseudo",): f"{proposal(7, 21)}: a2d compare --methods ce,word,a2d --seeds 7",
+        ("hidden",): f"{proposal(6, 12)}: a2d compare --methods ce,hidden --seeds 6",  # nothing is claimed without ce
+        ("amad", "word", "seq"): f"{proposal(7, 28)}: a2d compare --methods ce,word,amad,hidden --seeds 7",
+    }.items():
+        for method in methods:
+            add_scores(here, add_run(here, method, "student", method), 20.0, references(here))
+        assert [each for each in missing_in(page_of(here)) if "compare" in each] == [proposed]
+
+
+@pytest.mark.parametrize("num_methods", range(2, FEW_METHODS + 1))
+def test_the_proposed_seeds_can_tell_and_fewer_could_not(here: Project, num_methods: int):
+    add_run(here, "teacher", "teacher")
+    for method in ("ce", "word", "amad", "hidden")[:num_methods]:
         add_scores(here, add_run(here, method, "student", method), 20.0, references(here))
     (told,) = [each for each in missing_in(page_of(here)) if "compare" in each]
-    what = "Methods under equal conditions over 5 seeds (which trains up to 20 runs)"
-    assert told == f"{what}: a2d compare --methods ce,word,amad,hidden --seeds 5"
+    num_seeds = int(told.rpartition("--seeds ")[2])
+    assert max(holm([smallest_p_value(num_seeds)] * (num_methods - 1))) <= ALPHA < max(holm([smallest_p_value(num_seeds - 1)] * (num_methods - 1)))
 
 
 def test_a_comparison_is_proposed_with_the_teacher_that_is_there(here: Project):
     def proposed() -> list[str]:
-        return [told.partition("--seeds 5")[2] for told in missing_in(page_of(here)) if "compare" in told]
+        return [told.partition("--seeds 6")[2] for told in missing_in(page_of(here)) if "compare" in told]
 
     students = [add_run(here, name, "student", name) for name in ("ce", "word")]
     for run in students:
@@ -399,7 +459,7 @@ def test_an_export_stands_below_its_run_and_is_no_run_of_its_method(here: Projec
     add_scores(here, run, 29.0, lines, engine="ctranslate2 4")
     html = page_of(here)
     assert [row[0] for row in table_rows(html, "test: 37 sentences")[1:]] == ["ce", "ce int8"]
-    assert "test: methods" not in html
+    assert "levels over seeds" not in html
 
 
 def test_translations_that_differ_most_are_shown_side_by_side(here: Project):
@@ -501,16 +561,16 @@ def test_the_newest_comparison_is_unfolded_and_the_older_ones_are_below_it(compa
 def test_methods_that_a_comparison_covers_are_told_once_and_still_drawn(compared: tuple[Project, list[Run]]):
     project, runs = compared
     chart = "test, beam 5, length penalty 1.0: BLEU, mean and 95 % interval over seeds"
-    table_rows(page_of(project), "test: methods")
+    table_rows(page_of(project), "test: levels over seeds")
     path = add_comparison(project, runs)
     html = page_of(project)
-    assert chart in html and "<caption>test: methods</caption>" not in html
+    assert chart in html and "<caption>test: levels over seeds</caption>" not in html
     assert [row[0] for row in table_rows(html, "test: 37 sentences")[1:]] == [run.name for run in runs]
     path.unlink()
     add_comparison(project, runs[:3])  # of one seed
     html = page_of(project)
     assert "<caption>levels of day 1</caption>" in html
-    assert len(table_rows(html, "test: methods")) == 3
+    assert len(table_rows(html, "test: levels over seeds")) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from a2d_cli.commands.compare_report import PLAIN, _spread
 from a2d_cli.commands.report_chart import DotChart, Dots, Level
 from a2d_cli.commands.report_comparisons import Comparisons, comparison_tables
 from a2d_cli.commands.report_html import Block, Charts, Example, Examples, Fold, Missing, Paragraph
 from a2d_cli.commands.report_runs import KnownRun
 from a2d_cli.commands.score_files import signature_lines
 from a2d_cli.commands.table import Table
-from a2d_cli.comparison import PairedTest, Sample, paired_tests, smallest_p_value
-from a2d_cli.config.keys import FREE_KEYS
+from a2d_cli.comparison import Sample, seeds_for_significance
+from a2d_cli.config.keys import FREE_KEYS, differences, first_of
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.method_name import BASELINES
-from a2d_cli.config.schema import Decoding
+from a2d_cli.config.schema import Decoding, ModelShape, Training
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
@@ -27,9 +29,9 @@ from a2d_cli.project.score_cache import NO_SPEED, Result, ScoreCache
 from a2d_cli.reporting import count_text
 from a2d_cli.scoring import Score
 
-PLAIN = "ce"  # the method that others are held against
 FEW_MODELS = 8  # so many are shown unfolded
-FEW_METHODS, SEEDS = 4, 5  # of a comparison that is proposed, at most
+FEW_METHODS = 4  # of a comparison that is proposed, at most
+OF_METHODS = ("method", "teacher", "pseudo", "distillation")  # conditions of training that a method may have of its own
 TEACHER_AHEAD, STUDENT_AHEAD = 10, 5  # sentences shown of each kind
 
 
@@ -127,10 +129,10 @@ def text_hashes(project: Project) -> dict[str, tuple[str, str]]:
 def comparison_blocks(
     project: Project, runs: Sequence[KnownRun], comparisons: Comparisons, scores: Scores, colours: Mapping[str, int]
 ) -> tuple[Block, ...]:
-    """What comparisons have found; methods by seeds where there are several, and every model, test set by test set."""
+    """What comparisons have found; levels over seeds where there are several, and every model, test set by test set."""
     blocks: list[Block] = [*comparison_tables(project, comparisons)]
     for test_set, scored in scores.alike.items():
-        blocks += _methods(test_set, scored, comparisons, colours)
+        blocks += _levels(test_set, scored, comparisons, colours)
         table = _models(test_set, scored)
         blocks.append(table if len(scored) <= FEW_MODELS else Fold(f"All models on {test_set}", (table,)))
         if others := scores.others.get(test_set):
@@ -145,19 +147,23 @@ def _missing(
     if not scores:
         yield Missing("Scores of the models on the test sets:", project.command("score"))
         return
-    groups = [group for scored in scores.values() for group in methods_of(scored).values()]
-    students = [each.known for group in groups for each in group]
-    teacher = _teacher_option(project, runs, students)
-    if all(len(group) < 2 for group in groups) and teacher is not None and not comparisons.shown:
-        named = [str(each.info.get("method", "")) for each in students]
-        trainable = [name for name in dict.fromkeys(named) if name and not name.endswith("-pseudo")]
-        methods = sorted(trainable, key=lambda name: name not in BASELINES)[:FEW_METHODS]
-        methods = methods if len(methods) > 1 else [*BASELINES, "a2d"]
-        command = project.command(f"compare --methods {','.join(methods)} --seeds {SEEDS}{teacher}")
-        yield Missing(f"Methods under equal conditions over {SEEDS} seeds (which trains up to {len(methods) * SEEDS} runs):", command)
+    students = [each for scored in scores.values() for runs in families_of(scored).values() for each in runs]
+    is_compared = bool(comparisons.shown or comparisons.left_out)
     # Only what trained runs finds them again: their names and settings are its own.
-    unmeasured = [str(each.known.info.get("command")) for group in groups for each in group if each.forced is None]
-    for command in [each for each in dict.fromkeys(unmeasured) if "compare" in each.split()]:
+    untold = [str(each.known.info.get("command")) for each in students if each.forced is None or not is_compared]
+    commands = [each for each in dict.fromkeys(untold) if "compare" in each.split()]
+    teacher = _teacher_option(project, runs, [each.known for each in students])
+    if not (commands or is_compared or teacher is None):
+        named = [str(each.known.info.get("method", "")) for each in students]
+        trainable = [name for name in dict.fromkeys(named) if name and not name.endswith("-pseudo")]
+        # Without the plain student nothing is claimed: the teacher must beat it.
+        methods = list(dict.fromkeys([PLAIN, *sorted(trainable, key=lambda name: name not in BASELINES)]))[:FEW_METHODS]
+        methods = methods if len(methods) > 1 else [*BASELINES, "a2d"]
+        seeds = seeds_for_significance(len(methods) - 1)  # all the others against the first baseline
+        command = project.command(f"compare --methods {','.join(methods)} --seeds {seeds}{teacher}")
+        what = "What may be claimed of differences between methods, trained under equal conditions"
+        yield Missing(f"{what} over {seeds} seeds, the fewest that can tell (up to {len(methods) * seeds} runs):", command)
+    for command in commands:
         yield Missing("NLL on the references, KL to the teacher, and what may be claimed of differences:", command)
 
 
@@ -214,120 +220,96 @@ def _decoding_text(decoding: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {decoding.get(key)}" for key in dict.fromkeys(named))
 
 
-def _methods(
+def _levels(
     test_set: str, scored: Sequence[ScoredRun], comparisons: Comparisons, colours: Mapping[str, int]
 ) -> Iterator[Block]:
-    """Means over seeds, and differences to the plain student where no comparison tells more of them; nothing where each method
-    has a single run."""
-    groups = methods_of(scored)
-    if all(len(runs) < 2 for runs in groups.values()):
+    """Means over seeds, in numbers where no comparison tells them; nothing where each family has a single run."""
+    families = families_of(scored)
+    several = [each.name for runs in families.values() if len(runs) > 1 for each in runs]
+    if not several:
         return
-    samples = {method: Sample(tuple(each.bleu for each in runs)) for method, runs in groups.items()}
+    unlike = {family: found for family, runs in families.items() if (found := _unlike(runs))}
+    titles = {family: f"{family} (unlike runs)" if family in unlike else family for family in families}
+    dots = []
+    for family, runs in families.items():
+        sample = Sample(tuple(each.bleu for each in runs))
+        half_width = math.nan if family in unlike else sample.half_width
+        dots.append(Dots(titles[family], sample.values, sample.mean, half_width, colours[family]))
     teacher = teacher_of(scored)
-    level = Level("teacher", teacher.bleu) if teacher else None
-    dots = [Dots(method, sample.values, sample.mean, sample.half_width, colours[method]) for method, sample in samples.items()]
     title = f"{test_set}, {decoding_of(scored[0])}: BLEU, mean and 95 % interval over seeds"
-    yield Charts((DotChart(title, dots, level),))
-    if comparisons.cover(test_set, [each.name for runs in groups.values() if len(runs) > 1 for each in runs]):
-        return
-    tests, unlike = _tests(groups, samples)
-    columns = ["method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher"]
-    columns += [f"Δ BLEU to {PLAIN}", "p", "p Holm"] if tests else []
-    rows = []
-    seeds = sorted({_seed(each) for runs in groups.values() for each in runs})
-    for method, runs in groups.items():
-        updates = " / ".join(dict.fromkeys(f"{each.known.info.get('updates', 0):,}" for each in runs))
-        forced = [each.forced for each in runs if each.forced]
-        is_whole = len(forced) == len(runs)
-        of_all = f" of {len(seeds)}" if len(runs) < len(seeds) else ""
-        row = [method, f"{len(runs)}{of_all}", updates, _spread(samples[method].values, 2)]
-        row.append(_spread([each.scores[1].value for each in runs], 2))
-        row += [_spread([each.nll for each in forced], 3), _spread([each.kl for each in forced], 3)] if is_whole else ["–", "–"]
-        if tests:
-            row += _difference(tests.get(method))
-        rows.append(row)
-    notes = _method_notes(tests, unlike)
-    if any(len(runs) < len(seeds) for runs in groups.values()):
-        notes.append(f"… of {len(seeds)}: a mean over some of the seeds ({', '.join(map(str, seeds))}), hard to compare with the others")
-    yield Table(f"{test_set}: methods", columns, rows, "\n".join(notes))
+    yield Charts((DotChart(title, dots, Level("teacher", teacher.bleu) if teacher else None),))
+    if not comparisons.cover(test_set, several):
+        columns = ["family", "method", "runs", "updates", "BLEU", "chrF2", "NLL", "KL to teacher"]
+        num_seeds = len(_seeds(families))
+        rows = [[titles[family], *_level_cells(runs, num_seeds)] for family, runs in families.items()]
+        yield Table(f"{test_set}: levels over seeds", columns, rows, "\n".join(_level_notes(families, unlike)))
 
 
-def methods_of(scored: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
-    """The students of each method, by seed."""
-    students = [each for each in scored if each.is_student]
-    groups: dict[str, list[ScoredRun]] = {}
-    for each in students:
-        groups.setdefault(each.known.family, []).append(each)
-    return {method: sorted(runs, key=_seed) for method, runs in groups.items()}
+def families_of(scored: Sequence[ScoredRun]) -> dict[str, list[ScoredRun]]:
+    """The students of each family, by seed."""
+    families: dict[str, list[ScoredRun]] = {}
+    for each in scored:
+        if each.is_student:
+            families.setdefault(each.known.family, []).append(each)
+    return {family: sorted(runs, key=_seed) for family, runs in families.items()}
 
 
 def _seed(scored: ScoredRun) -> int:
     return scored.known.info.get("seed") or 0
 
 
-def _tests(
-    groups: Mapping[str, list[ScoredRun]], samples: Mapping[str, Sample]
-) -> tuple[dict[str, PairedTest], list[str]]:
-    """Each method against the plain student, seed by seed; and those that began or were trained unlike it."""
-    plain = groups.get(PLAIN, [])
-    if len(plain) < 2:
-        return {}, []
-    like = {
-        method
-        for method, runs in groups.items()
-        if len(runs) == len(plain) and all(map(_are_comparable, runs, plain)) and _were_taught_alike(runs)
-    }
-    others = {method: sample for method, sample in samples.items() if method in like - {PLAIN}}
-    return paired_tests(samples[PLAIN], others) if others else {}, [method for method in groups if method not in like]
+def _seeds(families: Mapping[str, list[ScoredRun]]) -> list[int]:
+    return sorted({_seed(each) for runs in families.values() for each in runs})
 
 
-def _are_comparable(one: ScoredRun, other: ScoredRun) -> bool:
-    """Whether their difference is one of methods: same beginning, same settings, same updates, same batches."""
-    if _conditions(one) != _conditions(other):
-        return False
-    infos = one.known.info, other.known.info
-    if any("pseudo" in info.get("settings", {}) for info in infos):  # a teacher's text in place of the references
-        return True
-    return infos[0].get("target_tokens") == infos[1].get("target_tokens")
+def _level_cells(runs: Sequence[ScoredRun], num_seeds: int) -> list[str]:
+    """Of a family, all but its name."""
+    methods = dict.fromkeys(str(each.known.info.get("method")) for each in runs)
+    updates = dict.fromkeys(f"{each.known.info.get('updates', 0):,}" for each in runs)
+    of_all = f" of {num_seeds}" if len(runs) < num_seeds else ""
+    forced = [each.forced for each in runs if each.forced]
+    measured = [[each.nll for each in forced], [each.kl for each in forced]]
+    return [
+        *(" / ".join(methods), f"{len(runs)}{of_all}", " / ".join(updates)),
+        *(_spread(Sample(values), 2) for values in zip(*([score.value for score in each.scores] for each in runs), strict=True)),
+        *(_spread(Sample(tuple(values)), 3) if len(forced) == len(runs) else "–" for values in measured),
+    ]
 
 
-def _were_taught_alike(runs: Sequence[ScoredRun]) -> bool:
-    """By the same teacher and settings of distillation: runs of one method may have others."""
-    settings = [each.known.info.get("settings", {}) for each in runs]
-    first = settings[0]
-    return all(each.get(key) == first.get(key) for each in settings for key in ("teacher", "distillation", "pseudo"))
+def _level_notes(families: Mapping[str, list[ScoredRun]], unlike: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What the numbers are, and what keeps them from being levels of methods over seeds."""
+    yield "family: runs whose names differ in the seed alone; BLEU, chrF2, NLL, KL: their mean ± standard deviation"
+    for family, found in unlike.items():
+        yield f"{family}: unlike runs, whose spread is not that of seeds alone: {first_of(found)}"
+    (first, (plain, *_)), *others = families.items()
+    for family, runs in others:
+        if found := _changes(plain, runs[0], OF_METHODS):
+            yield f"{family} and {first} were trained unlike each other in more than their methods: {first_of(found)}"
+    seeds = _seeds(families)
+    if any(len(runs) < len(seeds) for runs in families.values()):
+        yield f"… of {len(seeds)}: a mean over some of the seeds ({', '.join(map(str, seeds))}), hard to compare with the others"
+    yield "whether two levels differ by more than chance would make them differ, 'a2d compare' says"
 
 
-def _conditions(scored: ScoredRun) -> tuple[Any, ...]:
+def _unlike(runs: Sequence[ScoredRun]) -> list[str]:
+    """What keeps runs of one family from being one training under several seeds; empty: nothing that can be seen."""
+    found = dict.fromkeys(change for each in runs[1:] for change in _changes(runs[0], each))
+    return [*found, *["a seed stands twice"] * (len({_seed(each) for each in runs}) < len(runs))]
+
+
+def _changes(one: ScoredRun, other: ScoredRun, ignored: Collection[str] = ()) -> list[str]:
+    """How the training of the other differed, but for its seed, as `key: its value -> that of the other`."""
+    conditions = [{key: value for key, value in _conditions(each).items() if key not in ignored} for each in (one, other)]
+    return [f"{key}: {change}" for key, change in differences(*conditions).items() if key not in FREE_KEYS]
+
+
+def _conditions(scored: ScoredRun) -> dict[str, Any]:
+    """What an older a2d has not recorded stands at its default."""
     info = scored.known.info
-    settings = info.get("settings", {})
-    training = {key: value for key, value in settings.get("training", {}).items() if f"training.{key}" not in FREE_KEYS}
-    return info.get("seed"), info.get("updates"), info.get("initial_weights"), training, settings.get("data"), scored.result.decoding
-
-
-def _method_notes(tests: Mapping[str, PairedTest], unlike: Sequence[str]) -> list[str]:
-    notes = ["BLEU, chrF2, NLL, KL: mean ± standard deviation over runs with different seeds"]
-    if tests:
-        n = len(next(iter(tests.values())).differences.values)
-        notes.append("Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t)")
-        reach = f"{n} seeds allow none below {smallest_p_value(n):.3g}"
-        notes.append(f"p: exact sign-flip permutation over seeds ({reach}); p Holm: corrected over these methods")
-        notes.append("what may be claimed of a difference, 'a2d compare' says: it also asks for headroom and for enough seeds")
-    if unlike:
-        notes.append(f"without Δ, for other seeds, updates, initial weights or settings than {PLAIN}, or than each other: {', '.join(unlike)}")
-    return notes
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    sample = Sample(tuple(values))
-    return f"{sample.mean:.{digits}f}" + (f" ± {sample.sd:.{digits}f}" if len(values) > 1 else "")
-
-
-def _difference(test: PairedTest | None) -> list[str]:
-    if test is None:
-        return ["–", "–", "–"]
-    sample = test.differences
-    return [f"{sample.mean:+.2f} ± {sample.half_width:.2f}", f"{test.p_value:.3f}", f"{test.holm_p_value:.3f}"]
+    settings = {key: value for key, value in info.get("settings", {}).items() if key != "decoding"}  # of validations
+    sections = {"shape": asdict(ModelShape()), "training": asdict(Training())}
+    known = {section: usual | settings.get(section, {}) for section, usual in sections.items()}
+    return settings | known | {"method": info.get("method"), "updates": info.get("updates")}
 
 
 def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) -> ScoredRun | None:
