@@ -8,6 +8,7 @@ from test_distillation_objective import make, parts_of
 from tiny import SHAPE, random_batch
 from torch import nn
 
+from a2d_cli.commands.inspect_run import _aligners
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
 from a2d_cli.distillation.teachers import Inside
@@ -75,3 +76,11 @@ def test_a_method_can_be_cut_where_all_its_terms_can(own: type[Own], monkeypatch
     assert make("own+a2d").can_be_cut and not make("own+a2d-shuffled").can_be_cut
     own.can_be_cut = False
     assert not make("own+a2d").can_be_cut and not make("a2d-release").can_be_cut
+
+
+def test_only_alignments_are_saved_as_aligners(own: type[Own]):
+    saved = {name for term in TERMS for name in make(term).helper_modules()}
+    aligning = [term.removeprefix("a2d-") for term in TERMS if term.startswith("a2d-")]
+    assert aligning and saved == {*(f"aligner.{term}" for term in aligning), "projection.hidden", "module.own"}
+    both = make("own+a2d-proj")
+    assert {aligned.term for aligned in _aligners(both, both.method)} == {"proj"}

@@ -67,6 +67,8 @@ def make_aligners(
 class AlignedAttention(Term):
     """Sum over kinds of D(teacher's maps, intermediate maps)."""
 
+    noun = "aligner"
+
     def __init__(self, pupils: Pupils, profile: Profile):
         super().__init__()
         self.profile, settings = profile, pupils.settings

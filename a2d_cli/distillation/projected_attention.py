@@ -106,6 +106,7 @@ class ProjectedAttention(Term):
 
     reads = ("ridge", "gram_decay")
     looks_ahead = True
+    noun = "aligner"
 
     def __init__(self, pupils: Pupils):
         super().__init__()

@@ -70,7 +70,7 @@ class Term(nn.Module):
     can_be_cut = True  # an update in pieces, or on several ranks, has the same sums: a sentence's do not depend on those beside it
     looks_ahead = False  # it is shown some of each update's sentences before
     part_prefix = "attn_"  # of its parts in the log, where it is the only term
-    noun = "aligner"  # what its saved modules are called
+    noun = "module"  # what is saved of it is called; a run with an `aligner` has alignments to inspect
 
     def forward(self, lesson: Lesson) -> Loss:
         raise NotImplementedError
