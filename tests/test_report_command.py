@@ -247,7 +247,7 @@ def test_levels_over_seeds_are_told_out_of_scores_already_made_and_no_difference
         ["word", "word", "3", "20", "26.00 ± 2.00", "46.00 ± 2.00", "–", "–"],  # not all of its runs are measured
     ]
     assert "family: runs whose names differ in the seed alone; BLEU, chrF2, NLL, KL: their mean ± standard deviation" in html
-    assert "whether two levels differ by more than chance would make them differ, 'a2d compare' says" in unescape(html)
+    assert "whether levels differ by more than chance, 'a2d compare' says" in unescape(html)
     assert "unlike" not in html and "… of 3" not in html and "Δ" not in html
     assert [each for each in missing_in(html) if "compare" in each] == [f"{proposal(6, 12)}: a2d compare --methods ce,word --seeds 6"]
     models = table_rows(html, "test: 37 sentences")
@@ -260,7 +260,7 @@ def test_levels_over_seeds_are_told_out_of_scores_already_made_and_no_difference
 
 def proposal(num_seeds: int, num_runs: int) -> str:
     what = "What may be claimed of differences between methods, trained under equal conditions"
-    return f"{what} over {num_seeds} seeds, the fewest that can tell (up to {num_runs} runs)"
+    return f"{what} over {num_seeds} seeds, the fewest that can tell (which trains up to {num_runs} runs)"
 
 
 def dots_of(html: str) -> str:

@@ -162,7 +162,7 @@ def _missing(
         seeds = seeds_for_significance(len(methods) - 1)  # all the others against the first baseline
         command = project.command(f"compare --methods {','.join(methods)} --seeds {seeds}{teacher}")
         what = "What may be claimed of differences between methods, trained under equal conditions"
-        yield Missing(f"{what} over {seeds} seeds, the fewest that can tell (up to {len(methods) * seeds} runs):", command)
+        yield Missing(f"{what} over {seeds} seeds, the fewest that can tell (which trains up to {len(methods) * seeds} runs):", command)
     for command in commands:
         yield Missing("NLL on the references, KL to the teacher, and what may be claimed of differences:", command)
 
@@ -288,7 +288,7 @@ def _level_notes(families: Mapping[str, list[ScoredRun]], unlike: Mapping[str, S
     seeds = _seeds(families)
     if any(len(runs) < len(seeds) for runs in families.values()):
         yield f"… of {len(seeds)}: a mean over some of the seeds ({', '.join(map(str, seeds))}), hard to compare with the others"
-    yield "whether two levels differ by more than chance would make them differ, 'a2d compare' says"
+    yield "whether levels differ by more than chance, 'a2d compare' says"
 
 
 def _unlike(runs: Sequence[ScoredRun]) -> list[str]:
