@@ -31,6 +31,7 @@ from a2d_cli.distillation.teacher_cache import (
     remove_cache,
 )
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
+from a2d_cli.distillation.terms import real_cells
 from a2d_cli.errors import A2DError, Interrupted
 from a2d_cli.model.attention import KINDS, PLAIN, AttentionMaps, MapForm
 from a2d_cli.model.transformer import ForwardOutput, Transformer
@@ -343,13 +344,8 @@ def _top_words(model: Transformer, states: Tensor, k: int) -> tuple[Tensor, Tens
 
 
 def _cells(model: Transformer, batch: Batch) -> dict[str, Tensor]:
-    """Cells of the maps that are kept, (B, Q, K): query and key real, the key not in the future."""
-    src, tgt = model.src_mask(batch.src)[:, 0, 0], batch.tgt_mask  # (B, S), (B, T)
-    return {
-        "encoder_self": src[:, :, None] & src[:, None, :],
-        "decoder_self": (tgt[:, :, None] & tgt[:, None, :]).tril(),
-        "cross": tgt[:, :, None] & src[:, None, :],
-    }
+    """Of the maps, those that are kept: by kind (B, Q, K)."""
+    return real_cells(model.src_mask(batch.src)[:, 0, 0], batch.tgt_mask)
 
 
 def _words_gap(log_p: Tensor, log_q: Tensor, top_k: int | None) -> float:

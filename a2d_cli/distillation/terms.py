@@ -16,6 +16,15 @@ from a2d_cli.distillation.teachers import Inside, TeacherOutput
 from a2d_cli.model.transformer import ForwardOutput, Transformer
 
 
+def real_cells(src_mask: Tensor, tgt_mask: Tensor) -> dict[str, Tensor]:
+    """By kind (B, Q, K), of masks (B, S) and (B, T): query and key real, the key not in the future."""
+    return {
+        "encoder_self": src_mask[:, :, None] & src_mask[:, None, :],
+        "decoder_self": (tgt_mask[:, :, None] & tgt_mask[:, None, :]).tril(),
+        "cross": tgt_mask[:, :, None] & src_mask[:, None, :],
+    }
+
+
 @dataclass(frozen=True)
 class Lesson:
     """One batch as both models see it, and which of it is real."""
@@ -24,21 +33,15 @@ class Lesson:
     student: ForwardOutput
     teacher: TeacherOutput
     src_mask: Tensor  # (B, S), True at real tokens
-    cells: dict[str, Tensor] = field(init=False)  # by kind (B, Q, K): query and key real, the key not in the future
+    cells: dict[str, Tensor] = field(init=False)  # by kind (B, Q, K), of `real_cells`
     row_weights: dict[str, Tensor] = field(init=False)  # by kind (B, Q), 0 at padding; they sum to the target tokens
 
     def __post_init__(self) -> None:
         src, tgt = self.src_mask, self.batch.tgt_mask
-        causal = torch.ones(tgt.shape[1], tgt.shape[1], dtype=torch.bool, device=tgt.device).tril()
-        cells = {
-            "encoder_self": src[:, :, None] & src[:, None, :],
-            "decoder_self": tgt[:, :, None] & causal,
-            "cross": tgt[:, :, None] & src[:, None, :],
-        }
         # A sentence's source rows together weigh as much as its target tokens: the sum stays one over target tokens.
         tokens_a_row = tgt.sum(1, keepdim=True) / src.sum(1, keepdim=True)
         rows = {"encoder_self": src * tokens_a_row, "decoder_self": tgt, "cross": tgt}
-        object.__setattr__(self, "cells", cells)
+        object.__setattr__(self, "cells", real_cells(src, tgt))
         object.__setattr__(self, "row_weights", rows)
 
 
