@@ -10,13 +10,14 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tiny import part_of, random_batch, tiny_model, tiny_teacher
 
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.release import KINDS, PointwiseWeights, ReleaseSettings, release_loss
+from a2d_cli.distillation.release import KINDS, Pointwise, ReleaseSettings, release_loss
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.model.attention import AttentionMaps
 from a2d_cli.training.objective import Moment
@@ -48,10 +49,10 @@ def golden_case(case: dict, result: dict) -> dict[str, float]:
             for key in GOLDEN_KINDS
         }
 
-    def convolutions(values: dict, channels: int) -> dict[str, PointwiseWeights]:
+    def convolutions(values: dict, channels: int) -> dict[str, Pointwise]:
         return {
-            GOLDEN_KINDS[key]: PointwiseWeights(
-                torch.tensor(each["weight"]).view(num_teacher, channels), torch.tensor(each["bias"])
+            GOLDEN_KINDS[key]: SimpleNamespace(
+                weight=torch.tensor(each["weight"]).view(num_teacher, channels), bias=torch.tensor(each["bias"])
             )
             for key, each in values.items()
         }
@@ -132,7 +133,7 @@ def test_a_case_by_hand():
     targets, pad = torch.tensor([[1, 2]]), 2
     flat = torch.tensor([[[[0.0, 0.0]]]])  # over cells (1/2, 1/2)
     steep = torch.tensor([[[[ln(3), 0.0]]]])  # over cells (3/4, 1/4)
-    twice = PointwiseWeights(torch.tensor([[2.0]]), torch.tensor([7.0]))
+    twice = SimpleNamespace(weight=torch.tensor([[2.0]]), bias=torch.tensor([7.0]))
     loss = release_loss(
         logits,
         teacher_logits,
@@ -307,7 +308,6 @@ def test_the_random_teacher_mix_convolves_the_teachers_maps():
         )
         for kind, mixer in objective.teacher_mixers.items()
     }
-    aligners = {kind: PointwiseWeights(a.weight, a.bias) for kind, a in objective.aligners.items()}
     expected = release_loss(
         objective.model.logits(output.states),
         teacher.model.logits(taught.states),
@@ -315,7 +315,7 @@ def test_the_random_teacher_mix_convolves_the_teachers_maps():
         objective.model.vocabularies.tgt_pad,
         output.maps,
         AttentionMaps(**mixed),
-        aligners,
+        objective.aligners,
         ReleaseSettings(),
         epoch=1,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,9 +21,8 @@ from a2d_cli.model.attention import KINDS, AttentionMaps
 from a2d_cli.training.losses import smoothed_cross_entropy
 
 
-@dataclass(frozen=True)
-class PointwiseWeights:
-    """One 1×1 convolution between maps."""
+class Pointwise(Protocol):
+    """A 1×1 convolution between maps: `AttentionAlignment`, or anything with its weights."""
 
     weight: Tensor  # (C_out, C_in)
     bias: Tensor  # (C_out,)
@@ -34,7 +34,7 @@ class ReleaseSettings:
     beta: float = 1.0  # weight of the attention terms
     decay: float = 0.9  # of beta, per epoch
     label_smoothing: float = 0.1
-    student_temperature: float = 1.0
+    student_temperature: float = 1.0  # two, as the released code takes: its golden values have a case where they differ
     teacher_temperature: float = 1.0
     encoder_self: bool = True
     decoder_self: bool = True
@@ -59,10 +59,10 @@ def release_loss(
     pad: int,
     student_maps: AttentionMaps | None,
     teacher_maps: AttentionMaps | None,
-    aligners: Mapping[str, PointwiseWeights],
+    aligners: Mapping[str, Pointwise],
     settings: ReleaseSettings,
     epoch: int | None,
-    teacher_mixers: Mapping[str, PointwiseWeights] | None = None,
+    teacher_mixers: Mapping[str, Pointwise] | None = None,
 ) -> ReleaseLoss:
     """The released loss of one batch.
 

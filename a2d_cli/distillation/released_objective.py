@@ -9,7 +9,7 @@ from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.aligned_attention import make_aligners
 from a2d_cli.distillation.methods import parse_method
-from a2d_cli.distillation.release import PointwiseWeights, ReleaseSettings, release_loss
+from a2d_cli.distillation.release import ReleaseSettings, release_loss
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.distillation.terms import kind_factors
 from a2d_cli.model.transformer import Transformer
@@ -66,10 +66,10 @@ class ReleaseObjective(Objective):
             self.model.vocabularies.tgt_pad,
             output.maps,
             taught.maps,
-            _weights(self.aligners),
+            self.aligners,
             self.release_settings,
             moment.epoch,
-            None if self.teacher_mixers is None else _weights(self.teacher_mixers),
+            self.teacher_mixers,
         )
         positions = batch.tgt_out.numel()
         parts = {
@@ -88,7 +88,3 @@ class ReleaseObjective(Objective):
         if self.teacher_mixers is not None:
             modules["teacher_mixer"] = self.teacher_mixers
         return modules
-
-
-def _weights(aligners: nn.ModuleDict) -> dict[str, PointwiseWeights]:
-    return {kind: PointwiseWeights(aligner.weight, aligner.bias) for kind, aligner in aligners.items()}
