@@ -59,7 +59,7 @@ def test_a_student_is_named_by_its_method_and_shows_each_term(methods: Path, nam
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     for row in rows:
         if row["event"] == "train":
-            about = {"event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", "term_weight"}
+            about = {"event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", "term_weight", "weight"}
             assert row.keys() - about == {"loss", "nll", *terms}
     assert sorted(path.stem for path in run.glob("*.safetensors")) == helpers
     for weights in (run / "best/model.safetensors", run / "last/model.safetensors"):

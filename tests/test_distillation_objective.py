@@ -232,6 +232,7 @@ def test_attention_terms_are_added_with_their_weight_to_the_response_term():
         parts = parts_of(make(method, student, teacher, beta=3.0), random_batch())
         attention = parts["attn_encoder_self"] + 0.5 * parts["attn_decoder_self"] + 0.5 * parts["attn_cross"]
         assert parts["loss"] == pytest.approx(response + 3.0 * attention, rel=1e-5)
+        assert parts["weight"] == pytest.approx(3.0 * random_batch().num_tgt_tokens)
         assert ("word" in parts) == (response is word)
     both = parts_of(make("a2d-masked+a2d-simplex", student, teacher), random_batch())
     assert {"masked_cross", "simplex_cross"} <= both.keys()

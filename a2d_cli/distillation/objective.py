@@ -77,8 +77,11 @@ class DistillationObjective(Objective):
         if inside is None:
             # The ranks of a parallel run wait for the gradient of every parameter.
             inside = sum((parameter.sum() for parameter in self.terms.parameters() if parameter.requires_grad), start=0.0)
-        total = response + self.weight_at(moment.update) * inside
+        weight = self.weight_at(moment.update)
+        total = response + weight * inside
         parts = {"loss": total, **parts}
+        if self.terms:
+            parts["weight"] = total.new_full((), weight * batch.num_tgt_tokens)  # as a sum over tokens, like the others
         return LossTerms(total, {name: value.detach() for name, value in parts.items()}, batch.num_tgt_tokens)
 
     def _losses(self, batch: Batch, with_terms: bool) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
