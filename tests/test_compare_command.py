@@ -632,6 +632,19 @@ def test_students_of_copied_layers_have_a_start_of_their_own(tmp_path: Path):
         refuse_unequal([*copying, other])
 
 
+def test_runs_of_one_text_have_seen_the_same_tokens_of_it(tmp_path: Path):
+    own = {"settings": {"pseudo": {"choice": "best"}}, "text": "teacher's"}
+    references = [made_run(tmp_path, method, text="references") for method in ("ce", "word")]
+    seq, word = (made_run(tmp_path, method, target_tokens=650, **own) for method in ("seq", "seq+word"))
+    refuse_unequal([*references, seq, word])
+    odd = made_run(tmp_path, "seq+amad", target_tokens=651, **own)
+    with pytest.raises(A2DError, match=r"target tokens seen \(seed 1\): 650 in seq-seed1, seq\+word-seed1, 651 in seq\+amad-seed1"):
+        refuse_unequal([*references, seq, word, odd])
+    anew = made_run(tmp_path, "seq", seed=2, target_tokens=650, **{**own, "text": "made anew"})
+    with pytest.raises(A2DError, match="training text of seq: teacher's in seq-seed1, made anew in seq-seed2"):
+        refuse_unequal([seq, anew])
+
+
 def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
     edit(grid, "a2d-simplex-seed1", lambda values: values["settings"].update(teacher="0" * 16))
     with pytest.raises(ConfigError, match=r"teacher: teacher asked, weights 0{16} in a2d-simplex-seed1 \| hint: move these runs"):

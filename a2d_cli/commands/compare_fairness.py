@@ -141,6 +141,12 @@ def refuse_unequal(cells: Sequence[Cell]) -> None:
     """
     # What an older a2d has not recorded is not known to differ.
     _refuse("precision", {cell.run.name: cell.run.info["precision"] for cell in cells if "precision" in cell.run.info})
+    texts: dict[str, dict[str, Any]] = {}  # by method: a teacher may have translated anew between two seeds
+    for cell in cells:
+        if "text" in cell.run.info:
+            texts.setdefault(cell.method, {})[cell.run.name] = cell.run.info["text"]
+    for method, values in texts.items():
+        _refuse(f"training text of {method}", values)
     groups: dict[tuple[int, int], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.updates, cell.seed), []).append(cell)
@@ -149,9 +155,12 @@ def refuse_unequal(cells: Sequence[Cell]) -> None:
         for copies in (False, True):
             names = [cell.run.name for cell in group if copies_layers(cell) is copies]
             _refuse(f"initial weights (seed {seed})", {name: infos[name].get("initial_weights") for name in names})
-        own_text = {name for name, info in infos.items() if learns_from_other_text(info)}
-        tokens = {name: info.get("target_tokens") for name, info in infos.items() if name not in own_text}
-        _refuse(f"target tokens seen (seed {seed})", tokens)
+        tokens: dict[Any, dict[str, Any]] = {}  # by text
+        for name, info in infos.items():
+            text = info.get("text", info.get("settings", {}).get("pseudo"))
+            tokens.setdefault(str(text), {})[name] = info.get("target_tokens")
+        for values in tokens.values():
+            _refuse(f"target tokens seen (seed {seed})", values)
         done = {name: info.get("updates") for name, info in infos.items()}
         _refuse("updates", done, expected=updates)
 

@@ -249,7 +249,7 @@ def _train(
     if is_new and request.initialize:
         request.initialize(model)
     if is_new and world.is_main:
-        run.record(parameters=model.num_parameters, initial_weights=weights_hash(model))
+        run.record(parameters=model.num_parameters, initial_weights=weights_hash(model), text=train.fingerprint)
         reporter.info(
             f"training {request.title}: {model.num_parameters / 1e6:.1f} M parameters, "
             f"{count_text(len(train) - plan.num_left_out, 'pair')} "
