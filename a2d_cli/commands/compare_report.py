@@ -214,9 +214,9 @@ class Comparison:
             for teacher in block.teachers
         ]
         for method in block.methods:
-            values = [_spread(block.sample(method, metric), digits) for metric, (_, digits) in METRICS.items()]
+            values = [spread(block.sample(method, metric), digits) for metric, (_, digits) in METRICS.items()]
             elapsed = Sample(tuple(run.elapsed_s / unit_s for run in block.of(method)))
-            values += [_spread(block.sample(method, "valid_nll"), 3), _spread(elapsed, 1), _peak(block.of(method))]
+            values += [spread(block.sample(method, "valid_nll"), 3), spread(elapsed, 1), _peak(block.of(method))]
             rows.append([method, *values])
         title = (
             f"{block.test_set}: {self.pair}, {block.sentences:,} sentences, beam {self.beam}; student {self.student}, "
@@ -344,7 +344,7 @@ class Comparison:
         return text.getvalue()
 
 
-def _spread(sample: Sample, digits: int) -> str:
+def spread(sample: Sample, digits: int) -> str:
     return f"{sample.mean:.{digits}f}" + ("" if math.isnan(sample.sd) else f" ± {sample.sd:.{digits}f}")
 
 

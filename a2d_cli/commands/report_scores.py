@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from a2d_cli.commands.compare_report import PLAIN, _spread
+from a2d_cli.commands.compare_report import PLAIN, spread
 from a2d_cli.commands.report_chart import DotChart, Dots, Level
 from a2d_cli.commands.report_comparisons import Comparisons, comparison_tables
 from a2d_cli.commands.report_html import Block, Charts, Example, Examples, Fold, Missing, Paragraph
@@ -271,8 +271,8 @@ def _level_cells(runs: Sequence[ScoredRun], num_seeds: int) -> list[str]:
     measured = [[each.nll for each in forced], [each.kl for each in forced]]
     return [
         *(" / ".join(methods), f"{len(runs)}{of_all}", " / ".join(updates)),
-        *(_spread(Sample(values), 2) for values in zip(*([score.value for score in each.scores] for each in runs), strict=True)),
-        *(_spread(Sample(tuple(values)), 3) if len(forced) == len(runs) else "–" for values in measured),
+        *(spread(Sample(values), 2) for values in zip(*([score.value for score in each.scores] for each in runs), strict=True)),
+        *(spread(Sample(tuple(values)), 3) if len(forced) == len(runs) else "–" for values in measured),
     ]
 
 
