@@ -13,6 +13,7 @@ from test_distillation_objective import make
 from tiny import SHAPE, part_of, quick, random_batch, tiny_model, tiny_teacher
 
 from a2d_cli.config.schema import ModelShape
+from a2d_cli.distillation import inspection
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.inspection import (
@@ -52,8 +53,8 @@ def drawn(kind: str, simplex: bool = True, by_rows: bool = False) -> Aligned:
     return Aligned("drawn", kind, made, by_rows)
 
 
-def measure(aligned: Aligned, *batches, student=None, teacher=None, floor: float = 1e-3):
-    (found,) = measure_alignments(student or tiny_model(), teacher or tiny_teacher(), [aligned], batches, floor)
+def measure(aligned: Aligned, *batches, student=None, teacher=None):
+    (found,) = measure_alignments(student or tiny_model(), teacher or tiny_teacher(), [aligned], batches)
     return found
 
 
@@ -62,11 +63,14 @@ def measure(aligned: Aligned, *batches, student=None, teacher=None, floor: float
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("simplex", "by_rows"), [(True, False), (False, False), (False, True)])
-def test_the_identity_between_equal_models_leaves_no_residual(kind: str, simplex: bool, by_rows: bool):
+def test_the_identity_between_equal_models_leaves_no_residual(
+    kind: str, simplex: bool, by_rows: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(inspection, "ROW_FLOOR", 0.0)
     student = tiny_model()
     count = STUDENT_MAPS[kind]
     same = Aligned("same", kind, aligner(simplex, count, count, torch.eye(count)), by_rows)
-    found = measure(same, random_batch(), student=student, teacher=Teacher(tiny_model()), floor=0.0)
+    found = measure(same, random_batch(), student=student, teacher=Teacher(tiny_model()))
     for one in found.stand_ins:
         assert one.residual == pytest.approx(0.0, abs=1e-4)
         assert one.single_residual == pytest.approx(0.0, abs=1e-5)
@@ -128,13 +132,14 @@ def test_magnitudes_of_shares_sum_to_one(simplex: bool):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_residuals_are_means_over_real_rows(kind: str):
+def test_residuals_are_means_over_real_rows(kind: str, monkeypatch: pytest.MonkeyPatch):
     """With loops instead of products of matrices."""
     batch, student, teacher, aligned, floor = random_batch(), tiny_model(), tiny_teacher(), drawn(kind), 0.01
+    monkeypatch.setattr(inspection, "ROW_FLOOR", floor)
     lesson = lesson_of(student, teacher, batch)
     cells = lesson.cells[kind]
     taught, made = getattr(lesson.teacher.maps, kind), aligned.intermediate(getattr(lesson.student.maps, kind), cells)
-    for number, one in enumerate(measure(aligned, batch, floor=floor).stand_ins):
+    for number, one in enumerate(measure(aligned, batch).stand_ins):
         found, uniform = [], []
         for b, q in cells.any(-1).nonzero().tolist():
             keys = cells[b, q].nonzero().flatten().tolist()
@@ -182,11 +187,11 @@ def test_the_heads_of_an_ensemble_are_measured_like_those_of_its_members():
 def test_the_maps_of_a_sentence_are_those_of_the_models():
     student, teacher, aligned = tiny_model(), tiny_teacher(), drawn("cross")
     batch = random_batch(((5, 3),))
-    worst, best = head_maps(student, teacher, aligned, batch, [Head(4, 2), Head(1, 1)], num_students=2)
+    worst, best = head_maps(student, teacher, aligned, batch, [Head(4, 2), Head(1, 1)])
     assert (worst.teacher, best.teacher) == (Head(4, 2), Head(1, 1))
     lesson = lesson_of(student, teacher, batch)
     torch.testing.assert_close(torch.tensor(worst.teacher_rows), lesson.teacher.maps.cross[0, 7])
-    strong, weak = best.students
+    strong, weak, _ = best.students
     assert strong.share >= weak.share
     index = (strong.head.layer - 1) * SHAPE.num_heads + strong.head.head - 1
     torch.testing.assert_close(torch.tensor(strong.rows), lesson.student.maps.cross[0, index])

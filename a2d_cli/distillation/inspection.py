@@ -24,6 +24,7 @@ from a2d_cli.model.transformer import Transformer
 from a2d_cli.training.objective import Moment, Objective
 
 ROW_FLOOR = 1e-3  # uniform mass in a row that is compared with the teacher's: a one-hot row stays at a finite distance
+SHOWN_STUDENTS = 3  # student heads whose maps are shown beside a teacher head's
 Matrix = tuple[tuple[float, ...], ...]
 
 
@@ -150,18 +151,13 @@ def measure_alignments(
     teacher: Teacher | EnsembleTeacher,
     aligned: Sequence[Aligned],
     batches: Iterable[Batch],
-    floor: float = ROW_FLOOR,
 ) -> list[Alignment]:
-    """Shares and residuals of every aligner, over all real rows of the batches.
-
-    Args:
-        floor: uniform mass mixed into each row that is compared with the teacher's.
-    """
+    """Shares and residuals of every aligner, over all real rows of the batches."""
     distances = [_Distances() for _ in aligned]
     for batch in batches:
         lesson = lesson_of(student, teacher, batch)
         for each, sums in zip(aligned, distances, strict=True):
-            sums.add(each, lesson, floor)
+            sums.add(each, lesson)
     return [_alignment(each, sums, student, teacher) for each, sums in zip(aligned, distances, strict=True)]
 
 
@@ -173,14 +169,14 @@ class _Distances:
     single: Tensor | float = 0.0  # (C_T, C_S)
     uniform: Tensor | float = 0.0  # (C_T,)
 
-    def add(self, aligned: Aligned, lesson: Lesson, floor: float) -> None:
+    def add(self, aligned: Aligned, lesson: Lesson) -> None:
         cells, student = lesson.cells[aligned.kind], getattr(lesson.student.maps, aligned.kind)
         valid = cells[:, None]
         teacher = getattr(lesson.teacher.maps, aligned.kind).float() * valid
         uniform = uniform_rows(cells)
 
         def log(maps: Tensor) -> Tensor:
-            mixed = torch.add(floor * uniform, maps.float(), alpha=1.0 - floor)
+            mixed = torch.add(ROW_FLOOR * uniform, maps.float(), alpha=1.0 - ROW_FLOOR)
             return mixed.clamp(min=1e-30).log() * valid
 
         entropy = -torch.xlogy(teacher, teacher).sum((0, 2, 3))
@@ -229,11 +225,10 @@ def head_maps(
     aligned: Aligned,
     batch: Batch,
     wanted: Sequence[Head],
-    num_students: int = 3,
 ) -> tuple[HeadMaps, ...]:
     """The maps of a batch of one sentence, for some teacher heads."""
     lesson, distances = lesson_of(student, teacher, batch), _Distances()
-    distances.add(aligned, lesson, ROW_FLOOR)
+    distances.add(aligned, lesson)
     alignment = _alignment(aligned, distances, student, teacher)
     cells = lesson.cells[aligned.kind]
     teacher_maps, student_maps = (getattr(each.maps, aligned.kind) for each in (lesson.teacher, lesson.student))
@@ -245,7 +240,7 @@ def head_maps(
 
     def look(index: int) -> HeadMaps:
         stand_in = alignment.stand_ins[index]
-        students = strongest(stand_in, alignment.student_heads, num_students)
+        students = strongest(stand_in, alignment.student_heads, SHOWN_STUDENTS)
         return HeadMaps(
             stand_in.teacher,
             stand_in.residual,
