@@ -239,6 +239,22 @@ ReleaseObjective.forward = forward
     assert "hint: train anew with a smaller training.max_tokens or a smaller model" in said
 
 
+def test_out_of_memory_in_what_is_measured_of_an_update_is_not_cured_by_cutting(a2d: Launcher, taught: Path, tmp_path: Path):
+    project = Path(shutil.copytree(taught, tmp_path / "project"))
+    small_memory = """
+import torch
+from a2d_cli.distillation.objective import DistillationObjective
+def measure(self, batch):
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+DistillationObjective._measure_norms = measure
+"""
+    said = a2d.error(project, "distill", *QUICK, before=small_memory, code=1)
+    assert "error: out of memory on cpu before update 1, at what this method measures of an update's first sentences\n" in said
+    assert "hint: train anew with a smaller model, " in said and said.endswith("--set distillation.gradient_share=0\n")
+    assert "cut" not in said and "accumulate_after_out_of_memory" not in read(project / "runs/a2d-simplex/run.json")
+    a2d.well(project, "distill", "--name", "unmeasured", *QUICK, "--set", "distillation.gradient_share=0", before=small_memory)
+
+
 def test_several_processes_do_not_share_a_released_objective(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     method = parse_method(Distillation(method="a2d-release"))

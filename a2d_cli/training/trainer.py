@@ -208,7 +208,7 @@ class Trainer:
         """
         indices = self._next_batch()
         moment = Moment(self.state.epoch, self.state.update + 1)
-        self._within_memory(lambda: self.objective.before_update(lambda: self.plan.load(indices, self.ids), moment), len(indices))
+        self._before_update(indices, moment)
         launched = self._within_memory(lambda: self._step(indices, moment), len(indices))
         self._launched.append(launched)
         state = self.state
@@ -279,6 +279,19 @@ class Trainer:
 
     def _load(self, indices: Any) -> Batch:
         return self.plan.load(indices, self.ids).to(self.device)
+
+    def _before_update(self, indices: Any, moment: Moment) -> None:
+        """What the objective measures of some sentences, which no finer cut makes fewer."""
+        try:
+            self.objective.before_update(lambda: self.plan.load(indices, self.ids), moment)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise A2DError(
+                f"out of memory on {self.device} before update {moment.update}, at what this method measures of an update's first sentences",
+                "train anew with a smaller model, shorter sentences (training.max_length), or a method that does not measure: "
+                "--set distillation.gradient_share=0",
+            ) from None
 
     def _within_memory(self, work: Callable[[], T], num_pairs: int) -> T:
         """Do `work`, and again with updates cut finer as long as memory does not suffice."""
