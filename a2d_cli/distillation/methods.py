@@ -1,8 +1,4 @@
-"""Methods: what `--method` names, as a sum of terms joined by '+', perhaps with settings of its own.
-
-A new term costs one small class (distillation/terms.py), one line in `TERMS`, and its name in config/rules.py; neither
-objective nor trainer knows it.
-"""
+"""Methods: what `--method` names, as a sum of terms joined by '+', perhaps with settings of its own."""
 
 from __future__ import annotations
 
