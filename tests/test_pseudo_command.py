@@ -288,3 +288,13 @@ def test_a_teacher_in_training_or_of_the_other_direction(a2d: Launcher, small_pr
     config.write_text(config.read_text(encoding="utf-8").replace('"de-en"', '"en-de"'), encoding="utf-8")
     said = a2d.error(small_project, "pseudo", "--beam", "2", code=2)
     assert "translates en-de, this project de-en\nhint: choose a teacher of the same direction" in said
+
+
+def test_several_processes_do_not_wait_for_one_that_translates(a2d: Launcher, small_project: Path):
+    ranks = "import os; os.environ.update(WORLD_SIZE='2', RANK='0')"
+    said = a2d.error(small_project, "distill", "--method", "seq", *QUICK, before=ranks, code=2)
+    assert said == (
+        "error: seq: the teacher has not translated the whole training text, and 2 processes would wait while one does\n"
+        "hint: let it translate first, with the same --teacher and --set: a2d pseudo\n"
+    )
+    assert not (small_project / "runs/seq").exists()

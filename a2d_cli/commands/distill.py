@@ -70,6 +70,12 @@ def distill(
         )
     own_text = PseudoText(*pseudo) if pseudo else None
     text = teacher_text(project, recipe, command, reporter) if method.seq else None
+    ranks = environment_world().size
+    if text and ranks > 1 and not run.info and not text.corpus.is_full():
+        raise ConfigError(
+            f"{method.name}: the teacher has not translated the whole training text, and {ranks} processes would wait while one does",
+            f"let it translate first, with the same --teacher and --set: {project.command('pseudo')}",
+        )
     teachers = _open_teachers(project, recipe, method, folders, reporter) if method.needs_teacher else []
     facts = method_facts(recipe.distillation, teachers, text)
     if own_text:

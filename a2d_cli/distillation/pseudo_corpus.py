@@ -141,7 +141,7 @@ class PseudoCorpus:
             A2DError: another process works there; the training text is not what was prepared; the disk is full.
             Interrupted: SIGINT or SIGTERM came; what is finished is kept.
         """
-        if self._is_full():
+        if self.is_full():
             return  # without holding the folder: who only reads keeps nobody out
         with lock_folder(self.folder, command):
             remove_leftovers(self.folder)
@@ -176,7 +176,8 @@ class PseudoCorpus:
         counts = {"sentences": self.origin.text.num_pairs, "nbest": contents.nbest, "not_whole": contents.not_whole}
         return {"folder": str(self.folder), **contents.origin, **counts, "digest": contents.digest}
 
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether every sentence is translated."""
         return not self._missing(self._own_contents(), Reporter())
 
     def _own_contents(self) -> Contents:
