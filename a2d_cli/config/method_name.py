@@ -11,7 +11,7 @@ from typing import Any
 
 from a2d_cli.errors import ConfigError
 
-# Settings that a method never has of its own: they change no result, or are what its name stands for.
+# Settings that a method never has of its own: what its name stands for, who teaches, and how the answers are kept.
 NOT_OWN = ("method", "profile", "teacher", "cache", "cache_top_k")
 
 BASELINES = ("ce", "word")  # what others are held against, where nothing else is asked

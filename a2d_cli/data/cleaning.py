@@ -15,7 +15,6 @@ from a2d_cli.data.workers import Pair, map_chunks
 
 MAX_SAMPLES = 5  # dropped pairs kept per rule, to look at
 _MAX_SAMPLE_CHARACTERS = 200
-RULES = ("empty", "too_long", "ratio", "identical", "duplicate")  # in the order in which they are asked
 
 # What nobody sees: C0 and C1 controls that are no white space, soft hyphen, zero-width space, direction
 # marks, word joiner, byte-order mark, annotation marks. The joiners U+200C and U+200D stay: they are spelling

@@ -149,7 +149,7 @@ def cached_or_live(live: Teacher, request: CacheRequest, stage: Stage) -> Teache
             contents = stage.world.on_main(lambda: _Preparation(live, request, stage).contents(interruption))
     except KeyboardInterrupt:
         raise Interrupted(interruption.number, stage.resume_hint) from None
-    if stage.world.agree(bool(interruption.number), stage.device):
+    if stage.world.any_rank(bool(interruption.number), stage.device):
         raise Interrupted(interruption.number or signal.SIGTERM, stage.resume_hint)
     if contents is None:
         return live

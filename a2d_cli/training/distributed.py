@@ -42,7 +42,7 @@ class World:
             dist.all_reduce(values)
         return values
 
-    def agree(self, flag: bool, device: torch.device) -> bool:
+    def any_rank(self, flag: bool, device: torch.device) -> bool:
         """True on all ranks if it is true on any."""
         return flag if self.size == 1 else bool(self.sum(torch.tensor([float(flag)], device=device)) > 0)
 

@@ -195,7 +195,7 @@ class Trainer:
             return f"no better {settings.best_metric} in {state.bad_validations} validations"
         # Ranks that agree wait for their devices: only where nothing is under way.
         out_of_time = settings.max_hours > 0 and state.elapsed_s >= settings.max_hours * 3600
-        if settings.max_hours and not self._launched and self.world.agree(out_of_time, self.device):
+        if settings.max_hours and not self._launched and self.world.any_rank(out_of_time, self.device):
             return f"reached max_hours = {settings.max_hours}"
         return ""
 
