@@ -189,7 +189,7 @@ def test_threads_that_wait_sleep_unless_their_user_wants_them_to_spin(prepared: 
 def test_one_process_is_a_world_of_its_own():
     world = World()
     assert world.is_main and world.on_main(lambda: 7) == 7
-    assert world.any_rank(True, torch.device("cpu")) and not world.agree(False, torch.device("cpu"))
+    assert world.any_rank(True, torch.device("cpu")) and not world.any_rank(False, torch.device("cpu"))
     assert world.sum(torch.ones(3)).tolist() == [1, 1, 1]
 
 
