@@ -249,8 +249,8 @@ def measure(self, batch):
 DistillationObjective._measure_norms = measure
 """
     said = a2d.error(project, "distill", *QUICK, before=small_memory, code=1)
-    assert "error: out of memory on cpu before update 1, at what this method measures of an update's first sentences\n" in said
-    assert "hint: train anew with a smaller model, " in said and said.endswith("--set distillation.gradient_share=0\n")
+    assert "error: out of memory on cpu before update 1, at what this method measures of its first sentences\n" in said
+    assert "hint: train anew with a smaller model " in said and said.endswith("--set distillation.gradient_share=0\n")
     assert "cut" not in said and "accumulate_after_out_of_memory" not in read(project / "runs/a2d-simplex/run.json")
     a2d.well(project, "distill", "--name", "unmeasured", *QUICK, "--set", "distillation.gradient_share=0", before=small_memory)
 

@@ -97,7 +97,7 @@ def explain(error: Exception) -> A2DError | None:
         path = error.filename or "output"
         return explain_disk_error(error, Path(path)) or A2DError(f"{path}: {error.strerror or error}")
     if isinstance(error, (MemoryError, RuntimeError)):
-        from a2d_cli.training.trainer import is_out_of_memory
+        from a2d_cli.training.memory import is_out_of_memory
 
         if is_out_of_memory(error):
             what = str(error).partition("\n")[0]

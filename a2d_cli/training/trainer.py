@@ -6,8 +6,8 @@
         gradient   =  Σ over ranks and pieces of d(sum over target tokens)  /  target tokens of the whole update
         step; every so often save, then validate
 
-On a GPU the host only launches: what an update did is read while the next one runs, and sooner where it is needed (a line
-of the log, a save, a validation). The next batch is read and padded in the meantime, so nothing else need fetch it ahead.
+On a GPU the host only launches: what an update did is read while the next one runs, and sooner where it is needed (a log line, a
+save, a validation). The next batch is read and padded meanwhile, so nothing else need fetch it ahead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from a2d_cli.project.run import Run
 from a2d_cli.reporting import Progress, Reporter, count_text
 from a2d_cli.training.distributed import World
 from a2d_cli.training.interruption import Interruption
-from a2d_cli.training.memory import keep_freed_memory
+from a2d_cli.training.memory import is_out_of_memory, keep_freed_memory
 from a2d_cli.training.objective import LossTerms, Moment, Objective
 from a2d_cli.training.optimizer import learning_rate, make_adam
 from a2d_cli.training.update_sums import LaunchedUpdate, LogWindow, UpdateSums
@@ -287,11 +287,9 @@ class Trainer:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise A2DError(
-                f"out of memory on {self.device} before update {moment.update}, at what this method measures of an update's first sentences",
-                "train anew with a smaller model, shorter sentences (training.max_length), or a method that does not measure: "
-                "--set distillation.gradient_share=0",
-            ) from None
+            told = f"out of memory on {self.device} before update {moment.update}, at what this method measures of its first sentences"
+            hint = "train anew with a smaller model or training.max_length, or measure nothing: --set distillation.gradient_share=0"
+            raise A2DError(told, hint) from None
 
     def _within_memory(self, work: Callable[[], T], num_pairs: int) -> T:
         """Do `work`, and again with updates cut finer as long as memory does not suffice."""
@@ -592,12 +590,6 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
             return torch.float32
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA and Python have their own classes; the CPU allocator says it in words."""
-    words = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)
 
 
 def _seed_of(seed: int, update: int, rank: int) -> int:
