@@ -29,10 +29,11 @@ from a2d_cli.commands.compare_report import (
     contrasts,
     what_seeds_allow,
 )
-from a2d_cli.commands.distill import matching_teacher, method_facts
+from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
-from a2d_cli.commands.pseudo import find_teachers, teacher_text
+from a2d_cli.commands.pseudo import teacher_text
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
+from a2d_cli.commands.teachers import find_teachers, matching_teacher
 from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS
 from a2d_cli.config.keys import section_of, unlike

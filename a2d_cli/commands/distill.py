@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from a2d_cli.commands.pseudo import find_teachers, load_teacher, teacher_text
+from a2d_cli.commands.pseudo import teacher_text
+from a2d_cli.commands.teachers import find_teachers, load_teacher, matching_teacher, over_own_pieces
 from a2d_cli.commands.training_run import RunRequest, train_run
 from a2d_cli.config.schema import Distillation, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
@@ -18,7 +18,7 @@ from a2d_cli.distillation.methods import Method, parse_method, settings_that_cou
 from a2d_cli.distillation.objective import objective_of
 from a2d_cli.distillation.pseudo_choice import TeacherText
 from a2d_cli.distillation.pseudo_text import PseudoText
-from a2d_cli.distillation.teachers import Teacher, keep_rows
+from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.attention import MapForm
 from a2d_cli.model.transformer import Transformer
@@ -159,7 +159,7 @@ def _open_teachers(
     else:  # for layers alone, whatever their pieces
         own = Tokenizer.load(project.data_dir)
         given = [load_teacher(folder, recipe) for folder in folders]
-        teachers = [_over_own_pieces(teacher, own) or teacher for teacher in given]
+        teachers = [over_own_pieces(teacher, own) or teacher for teacher in given]
     if method.copies_layers:
         check_copying(recipe.student, teachers[0].model.shape)
     for teacher in teachers:
@@ -222,36 +222,3 @@ def _frozen_teacher(
         for member in members:
             member.model.compile(dynamic=True)  # when it is first run, which that of a cached teacher never is
     return one_teacher(members)
-
-
-def matching_teacher(project: Project, recipe: Recipe, folder: Path) -> Checkpoint:
-    """The teacher in a folder, over the project's pieces.
-
-    Raises:
-        ConfigError: it is of another language pair or vocabulary, or reads too little.
-    """
-    given, own = load_teacher(folder, recipe), Tokenizer.load(project.data_dir)
-    teacher = _over_own_pieces(given, own)
-    if teacher is None:
-        raise ConfigError(
-            f"teacher {folder} has another vocabulary (fingerprint {given.tokenizer.fingerprint}, "
-            f"the project's {own.fingerprint})",
-            "words and attention can only be matched on the same pieces: train a teacher in this project, "
-            "distil in the project where the teacher was trained, prepare a project with --tokenizer-from "
-            f"{folder}, or let it teach by its translations (--method seq, or --pseudo SRC HYP)",
-        )
-    positions = min(recipe.student.max_positions, recipe.student_training.max_length)
-    if teacher.model.shape.max_positions < positions:
-        raise ConfigError(
-            f"teacher {folder} reads {teacher.model.shape.max_positions} tokens, the student is trained on up to {positions}",
-            f"add --set training.max_length={teacher.model.shape.max_positions}",
-        )
-    return teacher
-
-
-def _over_own_pieces(teacher: Checkpoint, own: Tokenizer) -> Checkpoint | None:
-    """The teacher cut to the pieces of the project; None: it does not have them all."""
-    if teacher.tokenizer.fingerprint == own.fingerprint:
-        return teacher
-    rows = own.rows_in(teacher.tokenizer)
-    return None if rows is None else replace(teacher, model=keep_rows(teacher.model, *rows), tokenizer=own)

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from a2d_cli.commands.distill import matching_teacher
 from a2d_cli.commands.inspect_report import KIND_TITLES, Inspection, Sentence, SentenceMaps
+from a2d_cli.commands.teachers import matching_teacher
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Recipe

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from a2d_cli.commands.teachers import find_teacher, load_teacher
 from a2d_cli.config.schema import Recipe
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.corpus import ParallelCorpus
@@ -16,9 +17,9 @@ from a2d_cli.distillation.pseudo_choice import TeacherText
 from a2d_cli.distillation.pseudo_corpus import Origin, PseudoCorpus
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import sha256_file
-from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
+from a2d_cli.project.checkpoint import Checkpoint
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint, find_model
+from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import choose_device
 
@@ -72,49 +73,6 @@ def teacher_text(project: Project, recipe: Recipe, command: str, reporter: Repor
         _fill(project, recipe, corpus, "auto", 0, recipe.student_training.device, command, reporter)
 
     return TeacherText(corpus, settings.pseudo, settings.pseudo_references, fill)
-
-
-def find_teachers(project: Project, recipe: Recipe) -> tuple[Path, ...]:
-    """The run or checkpoint folders of the recipe's teacher, or of the members of its ensemble.
-
-    Raises:
-        ConfigError: there is no such.
-    """
-    try:
-        return tuple(find_model(project, name) for name in recipe.distillation.teachers)
-    except ConfigError as error:
-        raise ConfigError(
-            f"teacher: {error.message}", f"run 'a2d train-teacher' first, or --teacher RUN|FOLDER; {error.hint}"
-        ) from None
-
-
-def find_teacher(project: Project, recipe: Recipe) -> Path:
-    """The one teacher.
-
-    Raises:
-        ConfigError: there is none, or an ensemble.
-    """
-    if len(recipe.distillation.teachers) > 1:
-        raise ConfigError(
-            f"distillation.teacher: '{recipe.distillation.teacher}' are several teachers, and one is needed here",
-            "an ensemble can only teach (a2d distill, a2d compare): it does not translate; name one of them",
-        )
-    return find_teachers(project, recipe)[0]
-
-
-def load_teacher(folder: Path, recipe: Recipe) -> Checkpoint:
-    """Read what `find_teachers` has found.
-
-    Raises:
-        ConfigError: it translates another pair of languages than the project.
-    """
-    teacher = load_checkpoint(folder)
-    if teacher.pair != recipe.pair:
-        raise ConfigError(
-            f"teacher {folder} translates {teacher.pair}, this project {recipe.pair}",
-            "choose a teacher of the same direction with --teacher",
-        )
-    return teacher
 
 
 def _corpus(project: Project, recipe: Recipe, needed: int) -> PseudoCorpus:
