@@ -125,14 +125,14 @@ def test_trained_mixtures_have_the_temperature_asked_for_and_a_frozen_one_none()
     torch.testing.assert_close(shares("a2d-frozen", 0.1), shares("a2d-frozen", 1.0))
 
 
-@pytest.mark.parametrize("method", ["a2d-simplex", "a2d-frozen"])
+@pytest.mark.parametrize("method", ["a2d-diagonal", "a2d-diagonal-frozen"])
 def test_a_diagonal_start_pairs_heads_by_depth_and_place(method: str):
     student, teachers = tiny_model(), [tiny_teacher(), tiny_teacher(num_heads=5, layers=3, seed=11)]
-    term = make(method, student, EnsembleTeacher(teachers), mixture_start="diagonal").terms[method]
+    term = make(method, student, EnsembleTeacher(teachers)).terms[method]
     for kind, aligner in term.aligners.items():
         expected = torch.cat([diagonal_mixture(kind, SHAPE, teacher.model.shape) for teacher in teachers])
         torch.testing.assert_close(aligner.mixture, (1 - EVEN_SHARE) * expected + EVEN_SHARE / expected.shape[1])
-        assert aligner.scores.requires_grad == (method == "a2d-simplex")
+        assert aligner.scores.requires_grad == (method == "a2d-diagonal")
 
 
 @pytest.mark.parametrize("method", ["a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-uniform"])

@@ -389,11 +389,11 @@ def test_settings_that_count_are_those_that_change_the_result():
     weight, kinds = {"half_life", "gradient_share", "calibrate_at_update"}, {"encoder_self", "decoder_self", "cross"}
     assert counting("hidden") == words | weight | {"layer_map"}
     assert counting("a2d-masked") == words | weight | kinds | {"map_form"}
-    assert counting("a2d-cells-simplex") == counting("a2d-masked") | {"mixture_start", "mixture_temperature"}
-    assert counting("a2d-simplex") == counting("a2d-cells-simplex") | {"row_floor"}
+    assert counting("a2d-cells-simplex") == counting("a2d-masked") | {"mixture_temperature"}
+    assert counting("a2d-simplex") == counting("a2d-diagonal") == counting("a2d-cells-simplex") | {"row_floor"}
     assert counting("ce+a2d-simplex") == counting("a2d-simplex") - words
     assert counting("amad") == counting("a2d-rows-conv") == counting("a2d-masked") | {"row_floor"}
-    assert counting("a2d-frozen") == counting("amad") | {"mixture_start"}
+    assert counting("a2d-frozen") == counting("a2d-diagonal-frozen") == counting("amad")
     assert counting("attn-fixed") == counting("amad") | {"layer_map"}
     assert counting("a2d-proj") == counting("a2d-masked") | {"ridge", "gram_decay"}
     assert counting("a2d-paper") == kinds | {"alpha", "temperature", "beta", "decay"}

@@ -41,7 +41,7 @@ from a2d_cli.training.objective import Moment, Objective, TranslationObjective
 
 ATTENTION = ["a2d-masked", "a2d-simplex", "ce+a2d-simplex", "a2d-masked+a2d-simplex", "attn-fixed", "amad"]
 FACTORS = ["a2d-cells-simplex", "a2d-rows-conv"]  # with a2d-masked and a2d-simplex: {cells, rows} × {conv, simplex}
-INVARIANT = ["ce", "word", *ATTENTION, *FACTORS, "a2d-frozen", "a2d-uniform", "a2d-proj", "word-selective", "hidden"]
+INVARIANT = ["ce", "word", *ATTENTION, *FACTORS, "a2d-diagonal", "a2d-frozen", "a2d-uniform", "a2d-proj", "word-selective", "hidden"]
 RELEASED = ["a2d-release", "a2d-paper"]
 FIRST = Moment(1, 1)
 

@@ -63,6 +63,7 @@ EXTREMES = ("best", "worst")  # what `--head` calls the heads of the smallest an
 START, END = "<s>", "</s>"
 CONTROLS = {
     "a2d-frozen": "its aligners were drawn, not learned",
+    "a2d-diagonal-frozen": "its aligners stayed as they began",
     "a2d-shuffled": "its aligners learned maps of other sentences",
     "a2d-uniform": "its aligners learned uniform maps, not the teacher's",
 }

@@ -167,7 +167,7 @@ class Distillation:
     name says of the keys below is the last word on them: word@divergence=js."""
 
     method: str = "a2d"
-    profile: Literal["release", "paper", "masked", "simplex"] = "simplex"  # of a plain `a2d`
+    profile: Literal["release", "paper", "masked", "simplex", "diagonal"] = "simplex"  # of a plain `a2d`
     teacher: str = "teacher"  # run name, run folder or checkpoint folder; several with commas between: an ensemble
     alpha: float = 0.5  # weight of the word term; 1 - alpha that of cross-entropy
     temperature: float = 1.0
@@ -188,8 +188,7 @@ class Distillation:
     selected_fraction: float = 0.5  # word-selective: of the target tokens, those of the largest cross-entropy
     selection_queue: int = 30000  # word-selective: newest tokens whose cross-entropies set the threshold
     layer_map: Literal["forward", "reverse", "all-to-one", "random"] = "forward"  # attn-fixed, hidden: a student layer's teacher
-    mixture_start: Literal["drawn", "diagonal"] = "drawn"  # a2d-simplex, -cells-simplex, controls: by chance; by depth and place
-    mixture_temperature: float = 1.0  # a2d-simplex, -cells-simplex: of the trained shares; the lower, the faster they change
+    mixture_temperature: float = 1.0  # a2d-diagonal, -simplex, -cells-simplex: of the trained shares; the lower, the faster they change
     ridge: float = 1e-3  # a2d-proj: penalty of the least squares, as a fraction of a student map's mean square
     gram_decay: float = 0.9  # a2d-proj: of the sums that the least squares are solved from, per update
     cache: Literal["none", "auto", "states", "topk"] = "none"  # what is kept of the teacher; auto: states if they fit

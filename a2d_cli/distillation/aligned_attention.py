@@ -1,7 +1,8 @@
 """Attention learned through an alignment module: from all student heads to all teacher heads (Jin et al. 2024).
 
 Two choices make four terms: the module (a convolution, or convex mixtures), and what is compared (all cells of a map
-at once, as published, or its rows, which are distributions). The controls are the same with one thing taken away.
+at once, as published, or its rows, which are distributions). A fifth begins with mixtures of the student's heads at the same
+depth and place instead of random ones. The controls are the same with one thing taken away.
 """
 
 from __future__ import annotations
@@ -28,19 +29,20 @@ class Profile:
 
     simplex: bool  # convex mixtures; else a convolution
     rows: bool  # row by row; else all cells of a map at once
+    diagonal: bool = False  # mixtures begin with the student's heads at the same depth and place; else by chance
     control: Control = ""
 
     @property
     def reads(self) -> tuple[str, ...]:
         """As of `Term`."""
         is_trained = self.simplex and self.control != "frozen"
-        names = {"mixture_start": self.simplex, "mixture_temperature": is_trained, "row_floor": self.rows}
-        return tuple(name for name, is_read in names.items() if is_read)
+        return (*["mixture_temperature"] * is_trained, *["row_floor"] * self.rows)
 
 
 PROFILES = {
     "masked": Profile(simplex=False, rows=False),
     "simplex": Profile(simplex=True, rows=True),
+    "diagonal": Profile(simplex=True, rows=True, diagonal=True),
     "cells-simplex": Profile(simplex=True, rows=False),
     "rows-conv": Profile(simplex=False, rows=True),
 }
@@ -80,7 +82,7 @@ class AlignedAttention(Term):
         self.aligners = make_aligners(self.kinds, pupils.student.shape, pupils.teacher, pupils.generator, temperature)
         self.aligners.requires_grad_(not is_frozen)
         for kind, aligner in self.aligners.items():
-            if profile.simplex and settings.mixture_start == "diagonal":
+            if profile.diagonal:
                 own = pupils.student.shape
                 aligner.start_at(torch.cat([diagonal_mixture(kind, own, shape) for shape in pupils.teacher.shapes]))
             elif is_frozen:

@@ -146,8 +146,9 @@ def _counting(method: Method, settings: Distillation) -> dict[str, object]:
 
 TERMS: dict[str, type[Term]] = {
     **{f"a2d-{name}": aligned(profile) for name, profile in PROFILES.items()},
-    # Of a2d-simplex, the default, each with one thing taken away.
+    # Each with one thing taken away.
     **{f"a2d-{control}": aligned(replace(PROFILES["simplex"], control=control)) for control in CONTROLS},
+    "a2d-diagonal-frozen": aligned(replace(PROFILES["diagonal"], control="frozen")),
     "a2d-proj": ProjectedAttention,
     "attn-fixed": FixedAttention,
     "amad": Amad,
