@@ -8,8 +8,6 @@ import resource
 import sys
 from pathlib import Path
 
-import torch
-
 # Parameters of mallopt(3), from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -40,5 +38,7 @@ def peak_memory_bytes() -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA and Python have their own classes; the CPU allocator says it in words."""
+    import torch  # here alone: who only asks for a process's peak must not hold all of torch
+
     words = ("not enough memory", "can't allocate memory", "out of memory")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)
