@@ -323,7 +323,7 @@ def test_the_table_fits_120_columns(capsys):
     observation = Observation(tuple(map(passes, choices)), 12_345_000_000)
     forms = [
         Form(name, 123_456_789, True, engine, "float32", Path(), 1_234_567_890, 41)
-        for name in ("a2d-simplex-ct2-int8", "6-6")
+        for name in ("a2d-diagonal-ct2-int8", "6-6")
         for engine in ("torch", "ct2")
     ]
     rows = tuple(BenchRow(form, (observation,) * 3) for form in forms)

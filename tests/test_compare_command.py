@@ -73,7 +73,7 @@ VALUES = {
     "student_training.warmup_updates": 10,
 }
 GRID = ["compare", "--methods", "ce,a2d", "--seeds", "2", "--updates", str(UPDATES), "--jobs", "2", "--threads", "1"]
-NAMES = ["ce-seed1", "a2d-simplex-seed1", "ce-seed2", "a2d-simplex-seed2"]
+NAMES = ["ce-seed1", "a2d-diagonal-seed1", "ce-seed2", "a2d-diagonal-seed2"]
 REQUEST = Request(
     ("ce", "a2d"), (1, 2), (UPDATES,), settings=tuple(f"{key}={value}" for key, value in VALUES.items()), jobs=2
 )
@@ -172,11 +172,11 @@ def test_an_interrupted_grid_ends_in_a_table_with_runs_of_equal_conditions(finis
     assert title.startswith("test: de-en, 37 sentences, beam 5; student 1+1 layers, d 24, ")
     assert title.endswith(f"{UPDATES} updates, seeds 1, 2")
     assert " ".join(header.split()) == "method BLEU chrF2 test NLL KL to teacher valid NLL seconds a run peak MB"
-    assert [line.split()[0] for line in (teacher, ce, a2d)] == ["teacher", "ce", "a2d-simplex"]
+    assert [line.split()[0] for line in (teacher, ce, a2d)] == ["teacher", "ce", "a2d-diagonal"]
     assert "2 seeds allow no p below 0.5, too few to claim anything about 1 method: that takes 6 seeds" in table
     assert "not measured: " in table
     for seed in (1, 2):
-        ours, theirs = info(folder, f"a2d-simplex-seed{seed}"), info(folder, f"ce-seed{seed}")
+        ours, theirs = info(folder, f"a2d-diagonal-seed{seed}"), info(folder, f"ce-seed{seed}")
         assert ours["initial_weights"] == theirs["initial_weights"]
         assert ours["target_tokens"] == theirs["target_tokens"]
         assert ours["peak_memory_bytes"] > 10**7
@@ -187,9 +187,9 @@ def test_finished_runs_are_not_trained_again_and_give_the_same_numbers(
 ):
     monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
     recorder = Listener()
-    found = run(grid, replace(REQUEST, methods=("ce", "a2d", "a2d-simplex")), recorder)
+    found = run(grid, replace(REQUEST, methods=("ce", "a2d", "a2d-diagonal")), recorder)
     known, kept = recorder.lines
-    assert known == "a2d-simplex: a2d-simplex stands in the comparison already"
+    assert known == "a2d-diagonal: a2d-diagonal stands in the comparison already"
     assert kept == f"kept for 'a2d report': {kept_in(grid)[0]}"
     printed = finished[1].out.split()
     for table in found.tables():
@@ -228,7 +228,7 @@ def test_json_and_csv_hold_every_run(a2d: Launcher, grid: Path, tmp_path: Path):
     assert [float(row["bleu"]) for row in rows] == [each["bleu"] for each in block["runs"]]
     assert block["methods"]["ce"]["kl"]["values"] == [each["kl"] for each in block["runs"] if each["method"] == "ce"]
     (difference,) = block["differences"]
-    assert (difference["method"], difference["baseline"], difference["bleu"]["p_value"]) == ("a2d-simplex", "ce", 0.5)
+    assert (difference["method"], difference["baseline"], difference["bleu"]["p_value"]) == ("a2d-diagonal", "ce", 0.5)
     assert len(difference["bootstrap"]) == 2
 
 
@@ -365,8 +365,8 @@ def test_what_was_found_is_kept_with_its_tables_and_command(a2d: Launcher, finis
     for table in kept.tables:
         assert all(" ".join(" ".join(cells).split()) in printed for cells in (table.columns, *table.rows))
     assert kept.weights.keys() == {"teacher", *NAMES} and kept.texts.keys() == {"test"}
-    assert (kept.grid.methods, kept.grid.seeds, kept.grid.updates) == (("ce", "a2d-simplex"), (1, 2), (UPDATES,))
-    asked = f"compare --methods ce,a2d-simplex --seeds 2 --updates {UPDATES} --jobs 2 --threads 1"
+    assert (kept.grid.methods, kept.grid.seeds, kept.grid.updates) == (("ce", "a2d-diagonal"), (1, 2), (UPDATES,))
+    asked = f"compare --methods ce,a2d-diagonal --seeds 2 --updates {UPDATES} --jobs 2 --threads 1"
     assert kept.command == f"{asked} {shlex.join(settings(VALUES))}"
     path.unlink()
     again = json.loads(a2d.well(grid, *shlex.split(kept.command), "--json").out)
@@ -378,7 +378,7 @@ def test_the_same_comparison_takes_its_own_place_and_another_one_a_new(grid: Pat
     (path,) = kept_in(grid)
     run(grid, replace(REQUEST, methods=("a2d", "ce"), seeds=(2, 1), baselines=("ce",)))
     assert kept_in(grid) == [path]
-    assert "--methods a2d-simplex,ce --seeds 2,1 --updates 40" in read_kept(path).command
+    assert "--methods a2d-diagonal,ce --seeds 2,1 --updates 40" in read_kept(path).command
     assert read_kept(path).command.endswith(f"--baseline ce {shlex.join(settings(VALUES))}")
     known = {path}
     for changes in ({"seeds": (1,)}, {"baselines": ("a2d",)}):
@@ -391,7 +391,7 @@ def test_the_same_comparison_takes_its_own_place_and_another_one_a_new(grid: Pat
 def test_a_report_tells_comparisons_to_other_baselines_apart(grid: Path):
     run(grid, replace(REQUEST, baselines=("a2d",)))
     html = report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
-    new, old = (html.index(f"ce, a2d-simplex (to {name}; seeds 1, 2; 40 updates; test)") for name in ("a2d-simplex", "ce"))
+    new, old = (html.index(f"ce, a2d-diagonal (to {name}; seeds 1, 2; 40 updates; test)") for name in ("a2d-diagonal", "ce"))
     assert new < old  # newest first
 
 
@@ -437,7 +437,7 @@ def test_a_comparison_that_an_older_a2d_has_kept_is_read(grid: Path):
         del whole["grid"][key]
     path.write_text(json.dumps(whole | {"values": {"blocks": []}}), encoding="utf-8")
     assert read_kept(path).grid.baselines == ()
-    assert "ce, a2d-simplex (seeds 1, 2; 40 updates; test)" in report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
+    assert "ce, a2d-diagonal (seeds 1, 2; 40 updates; test)" in report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
 
 
 JUNK = [None, 7, "x", [], [[7]], {}, {"x": 7}, [{"title": "", "columns": ["a"], "rows": [["b", "c"]], "note": ""}], [1e999]]
@@ -513,14 +513,14 @@ def test_a_run_that_stands_out_is_refused_by_name(grid: Path):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("initial_weights", "feed", r"initial weights \(seed 2\): \w{16} in ce-seed2, feed in a2d-simplex-seed2"),
-        ("target_tokens", 7, r"target tokens seen \(seed 2\): \d+ in ce-seed2, 7 in a2d-simplex-seed2"),
-        ("updates", 39, r"updates \(40 were asked for\): 40 in ce-seed2, 39 in a2d-simplex-seed2"),
-        ("initial_weights", None, r"initial weights \(seed 2\): \w{16} in ce-seed2, not recorded in a2d-simplex-seed2"),
+        ("initial_weights", "feed", r"initial weights \(seed 2\): \w{16} in ce-seed2, feed in a2d-diagonal-seed2"),
+        ("target_tokens", 7, r"target tokens seen \(seed 2\): \d+ in ce-seed2, 7 in a2d-diagonal-seed2"),
+        ("updates", 39, r"updates \(40 were asked for\): 40 in ce-seed2, 39 in a2d-diagonal-seed2"),
+        ("initial_weights", None, r"initial weights \(seed 2\): \w{16} in ce-seed2, not recorded in a2d-diagonal-seed2"),
     ],
 )
 def test_runs_that_differ_in_more_than_their_methods_are_refused(grid: Path, key: str, value: object, message: str):
-    edit(grid, "a2d-simplex-seed2", lambda values: values.update({key: value}))
+    edit(grid, "a2d-diagonal-seed2", lambda values: values.update({key: value}))
     with pytest.raises(A2DError, match=message):
         run(grid)
 
@@ -534,7 +534,7 @@ def test_runs_that_aligned_maps_of_another_form_are_refused(grid: Path, older: b
         run(grid)
     with pytest.raises(ConfigError) as caught:
         run(grid, replace(REQUEST, settings=(*REQUEST.settings, "distillation.map_form=value-norm")))
-    expected = "distillation.map_form: value-norm asked, plain in a2d-simplex-seed1, a2d-simplex-seed2"
+    expected = "distillation.map_form: value-norm asked, plain in a2d-diagonal-seed1, a2d-diagonal-seed2"
     assert caught.value.message.endswith(expected)
     assert "--set distillation.map_form=plain" in caught.value.hint
 
@@ -559,11 +559,11 @@ def test_runs_of_another_precision_are_refused_and_other_machines_are_told(tmp_p
 
 
 def test_runs_of_a_lossy_cache_are_not_compared_with_others(grid: Path):
-    edit(grid, "a2d-simplex-seed2", lambda values: values["settings"]["distillation"].update(cache_top_k=32))
-    with pytest.raises(ConfigError, match=r"cache_top_k: nothing asked, 32 in a2d-simplex-seed2 \| hint: move these runs out"):
+    edit(grid, "a2d-diagonal-seed2", lambda values: values["settings"]["distillation"].update(cache_top_k=32))
+    with pytest.raises(ConfigError, match=r"cache_top_k: nothing asked, 32 in a2d-diagonal-seed2 \| hint: move these runs out"):
         run(grid)
     lossy = replace(REQUEST, settings=(*REQUEST.settings, "distillation.cache=topk"))
-    with pytest.raises(ConfigError, match=r"cache_top_k: 32 asked, not recorded in a2d-simplex-seed1 \| hint: move these runs"):
+    with pytest.raises(ConfigError, match=r"cache_top_k: 32 asked, not recorded in a2d-diagonal-seed1 \| hint: move these runs"):
         run(grid, lossy)
 
 
@@ -623,8 +623,8 @@ def test_students_of_copied_layers_have_a_start_of_their_own(tmp_path: Path):
     assert notes_on([*plain, *copying])[0] == (
         "ce+copy-layers, word+copy-layers: began with layers of the teacher, the others with random weights"
     )
-    odd = made_run(tmp_path, "a2d-simplex+copy-layers", initial_weights="others")
-    message = r"initial weights \(seed 1\): copied in ce\+copy-layers-seed1, word\+copy-layers-seed1, others in a2d-simplex\+copy-layers-seed1"
+    odd = made_run(tmp_path, "a2d-diagonal+copy-layers", initial_weights="others")
+    message = r"initial weights \(seed 1\): copied in ce\+copy-layers-seed1, word\+copy-layers-seed1, others in a2d-diagonal\+copy-layers-seed1"
     with pytest.raises(A2DError, match=message):
         refuse_unequal([*plain, *copying, odd])
     other = made_run(tmp_path, "hidden", target_tokens=699, initial_weights="seeds")
@@ -646,8 +646,8 @@ def test_runs_of_one_text_have_seen_the_same_tokens_of_it(tmp_path: Path):
 
 
 def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
-    edit(grid, "a2d-simplex-seed1", lambda values: values["settings"].update(teacher="0" * 16))
-    with pytest.raises(ConfigError, match=r"teacher: teacher asked, weights 0{16} in a2d-simplex-seed1 \| hint: move these runs"):
+    edit(grid, "a2d-diagonal-seed1", lambda values: values["settings"].update(teacher="0" * 16))
+    with pytest.raises(ConfigError, match=r"teacher: teacher asked, weights 0{16} in a2d-diagonal-seed1 \| hint: move these runs"):
         run(grid)
 
 
@@ -655,15 +655,15 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
     ("changes", "message"),
     [
         ({"methods": ("ce", "wrod")}, "--methods: no method is called 'wrod' | hint: did you mean 'word'?"),
-        ({"methods": ("a2d", "a2d-simplex")}, "--methods a2d,a2d-simplex: a comparison takes two methods"),
+        ({"methods": ("a2d", "a2d-diagonal")}, "--methods a2d,a2d-diagonal: a comparison takes two methods"),
         ({"methods": ("", "")}, "--methods ,: expected methods, with commas between | hint: for example --methods ce,word,a2d"),
         ({"methods": ("ce", "word", " ")}, "--methods ce,word, : expected methods, with commas between"),
         (
             {"baselines": ("word",)},
-            "--baseline word: none of the methods that are compared (ce, a2d-simplex) | hint: name one of them, or add it: --methods ce,a2d-simplex,word",
+            "--baseline word: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them, or add it: --methods ce,a2d-diagonal,word",
         ),
-        ({"baselines": ("nope",)}, "--baseline nope: none of the methods that are compared (ce, a2d-simplex) | hint: name one of them"),
-        ({"baselines": ("ce", "a2d-simplx")}, "--baseline a2d-simplx: none of the methods that are compared (ce, a2d-simplex) | hint: did you mean"),
+        ({"baselines": ("nope",)}, "--baseline nope: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them"),
+        ({"baselines": ("ce", "a2d-simplx")}, "--baseline a2d-simplx: none of the methods that are compared (ce, a2d-diagonal) | hint: did you mean"),
         ({"methods": ("ce", "word@half_life=0")}, "'word@half_life=0': word does not use half_life"),
         ({"baselines": ("a2d@alpha=1",)}, "--baseline a2d@alpha=1: none of the methods that are compared"),
         ({"test_sets": ("mine",)}, "--test-set mine: no test set of the recipe"),
@@ -684,8 +684,8 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
 
 
 def test_a_baseline_may_be_spelled_as_a_method_may(taught: Path):
-    plan = _plan(Project(taught), replace(REQUEST, methods=("ce", " a2d"), baselines=("a2d", "a2d-simplex")), Reporter())
-    assert [*plan.methods] == ["ce", "a2d-simplex"] and plan.baselines == ("a2d-simplex",)
+    plan = _plan(Project(taught), replace(REQUEST, methods=("ce", " a2d"), baselines=("a2d", "a2d-diagonal")), Reporter())
+    assert [*plan.methods] == ["ce", "a2d-diagonal"] and plan.baselines == ("a2d-diagonal",)
     assert _plan(Project(taught), replace(REQUEST, methods=("word", "a2d", "ce")), Reporter()).baselines == ("ce", "word")
 
 
@@ -693,14 +693,14 @@ def test_a_method_is_compared_with_itself_under_settings_of_its_own(grid: Path):
     request = replace(REQUEST, methods=("a2d", "a2d@alpha=0.0"), seeds=(1,), baselines=("a2d",))
     block = run(grid, request).blocks[0]
     plain, other = block.runs
-    assert (plain.run, other.run, other.method) == ("a2d-simplex-seed1", "a2d-simplex@alpha=0-seed1", "a2d-simplex@alpha=0")
+    assert (plain.run, other.run, other.method) == ("a2d-diagonal-seed1", "a2d-diagonal@alpha=0-seed1", "a2d-diagonal@alpha=0")
     assert other.initial_weights == plain.initial_weights and other.test_nll != plain.test_nll
-    assert [(contrast.method, contrast.baseline) for contrast in block.contrasts] == [("a2d-simplex@alpha=0", "a2d-simplex")]
+    assert [(contrast.method, contrast.baseline) for contrast in block.contrasts] == [("a2d-diagonal@alpha=0", "a2d-diagonal")]
     assert info(grid, other.run)["settings"]["distillation"]["alpha"] == 0.0
-    names = ("a2d@alpha=0", "a2d-simplex@alpha=0")
-    with pytest.raises(ConfigError, match="--methods a2d@alpha=0,a2d-simplex@alpha=0: a comparison takes two methods"):
+    names = ("a2d@alpha=0", "a2d-diagonal@alpha=0")
+    with pytest.raises(ConfigError, match="--methods a2d@alpha=0,a2d-diagonal@alpha=0: a comparison takes two methods"):
         run(grid, replace(request, methods=names, baselines=()))
-    with pytest.raises(ConfigError, match=r"distillation.alpha: 0.25 asked, 0.5 in a2d-simplex-seed1"):  # of that run alone
+    with pytest.raises(ConfigError, match=r"distillation.alpha: 0.25 asked, 0.5 in a2d-diagonal-seed1"):  # of that run alone
         run(grid, replace(request, settings=(*request.settings, "distillation.alpha=0.25")))
 
 
@@ -790,13 +790,13 @@ def test_a_kept_command_asks_for_the_same_again(seeds: tuple[int, ...]):
     request = replace(
         REQUEST, seeds=seeds, teacher="one,two", student="d_model=24,num_heads=3", test_sets=("my test", "b"), baselines=("a2d",)
     )
-    given = parse(shlex.split(request.command(("ce", "a2d-simplex"), (7, 11))))
+    given = parse(shlex.split(request.command(("ce", "a2d-diagonal"), (7, 11))))
     again = Request(
         tuple(given["methods"].split(",")), read_seeds(given["seeds"]), read_numbers("--updates", given["updates"]),
         tuple(given["baselines"]), tuple(given["tests"]), given["teacher"], given["student"], tuple(given["settings"]), given["jobs"],
         given["threads"],
     )  # fmt: skip
-    assert again == replace(request, methods=("ce", "a2d-simplex"), lengths=(7, 11))
+    assert again == replace(request, methods=("ce", "a2d-diagonal"), lengths=(7, 11))
 
 
 @pytest.mark.parametrize("text", ["0", "41", "1,2,x", "", ",", "3,,", "3,,4"])

@@ -88,7 +88,7 @@ recipes = st.builds(
     student_training=trainings,
     distillation=some(
         schema.Distillation,
-        method=st.sampled_from([*METHOD_TERMS, "ce+a2d-paper", "word+a2d-simplex"]),
+        method=st.sampled_from([*METHOD_TERMS, "ce+a2d-paper", "word+a2d-diagonal"]),
         teacher=st.lists(paths.filter(lambda path: "," not in path), min_size=1, max_size=3, unique=True).map(",".join),
         encoder_self=st.just(True),
         map_form=st.just("plain"),  # the released objective knows no other

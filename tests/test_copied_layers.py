@@ -92,7 +92,7 @@ def test_a_student_deeper_than_its_teacher_is_refused():
         ("copy-layers", "ce+copy-layers", False),
         ("ce+copy-layers", "ce+copy-layers", False),
         ("copy-layers+word", "word+copy-layers", True),
-        ("a2d+copy-layers", "a2d-simplex+copy-layers", True),
+        ("a2d+copy-layers", "a2d-diagonal+copy-layers", True),
         ("seq+copy-layers", "seq+copy-layers", False),
         ("copy-layers+ce+hidden", "ce+hidden+copy-layers", True),
         ("a2d-release+copy-layers", "a2d-release+copy-layers", True),

@@ -15,7 +15,7 @@ SMALL = {
 def test_the_demo_ends_in_a_table_and_translations_and_is_not_repeated(a2d, tmp_path):
     settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
     first = a2d.well(tmp_path, "demo", "small", *settings)
-    assert {"teacher", "ce", "a2d-simplex", "BLEU", "chrF2", "params", "sent/s"} <= set(first.out.split())
+    assert {"teacher", "ce", "a2d-diagonal", "BLEU", "chrF2", "params", "sent/s"} <= set(first.out.split())
     assert first.out.count("\nsource  ") == 4 and first.out.count("\n\nsource  ") == 3  # an empty line between them
     assert "a2d -C small translate" in first.out
     again = a2d.well(tmp_path, "demo", "small", *settings)

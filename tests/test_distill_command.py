@@ -33,14 +33,14 @@ def methods(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactor
         [],
         ["--profile", "masked"],
         ["--method", "a2d-release"],
-        ["--method", "ce+a2d-masked+a2d-simplex", "--student", "d_model=10,num_heads=5,encoder_layers=2"],
+        ["--method", "ce+a2d-masked+a2d-diagonal", "--student", "d_model=10,num_heads=5,encoder_layers=2"],
     ):
         a2d.well(folder, "distill", *options, *QUICK)
     return folder
 
 
 AT = ("encoder_self", "decoder_self", "cross")
-BOTH = [f"{profile}_{kind}" for profile in ("masked", "simplex") for kind in AT]
+BOTH = [f"{profile}_{kind}" for profile in ("masked", "diagonal") for kind in AT]
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ BOTH = [f"{profile}_{kind}" for profile in ("masked", "simplex") for kind in AT]
     [
         ("ce", [], []),
         ("word-seed3", ["word"], []),
-        ("a2d-simplex", ["word", *(f"attn_{kind}" for kind in AT)], ["aligner.simplex"]),
+        ("a2d-diagonal", ["word", *(f"attn_{kind}" for kind in AT)], ["aligner.diagonal"]),
         ("a2d-masked", ["word", *(f"attn_{kind}" for kind in AT)], ["aligner.masked"]),
         ("a2d-release", ["word", *(f"attn_{kind}" for kind in AT)], ["aligner.release"]),
-        ("ce+a2d-masked+a2d-simplex", BOTH, ["aligner.masked", "aligner.simplex"]),
+        ("ce+a2d-masked+a2d-diagonal", BOTH, ["aligner.diagonal", "aligner.masked"]),
     ],
 )
 def test_a_student_is_named_by_its_method_and_shows_each_term(methods: Path, name: str, terms: list[str], helpers: list[str]):
@@ -68,13 +68,13 @@ def test_a_student_is_named_by_its_method_and_shows_each_term(methods: Path, nam
 
 def test_initial_weights_depend_on_the_seed_and_the_shape_alone(methods: Path):
     initial = {run.name: read(run / "run.json")["initial_weights"] for run in (methods / "runs").iterdir()}
-    same = {initial[name] for name in ("ce", "a2d-simplex", "a2d-masked", "a2d-release")}
+    same = {initial[name] for name in ("ce", "a2d-diagonal", "a2d-masked", "a2d-release")}
     assert len(same) == 1
-    assert len({*same, initial["word-seed3"], initial["ce+a2d-masked+a2d-simplex"], initial["teacher"]}) == 4
+    assert len({*same, initial["word-seed3"], initial["ce+a2d-masked+a2d-diagonal"], initial["teacher"]}) == 4
 
 
 def test_a_student_has_the_shape_that_was_asked_for(methods: Path):
-    shape = read(methods / "runs/ce+a2d-masked+a2d-simplex/best/config.json")["shape"]
+    shape = read(methods / "runs/ce+a2d-masked+a2d-diagonal/best/config.json")["shape"]
     assert (shape["d_model"], shape["num_heads"], shape["encoder_layers"], shape["ffn_dim"]) == (10, 5, 2, 40)
 
 
@@ -111,7 +111,7 @@ def test_a_student_does_not_change_its_teacher(a2d: Launcher, methods: Path, tmp
     weights = load_file(other / "best/model.safetensors")
     save_file({key: value + 1e-3 for key, value in weights.items()}, other / "best/model.safetensors")
     said = a2d.error(methods, "distill", "--teacher", str(other), *QUICK, code=2)
-    assert "error: run 'a2d-simplex' exists with other settings: teacher: " in said
+    assert "error: run 'a2d-diagonal' exists with other settings: teacher: " in said
 
 
 def test_without_a_teacher_the_command_is_told(a2d: Launcher, prepared: Path, project: Path):
@@ -197,7 +197,7 @@ def copied(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_copied_layers_are_what_the_run_starts_from(a2d: Launcher, copied: Path):
-    names = ("ce", "ce+copy-layers", "a2d-simplex+copy-layers")
+    names = ("ce", "ce+copy-layers", "a2d-diagonal+copy-layers")
     plain, copying, other = (read(copied / "runs" / name / "run.json") for name in names)
     assert plain["initial_weights"] != copying["initial_weights"] == other["initial_weights"]
     assert copying["settings"]["distillation"] == {"method": "ce+copy-layers"}
@@ -251,7 +251,7 @@ DistillationObjective._measure_norms = measure
     said = a2d.error(project, "distill", *QUICK, before=small_memory, code=1)
     assert "error: out of memory on cpu before update 1, at what this method measures of its first sentences\n" in said
     assert "hint: train anew with a smaller model " in said and said.endswith("--set distillation.gradient_share=0\n")
-    assert "cut" not in said and "accumulate_after_out_of_memory" not in read(project / "runs/a2d-simplex/run.json")
+    assert "cut" not in said and "accumulate_after_out_of_memory" not in read(project / "runs/a2d-diagonal/run.json")
     a2d.well(project, "distill", "--name", "unmeasured", *QUICK, "--set", "distillation.gradient_share=0", before=small_memory)
 
 
@@ -297,12 +297,12 @@ def test_an_ensemble_teaches_live_and_cached_alike(a2d: Launcher, two_teachers: 
     ended = a2d.well(two_teachers, *both, "--cache-teacher", "--name", "cached")
     assert ended.err.count("teacher cache: float16 states and float16 maps") == 2
     assert len(list((two_teachers / "cache").iterdir())) == 2
-    live, cached = (two_teachers / "runs" / name for name in ("a2d-simplex", "cached"))
+    live, cached = (two_teachers / "runs" / name for name in ("a2d-diagonal", "cached"))
     digits = [read(two_teachers / f"runs/{name}/best/config.json")["tokenizer"] for name in ("teacher", "second")]
     assert digits[0] == digits[1]
     one, other = read(live / "run.json")["settings"]["teacher"].split(",")
     assert one != other and len(one) == len(other) == 16
-    aligner = load_file(live / "aligner.simplex.safetensors")
+    aligner = load_file(live / "aligner.diagonal.safetensors")
     assert aligner["encoder_self.scores"].shape == (2 * 1 + 4 * 2, 3) and aligner["cross.scores"].shape == (2 * 2 + 4 * 2, 3)
     rows = [[row for row in map(json.loads, (run / "metrics.jsonl").open()) if row["event"] == "train"] for run in (live, cached)]
     for row, same in zip(*rows, strict=True):
@@ -350,8 +350,8 @@ def test_map_forms_are_settings_of_methods_with_maps_alone(a2d: Launcher, method
 
 def test_runs_of_an_older_a2d_know_fewer_settings_of_distillation(a2d: Launcher, methods: Path, tmp_path: Path):
     project = Path(shutil.copytree(methods, tmp_path / "project"))
-    edit(project / "runs/a2d-simplex/run.json", lambda info: info["settings"]["distillation"].pop("map_form"))
-    assert "a2d-simplex is finished" in a2d.well(project, "distill", *QUICK).err
+    edit(project / "runs/a2d-diagonal/run.json", lambda info: info["settings"]["distillation"].pop("map_form"))
+    assert "a2d-diagonal is finished" in a2d.well(project, "distill", *QUICK).err
     said = a2d.error(project, "distill", *QUICK, *settings({"distillation.map_form": "value-norm"}), code=2)
     assert "distillation.map_form: plain -> value-norm" in said
 
@@ -361,8 +361,8 @@ def test_a_run_of_an_older_a2d_may_have_recorded_settings_that_its_method_has_no
 ):
     project = Path(shutil.copytree(methods, tmp_path / "project"))
     old = {"decay": 0.5, "teacher_mix": "random", "gradient_scale": "release", "beta": 7.0}
-    edit(project / "runs/a2d-simplex/run.json", lambda info: info["settings"]["distillation"].update(old))
-    assert "a2d-simplex is finished" in a2d.well(project, "distill", *QUICK).err
+    edit(project / "runs/a2d-diagonal/run.json", lambda info: info["settings"]["distillation"].update(old))
+    assert "a2d-diagonal is finished" in a2d.well(project, "distill", *QUICK).err
     said = a2d.error(project, "distill", *QUICK, *settings({"distillation.gradient_share": "0"}), code=2)
     assert "distillation.gradient_share: 0.5 -> 0.0" in said
 
@@ -390,8 +390,8 @@ def test_settings_that_count_are_those_that_change_the_result():
     assert counting("hidden") == words | weight | {"layer_map"}
     assert counting("a2d-masked") == words | weight | kinds | {"map_form"}
     assert counting("a2d-cells-simplex") == counting("a2d-masked") | {"mixture_temperature"}
-    assert counting("a2d-simplex") == counting("a2d-diagonal") == counting("a2d-cells-simplex") | {"row_floor"}
-    assert counting("ce+a2d-simplex") == counting("a2d-simplex") - words
+    assert counting("a2d-diagonal") == counting("a2d-simplex") == counting("a2d-cells-simplex") | {"row_floor"}
+    assert counting("ce+a2d-diagonal") == counting("a2d-diagonal") - words
     assert counting("amad") == counting("a2d-rows-conv") == counting("a2d-masked") | {"row_floor"}
     assert counting("a2d-frozen") == counting("a2d-diagonal-frozen") == counting("amad")
     assert counting("attn-fixed") == counting("amad") | {"layer_map"}
@@ -399,7 +399,7 @@ def test_settings_that_count_are_those_that_change_the_result():
     assert counting("a2d-paper") == kinds | {"alpha", "temperature", "beta", "decay"}
     assert counting("a2d-release") == counting("a2d-paper") | {"teacher_mix", "gradient_scale"}
     assert counting("hidden", gradient_share=0.0) == words | {"half_life", "gradient_share", "beta", "layer_map"}
-    assert counting("a2d-simplex", map_form="softened") == counting("a2d-simplex") | {"map_temperature"}
+    assert counting("a2d-diagonal", map_form="softened") == counting("a2d-diagonal") | {"map_temperature"}
     assert not {"teacher", "cache", "profile", "pseudo"} & counting("a2d-proj+hidden")
 
 
@@ -435,5 +435,5 @@ def test_a_live_teacher_is_compiled_with_its_student_and_says_the_same(a2d: Laun
     folder = Path(shutil.copytree(methods, tmp_path / "project"))
     said = a2d.well(folder, "distill", "--name", "compiled", *QUICK, "--set", "training.compile=true", before=WITHOUT_INDUCTOR).err
     assert "graph of width 32\n" in said and "graph of width 24\n" in said
-    expected, found = (load_file(folder / "runs" / name / "last/model.safetensors") for name in ("a2d-simplex", "compiled"))
+    expected, found = (load_file(folder / "runs" / name / "last/model.safetensors") for name in ("a2d-diagonal", "compiled"))
     assert all(torch.equal(found[name], weights) for name, weights in expected.items())

@@ -81,11 +81,11 @@ def flat_gradient(objective: Objective, *batches) -> torch.Tensor:
     [
         ("ce", "ce", False, ()),
         ("word", "word", True, ()),
-        ("a2d", "a2d-simplex", True, ("a2d-simplex",)),
+        ("a2d", "a2d-diagonal", True, ("a2d-diagonal",)),
         ("a2d-masked", "a2d-masked", True, ("a2d-masked",)),
         ("word+a2d-masked", "a2d-masked", True, ("a2d-masked",)),
         ("ce+a2d-release", "ce+a2d-release", False, ("a2d-release",)),
-        ("a2d-masked+a2d", "a2d-masked+a2d-simplex", True, ("a2d-masked", "a2d-simplex")),
+        ("a2d-masked+a2d", "a2d-masked+a2d-diagonal", True, ("a2d-masked", "a2d-diagonal")),
     ],
 )
 def test_a_method_is_read(method, name, words, terms):

@@ -41,7 +41,7 @@ os.environ.update(
 KINDS = ("encoder_self", "decoder_self", "cross")
 COMMANDS = {
     "ce": ["distill", "--method", "ce"],
-    "a2d-simplex": ["distill", "--method", "a2d-simplex"],
+    "a2d-diagonal": ["distill", "--method", "a2d-diagonal"],
     # Attention is left out from update 7 on.
     "a2d-masked": ["distill", "--method", "a2d-masked", "--set", "distillation.half_life=0.09"],
     "word-selective+a2d-proj": ["distill", "--method", "word-selective+a2d-proj"],
@@ -101,9 +101,9 @@ def alone(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory)
     [
         ("ce", 1, 3),
         ("ce", 2, 1),
-        ("a2d-simplex", 2, 1),
+        ("a2d-diagonal", 2, 1),
         ("a2d-masked", 2, 1),
-        ("a2d-simplex", 2, 3),  # six shares of at most five pairs: some are empty
+        ("a2d-diagonal", 2, 3),  # six shares of at most five pairs: some are empty
         ("word-selective+a2d-proj", 2, 3),
         ("ce", 7, 1),  # more ranks than pairs
     ],

@@ -34,17 +34,17 @@ def chrf(row: dict[str, object]) -> float:
 
 
 def test_the_models_have_learned_the_language(table: dict[str, dict[str, object]]):
-    assert list(table) == ["teacher", "ce", "a2d-simplex"]
+    assert list(table) == ["teacher", "ce", "a2d-diagonal"]
     assert chrf(table["teacher"]) > 60
-    assert chrf(table["ce"]) > 25 and chrf(table["a2d-simplex"]) > 25
-    assert table["a2d-simplex"]["parameters"] < table["teacher"]["parameters"]
+    assert chrf(table["ce"]) > 25 and chrf(table["a2d-diagonal"]) > 25
+    assert table["a2d-diagonal"]["parameters"] < table["teacher"]["parameters"]
 
 
 def test_scores_are_those_of_the_translations(a2d: Launcher, done: Path, table: dict[str, dict[str, object]]):
     sources, references = ((done / f"data/text/test.{lang}").read_text(encoding="utf-8") for lang in ("de", "en"))
     hypotheses = a2d.well(done, "translate", stdin=sources.encode()).out
     score = CHRF().corpus_score(hypotheses.split("\n")[:-1], [references.split("\n")[:-1]])
-    assert score.score == pytest.approx(chrf(table["a2d-simplex"]))
+    assert score.score == pytest.approx(chrf(table["a2d-diagonal"]))
     for name, text in (("hyp", hypotheses), ("ref", references)):
         (done / name).write_text(text, encoding="utf-8")
     (values,) = json.loads(a2d.well(done, "score", "hyp", "--reference", "ref", "-m", "chrf", "--json").out)
@@ -61,10 +61,10 @@ def test_a_second_score_translates_nothing(a2d: Launcher, done: Path, table: dic
 
 
 def test_the_student_is_a_plain_transformer_of_its_own(a2d: Launcher, done: Path, table, tmp_path: Path):
-    run = done / "runs" / "a2d-simplex"
-    plain, distilled = (set(load_file(done / "runs" / name / "best/model.safetensors")) for name in ("ce", "a2d-simplex"))
+    run = done / "runs" / "a2d-diagonal"
+    plain, distilled = (set(load_file(done / "runs" / name / "best/model.safetensors")) for name in ("ce", "a2d-diagonal"))
     assert plain == distilled
-    assert (run / "aligner.simplex.safetensors").exists()
+    assert (run / "aligner.diagonal.safetensors").exists()
     # Elsewhere, without its project and its teacher, it translates the same.
     here = a2d.well(done, "translate", "--format", "tsv", stdin=b"dose labi\n").out
     copy = shutil.copytree(run, tmp_path / "copy")
@@ -73,7 +73,7 @@ def test_the_student_is_a_plain_transformer_of_its_own(a2d: Launcher, done: Path
 
 def test_everything_is_done(a2d: Launcher, done: Path, table):
     report = json.loads(a2d.well(done, "status", "--json").out)
-    assert [line["what"] for line in report["lines"]] == ["data", "teacher", "student ce", "student a2d-simplex", "scores"]
+    assert [line["what"] for line in report["lines"]] == ["data", "teacher", "student ce", "student a2d-diagonal", "scores"]
     assert report["next"] == "a2d translate < input.txt"
     assert a2d.well(done, "prepare").out.endswith("next: a2d translate < input.txt\n")
     for command in (["prepare"], ["train-teacher"], ["distill"]):  # nothing is repeated

@@ -37,7 +37,7 @@ def aligned(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactor
         ["--method", "word"],
         ["--method", "a2d-release", "--set", "distillation.teacher_mix=random"],
         ["--method", "ce+a2d-masked+a2d-uniform", "--name", "two", *settings(TWO)],
-        ["--name", "simplex"],
+        ["--method", "a2d-simplex", "--name", "simplex"],
     ):
         a2d.well(folder, "distill", *options, *QUICK)
     return folder

@@ -483,11 +483,11 @@ def test_an_imported_teacher_teaches_words_and_attention(a2d: Launcher, imported
     project = shutil.copytree(imported, tmp_path / "project")
     a2d.well(project, "distill", *QUICK)
     a2d.well(project, "distill", "--method", "word", *QUICK)
-    student = load_checkpoint(project / "runs/a2d-simplex")
+    student = load_checkpoint(project / "runs/a2d-diagonal")
     assert student.model.vocabularies.src_size == sizes(project)[0]
     assert student.tokenizer.encode_src(["ba"])  # its own files
     said = a2d.error(project, "prepare", "--set", "tokenizer.trim=false", code=2)
-    assert "changes its tokenizer, and these runs were trained on the old one: a2d-simplex, word" in said
+    assert "changes its tokenizer, and these runs were trained on the old one: a2d-diagonal, word" in said
 
 
 def test_a_cut_teacher_is_the_whole_one_renormalised(imported: Path):

@@ -45,7 +45,7 @@ def test_a_name_is_the_same_however_its_settings_are_ordered_and_reads_as_what_i
     shuffled = "".join(f"@{key}={value}" for key, value in data.draw(st.permutations(list(own_settings(suffix).items()))))
     name = f"seq+a2d{shuffled}"
     read = distillation(f"distillation.method={name}")
-    assert parse_method(read).name == f"seq+a2d-simplex{suffix}" and terms_of(name) == ["seq", "a2d"]
+    assert parse_method(read).name == f"seq+a2d-diagonal{suffix}" and terms_of(name) == ["seq", "a2d"]
     for key, value in values.items():
         assert getattr(read, key) == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
 
@@ -66,9 +66,9 @@ def test_a_recipe_with_such_a_method_is_written_and_read_again():
 
 def test_what_counts_is_what_the_name_says():
     read = distillation("distillation.method=a2d@half_life=0.0@gradient_share=1.50")
-    assert parse_method(read).name == "a2d-simplex@gradient_share=1.5@half_life=0"
+    assert parse_method(read).name == "a2d-diagonal@gradient_share=1.5@half_life=0"
     plain = distillation("distillation.half_life=0", "distillation.gradient_share=1.5")
-    assert settings_that_count(read) == settings_that_count(plain) | {"method": "a2d-simplex@gradient_share=1.5@half_life=0"}
+    assert settings_that_count(read) == settings_that_count(plain) | {"method": "a2d-diagonal@gradient_share=1.5@half_life=0"}
     assert settings_that_count(read) != settings_that_count(distillation()) | {"method": settings_that_count(read)["method"]}
 
 
@@ -107,13 +107,13 @@ def test_a_wrong_setting_is_named_with_its_place_and_remedy(option: str, method:
         ("word@half_life=0", "'word@half_life=0': word does not use half_life | hint: it uses alpha, divergence, temperature"),
         ("ce@alpha=1", "'ce@alpha=1': ce does not use alpha | hint: it has no settings: leave out what follows '@'"),
         ("word@pseudo=closest", "word does not use pseudo |"),
-        ("a2d@layer_map=reverse", "a2d-simplex does not use layer_map |"),
-        ("a2d@map_temperature=3", "a2d-simplex does not use map_temperature |"),
-        ("a2d@teacher_mix=random", "a2d-simplex does not use teacher_mix |"),
-        ("a2d@gradient_scale=release", "a2d-simplex does not use gradient_scale |"),
-        ("a2d@decay=1", "a2d-simplex does not use decay |"),
-        ("a2d@beta=2", "a2d-simplex does not use beta |"),
-        ("a2d@gradient_share=0@calibrate_at_update=9", "a2d-simplex does not use calibrate_at_update |"),
+        ("a2d@layer_map=reverse", "a2d-diagonal does not use layer_map |"),
+        ("a2d@map_temperature=3", "a2d-diagonal does not use map_temperature |"),
+        ("a2d@teacher_mix=random", "a2d-diagonal does not use teacher_mix |"),
+        ("a2d@gradient_scale=release", "a2d-diagonal does not use gradient_scale |"),
+        ("a2d@decay=1", "a2d-diagonal does not use decay |"),
+        ("a2d@beta=2", "a2d-diagonal does not use beta |"),
+        ("a2d@gradient_share=0@calibrate_at_update=9", "a2d-diagonal does not use calibrate_at_update |"),
         ("a2d-masked@row_floor=0", "a2d-masked does not use row_floor |"),
         ("hidden@row_floor=0", "hidden does not use row_floor | hint: it uses alpha, calibrate_at_update, divergence, gradient_share"),
         ("hidden@cross=false", "hidden does not use cross |"),
@@ -135,4 +135,4 @@ def test_a_number_may_have_a_plus(number: str):
 
 @pytest.mark.parametrize("method", ["a2d@beta=2@gradient_share=0", "a2d-release@teacher_mix=random", "seq@pseudo=closest", "attn-fixed@layer_map=reverse", "a2d@map_form=softened@map_temperature=3"])
 def test_a_setting_that_the_method_uses_is_its_own(method: str):
-    assert parse_method(distillation(f"distillation.method={method}")).name == method.replace("a2d@", "a2d-simplex@")
+    assert parse_method(distillation(f"distillation.method={method}")).name == method.replace("a2d@", "a2d-diagonal@")

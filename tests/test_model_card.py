@@ -31,9 +31,9 @@ MANIFEST = Manifest(
     created="2026-01-02T03:04:05+00:00",
     a2d="0.3.0",
     pair="de-dsb",
-    name="a2d-simplex",
+    name="a2d-diagonal",
     kind="student",
-    method="a2d-simplex",
+    method="a2d-diagonal",
     seed=7,
     parameters=5_310_000,
     weights_sha256="ab" * 32,
@@ -52,7 +52,7 @@ MANIFEST = Manifest(
 )
 RESULT = Result(
     key="0",
-    model="a2d-simplex int8",
+    model="a2d-diagonal int8",
     test_set="wmt25_dev",
     translated_at="2026-01-02T03:04:05+00:00",
     hypotheses="h",
@@ -221,12 +221,12 @@ def test_a_licence_that_is_one_of_the_hubs_is_told_so_and_always_as_it_is(licenc
 
 def test_it_says_what_the_model_is_and_where_it_comes_from():
     card = model_card(MANIFEST, [])
-    summary = card.partition("# a2d-simplex: de to dsb\n")[2].partition("\n## ")[0]
+    summary = card.partition("# a2d-diagonal: de to dsb\n")[2].partition("\n## ")[0]
     for fact in (
         "A small Transformer that translates de to dsb, in the format of transformers.",
         "5.31 million parameters, stored as float32: 2 encoder and 3 decoder layers (post-norm), width 10",
         f"the student of a teacher (name: teacher; weights sha256: {'cd' * 32})",
-        "trained with a2d 0.3.0, method `a2d-simplex`, seed 7.",
+        "trained with a2d 0.3.0, method `a2d-diagonal`, seed 7.",
         "https://arxiv.org/abs/2403.01479",
     ):
         assert fact in summary
@@ -240,13 +240,13 @@ def test_a_teacher_is_no_student():
 
 
 def test_a_score_stands_with_its_signature_and_how_it_was_made():
-    float_result = replace(RESULT, model="a2d-simplex", engine="torch 2.13.0", scores=RESULT.scores[:1])
+    float_result = replace(RESULT, model="a2d-diagonal", engine="torch 2.13.0", scores=RESULT.scores[:1])
     told = section(model_card(MANIFEST, [RESULT, float_result]), "Scores")
     assert told.splitlines() == [
         "| model | test set | sentences | BLEU | chrF2 | beam | sentences/s | engine | on |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| a2d-simplex int8 | wmt25_dev | 2638 | 41.24 | 66.50 | 3 | 200.0 | ct2 4.8.5 | cpu, 2 threads |",
-        "| a2d-simplex | wmt25_dev | 2638 | 41.24 | – | 3 | 200.0 | torch 2.13.0 | cpu, 2 threads |",
+        "| a2d-diagonal int8 | wmt25_dev | 2638 | 41.24 | 66.50 | 3 | 200.0 | ct2 4.8.5 | cpu, 2 threads |",
+        "| a2d-diagonal | wmt25_dev | 2638 | 41.24 | – | 3 | 200.0 | torch 2.13.0 | cpu, 2 threads |",
         "",
         "sacrebleu's signatures:",
         "",

@@ -110,7 +110,7 @@ def whole_or(reference: str, candidate: Candidate) -> str:
         ("seq", "seq", False),
         ("ce+seq", "seq", False),
         ("word+seq", "seq+word", True),
-        ("seq+a2d", "seq+a2d-simplex", True),
+        ("seq+a2d", "seq+a2d-diagonal", True),
         ("seq+word+a2d-masked", "seq+a2d-masked", True),
         ("seq+ce+a2d-masked", "seq+ce+a2d-masked", True),
         ("seq+a2d-release", "seq+a2d-release", True),
@@ -197,7 +197,7 @@ def test_the_other_terms_are_computed_on_the_teachers_translations(a2d: Launcher
         ended = a2d.well(taught_project, "distill", "--method", method, *QUICK, "--set", "distillation.pseudo_beam=1", "--set", "distillation.cache=states")
     assert "sentences translated" not in ended.err
     assert folder_of(taught_project).name.endswith("-beam1")
-    for run in ("seq+word", "seq+a2d-simplex"):
+    for run in ("seq+word", "seq+a2d-diagonal"):
         pairs = [
             (src, whole_or(tgt, candidates[0]))
             for src, tgt, candidates in zip(

@@ -56,7 +56,7 @@ def test_the_pairs_take_the_place_of_the_training_text(a2d: Launcher, project: P
 
 def test_every_method_learns_from_them(a2d: Launcher, taught_project: Path, pseudo: list[str]):
     for options, name in (
-        ([], "a2d-simplex-pseudo"),
+        ([], "a2d-diagonal-pseudo"),
         (["--method", "word", "--seed", "3"], "word-pseudo-seed3"),
         (["--method", "a2d-release", "--name", "mine"], "mine"),
     ):

@@ -657,7 +657,7 @@ def test_a_comparison_that_cannot_be_read_stops_no_report(compared: tuple[Projec
 
 @pytest.fixture
 def aligned(here: Project) -> Project:
-    for name, bleu in (("a2d-simplex", 31.0), ("a2d-masked", 37.0)):
+    for name, bleu in (("a2d-diagonal", 31.0), ("a2d-masked", 37.0)):
         run = add_run(here, name, "student", name, best={"bleu": bleu})
         (run.folder / "aligner.x.safetensors").touch()
     return here

@@ -95,7 +95,7 @@ def changed_ns(run: Path) -> int:
     ("name", "command"),
     [
         ("teacher", ["train-teacher"]),
-        ("a2d-simplex", ["distill"]),
+        ("a2d-diagonal", ["distill"]),
     ],
 )
 def test_killed_and_stopped_anywhere_training_ends_as_if_never_interrupted(

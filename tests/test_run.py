@@ -42,7 +42,7 @@ def test_what_is_no_name_of_a_run(name: str, tmp_path: Path):
     assert caught.value.message == f"--name '{name}': no name of a run"
 
 
-@pytest.mark.parametrize("name", ["teacher", "a2d-simplex-seed3", "ce+a2d-masked", "schüler_2", "v1.5"])
+@pytest.mark.parametrize("name", ["teacher", "a2d-diagonal-seed3", "ce+a2d-masked", "schüler_2", "v1.5"])
 def test_names_of_runs(name: str, tmp_path: Path):
     assert place_for(Project(tmp_path), name, "teacher").name == name
 

@@ -68,7 +68,7 @@ def project(tmp_path, monkeypatch, calls):
         references.update(zip(source, target, strict=True))
     add_run(project, "teacher", "teacher", "ce", drop=0.02, parameters=9_000_000)
     add_run(project, "ce", "student", "ce", drop=0.3)
-    add_run(project, "a2d-simplex", "student", "a2d-simplex", drop=0.15)
+    add_run(project, "a2d-diagonal", "student", "a2d-diagonal", drop=0.15)
 
     def load_model(model, decoding, device):
         return FakeTranslator(model.folder, references, calls)
@@ -109,9 +109,9 @@ def row_of(table, model, test_set="news"):
 def test_every_finished_run_is_scored_on_every_test_set(project):
     table = run(project)
     assert [(row.model.name, row.result.test_set) for row in table.rows] == [
-        (model, test_set) for test_set in ("news", "talks") for model in ("teacher", "a2d-simplex", "ce")
+        (model, test_set) for test_set in ("news", "talks") for model in ("teacher", "a2d-diagonal", "ce")
     ]
-    teacher, a2d, plain = (row_of(table, name) for name in ("teacher", "a2d-simplex", "ce"))
+    teacher, a2d, plain = (row_of(table, name) for name in ("teacher", "a2d-diagonal", "ce"))
     assert teacher.to_teacher is None and teacher.to_plain is None and plain.to_plain is None
     assert a2d.to_teacher.delta < 0 < a2d.to_plain.delta
     assert plain.to_teacher.p_value < 0.05
@@ -122,7 +122,7 @@ def test_a_broken_run_or_model_does_not_hold_up_the_others(project, monkeypatch)
     load_model = command.load_model
 
     def load(model, decoding, device):
-        if model.name == "a2d-simplex":
+        if model.name == "a2d-diagonal":
             raise A2DError("model.safetensors: cut short")
         return load_model(model, decoding, device)
 
@@ -132,16 +132,16 @@ def test_a_broken_run_or_model_does_not_hold_up_the_others(project, monkeypatch)
     assert {row.model.name for row in table.rows} == {"teacher"}
     broken, cut = (line for line in heard.lines if line.startswith("warning: "))
     assert broken.startswith(f"warning: run 'ce' is left out: {project.runs_dir}/ce/run.json: not a run file of a2d: ")
-    assert cut == "warning: a2d-simplex is left out: model.safetensors: cut short"
+    assert cut == "warning: a2d-diagonal is left out: model.safetensors: cut short"
     with pytest.raises(A2DError, match="cut short"):  # asked for by name
-        run(project, models=["teacher", "a2d-simplex"])
+        run(project, models=["teacher", "a2d-diagonal"])
     (project.runs_dir / "teacher/run.json").write_text("{")
     with pytest.raises(A2DError, match="cut short"):  # nothing else is left
         run(project)
-    (project.runs_dir / "a2d-simplex/best/config.json").unlink()
+    (project.runs_dir / "a2d-diagonal/best/config.json").unlink()
     with pytest.raises(ConfigError, match="no finished run to score"):
         score_project(project, reporter=heard)
-    assert heard.lines[-1].startswith("warning: a2d-simplex is left out: ") and "no checkpoint here" in heard.lines[-1]
+    assert heard.lines[-1].startswith("warning: a2d-diagonal is left out: ") and "no checkpoint here" in heard.lines[-1]
 
 
 def test_a_full_disk_ends_the_scoring_and_is_no_broken_model(project, monkeypatch):
@@ -164,7 +164,7 @@ def test_a_full_disk_ends_the_scoring_and_is_no_broken_model(project, monkeypatc
 
 
 def test_rows_hold_what_sacrebleu_says_of_the_hypotheses(project):
-    row, plain = row_of(table := run(project), "a2d-simplex"), row_of(table, "ce")
+    row, plain = row_of(table := run(project), "a2d-diagonal"), row_of(table, "ce")
     texts = [
         path.read_text(encoding="utf-8").split("\n")[:-1]
         for path in (
@@ -207,7 +207,7 @@ def test_the_method_is_shown_where_a_name_does_not_tell_it(project):
     assert {row[0]: row[1] for row in table.rows} == {
         "teacher": "–",
         "ce": "ce",
-        "a2d-simplex": "a2d-simplex",
+        "a2d-diagonal": "a2d-diagonal",
         "mine": "word",
     }
 
@@ -224,7 +224,7 @@ def test_a_second_call_translates_nothing_and_says_when_speed_was_measured(proje
     assert all(row[-1].endswith("*") for row in table.rows)
     assert "sent/s: sentences per second, without loading the model" in table.note
     day = first.rows[0].result.translated_at[:10]
-    assert f"* measured before, {day} on cpu, 2 threads: teacher, a2d-simplex, ce" in table.note
+    assert f"* measured before, {day} on cpu, 2 threads: teacher, a2d-diagonal, ce" in table.note
     assert [row["cached"] for row in second.to_json()["rows"]] == [True] * 6
     json.dumps(second.to_json(), allow_nan=False)
 
@@ -330,12 +330,12 @@ def test_another_sacrebleu_scores_again_without_translating(project, monkeypatch
 
 def test_the_plain_student_is_that_of_the_same_size_and_seed(project):
     add_run(project, "ce-seed2", "student", "ce", drop=0.31, seed=2)
-    add_run(project, "a2d-seed2", "student", "a2d-simplex", drop=0.16, seed=2)
-    add_run(project, "a2d-seed3", "student", "a2d-simplex", drop=0.17, seed=3)
-    add_run(project, "a2d-large", "student", "a2d-simplex", drop=0.12, parameters=7_000_000)
+    add_run(project, "a2d-seed2", "student", "a2d-diagonal", drop=0.16, seed=2)
+    add_run(project, "a2d-seed3", "student", "a2d-diagonal", drop=0.17, seed=3)
+    add_run(project, "a2d-large", "student", "a2d-diagonal", drop=0.12, parameters=7_000_000)
     table = run(project, test_sets=["news"])
     bleu = {row.model.name: row.scores[0].value for row in table.rows}
-    assert row_of(table, "a2d-simplex").to_plain.delta == pytest.approx(bleu["a2d-simplex"] - bleu["ce"])
+    assert row_of(table, "a2d-diagonal").to_plain.delta == pytest.approx(bleu["a2d-diagonal"] - bleu["ce"])
     assert row_of(table, "a2d-seed2").to_plain.delta == pytest.approx(bleu["a2d-seed2"] - bleu["ce-seed2"])
     assert row_of(table, "a2d-seed3").to_plain is None
     assert row_of(table, "a2d-large").to_plain is None
@@ -347,8 +347,8 @@ def test_the_plain_student_has_been_trained_as_long(project):
     for seed in (1, 2):
         for updates in (1000, 4000):
             add_run(project, f"ce-{updates}u-{seed}", "student", "ce", drop=0.3 - updates / 1e5, seed=seed, updates=updates)
-            add_run(project, f"a2d-{updates}u-{seed}", "student", "a2d-simplex", drop=0.15, seed=seed, updates=updates)
-    add_run(project, "a2d-2000u-1", "student", "a2d-simplex", drop=0.15, updates=2000)
+            add_run(project, f"a2d-{updates}u-{seed}", "student", "a2d-diagonal", drop=0.15, seed=seed, updates=updates)
+    add_run(project, "a2d-2000u-1", "student", "a2d-diagonal", drop=0.15, updates=2000)
     table = run(project, test_sets=["news"])
     bleu = {row.model.name: row.bleu for row in table.rows}
     for seed in (1, 2):
@@ -387,7 +387,7 @@ def test_an_export_knows_all_the_teachers_of_its_student(project):
     manifest = replace(MANIFEST, teacher={"name": None, "weights_sha256": ",".join(digits[:16] for digits in hashes)})
     exported = describe_export(Exported(project.folder, manifest))
     assert exported.is_taught_by(describe_model(project.runs_dir / "teacher")) and exported.is_taught_by(describe_model(project.runs_dir / "ce"))
-    assert not exported.is_taught_by(describe_model(project.runs_dir / "a2d-simplex"))
+    assert not exported.is_taught_by(describe_model(project.runs_dir / "a2d-diagonal"))
 
 
 def test_an_export_that_was_made_anew_is_another_model(project):
@@ -538,6 +538,6 @@ def test_rows_of_different_machines_name_each(project, monkeypatch):
     notes = run(project, test_sets=["news"]).tables()[0].note.splitlines()
     assert notes[-3:] == [
         "sent/s: sentences per second, without loading the model",
-        "on cpu, 2 threads: teacher, a2d-simplex",
+        "on cpu, 2 threads: teacher, a2d-diagonal",
         "on cpu, 1 thread: ce",
     ]

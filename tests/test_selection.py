@@ -80,7 +80,7 @@ def test_the_loss_of_each_token_by_hand():
     ("method", "name", "terms"),
     [
         ("word-selective", "word-selective", ()),
-        ("word-selective+a2d", "word-selective+a2d-simplex", ("a2d-simplex",)),
+        ("word-selective+a2d", "word-selective+a2d-diagonal", ("a2d-diagonal",)),
         ("amad+word-selective+attn-fixed", "word-selective+amad+attn-fixed", ("amad", "attn-fixed")),
         ("seq+word-selective", "seq+word-selective", ()),
     ],

@@ -41,7 +41,7 @@ def test_each_step_leads_to_the_next(here: Path):
     states, following = status(here)
     assert states["teacher"] == "finished: 250 updates in 1:12 min, valid BLEU 31.4"
     assert following == "a2d distill"
-    add_run(here, "a2d-simplex", kind="student", **done)
+    add_run(here, "a2d-diagonal", kind="student", **done)
     assert status(here)[1] == "a2d score"
     (here / "scores").mkdir()
     (here / "scores" / "results.jsonl").touch()

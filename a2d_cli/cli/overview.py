@@ -60,7 +60,7 @@ def inspect_run(
     Shares, distances to the teacher's attention on validation text, and pictures of both.
 
     Examples: a2d inspect
-              a2d inspect a2d-simplex --sentence "Der Hund schläft."
+              a2d inspect a2d-diagonal --sentence "Der Hund schläft."
     """
     from a2d_cli.commands import inspect_run as command
     from a2d_cli.commands.inspect_figure import FORMATS, missing_package, write_figures

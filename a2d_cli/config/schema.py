@@ -167,7 +167,7 @@ class Distillation:
     name says of the keys below is the last word on them: word@divergence=js."""
 
     method: str = "a2d"
-    profile: Literal["release", "paper", "masked", "simplex", "diagonal"] = "simplex"  # of a plain `a2d`
+    profile: Literal["release", "paper", "masked", "simplex", "diagonal"] = "diagonal"  # of a plain `a2d`
     teacher: str = "teacher"  # run name, run folder or checkpoint folder; several with commas between: an ensemble
     alpha: float = 0.5  # weight of the word term; 1 - alpha that of cross-entropy
     temperature: float = 1.0
