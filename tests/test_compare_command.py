@@ -663,7 +663,7 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
             "--baseline word: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them, or add it: --methods ce,a2d-diagonal,word",
         ),
         ({"baselines": ("nope",)}, "--baseline nope: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them"),
-        ({"baselines": ("ce", "a2d-simplx")}, "--baseline a2d-simplx: none of the methods that are compared (ce, a2d-diagonal) | hint: did you mean"),
+        ({"baselines": ("ce", "a2d-diagnal")}, "--baseline a2d-diagnal: none of the methods that are compared (ce, a2d-diagonal) | hint: did you mean"),
         ({"methods": ("ce", "word@half_life=0")}, "'word@half_life=0': word does not use half_life"),
         ({"baselines": ("a2d@alpha=1",)}, "--baseline a2d@alpha=1: none of the methods that are compared"),
         ({"test_sets": ("mine",)}, "--test-set mine: no test set of the recipe"),

@@ -197,7 +197,7 @@ def test_the_likeliest_words_keep_their_probability_and_the_others_share_the_res
         assert torch.equal(others, others[:, :1].expand_as(others))
 
 
-METHODS = ["word", "a2d-simplex", "a2d-masked", "ce+a2d-simplex", "a2d-masked+a2d-simplex"]
+METHODS = ["word", "a2d-diagonal", "a2d-masked", "ce+a2d-diagonal", "a2d-masked+a2d-diagonal"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -419,7 +419,7 @@ def assert_same_training(run: Path, other: Path) -> None:
 def live_run(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("live") / "project"))
     a2d.well(folder, "distill", *SHORT)
-    return folder / "runs" / "a2d-simplex"
+    return folder / "runs" / "a2d-diagonal"
 
 
 def test_killed_while_it_fills_it_goes_on_and_training_is_the_live_teachers(a2d: Launcher, taught_project: Path, live_run: Path):
@@ -435,10 +435,10 @@ def test_killed_while_it_fills_it_goes_on_and_training_is_the_live_teachers(a2d:
     assert marked["states.float16"] < more["states.float16"] < 2500
     said = a2d.well(taught_project, *command).err
     assert "teacher cache: float16 states and float16 maps of 2,500 pairs, " in said
-    assert_same_training(live_run, taught_project / "runs" / "a2d-simplex")
+    assert_same_training(live_run, taught_project / "runs" / "a2d-diagonal")
     # What says the same may be resumed as the other; words that are left out may not.
     on = [*SHORT, "--set", "training.max_updates=11"]
-    assert "resuming a2d-simplex at update 9" in a2d.well(taught_project, "distill", *on).err
+    assert "resuming a2d-diagonal at update 9" in a2d.well(taught_project, "distill", *on).err
     said = a2d.error(taught_project, "distill", *on, "--cache-teacher", "--set", "distillation.cache=topk", code=2)
     assert "distillation.cache_top_k: None -> 32" in said
 
@@ -447,7 +447,7 @@ def test_several_processes_share_one_cache(a2d: Launcher, taught_project: Path, 
     ended = run_ranks(a2d, 2, taught_project, "distill", "--cache-teacher", *SHORT)
     assert [rank.code for rank in ended] == [0, 0], ended
     assert ended[0].err.count("teacher cache: float16 states") == 1 and ended[1].err == ""
-    assert_same_training(live_run, taught_project / "runs" / "a2d-simplex")
+    assert_same_training(live_run, taught_project / "runs" / "a2d-diagonal")
 
 
 def test_a_text_that_a_teacher_wrote_has_a_cache_of_its_own(a2d: Launcher, taught_project: Path, tmp_path: Path):
