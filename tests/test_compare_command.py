@@ -44,7 +44,7 @@ from a2d_cli.commands.compare_fairness import notes_on, refuse_other_settings, r
 from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
-from a2d_cli.commands.compare_report import Block, Comparison, MeasuredRun, MeasuredTeacher, contrasts
+from a2d_cli.commands.compare_report import ComparedRuns, Comparison, MeasuredRun, MeasuredTeacher, contrasts
 from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.report import report
@@ -1060,7 +1060,7 @@ def measured(method: str, updates: int, seed: int, bleu: float) -> MeasuredRun:
     )  # fmt: skip
 
 
-def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 500) -> Block:
+def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 500) -> ComparedRuns:
     runs = [measured(method, updates, seed, value) for method, values in bleu.items() for seed, value in enumerate(values, 1)]
     baselines = [name for name in ("ce", "word") if name in bleu]
     results = tuple(
@@ -1071,10 +1071,10 @@ def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 50
     bootstrap = {(baseline, method): results[:seeds] for baseline in baselines for method in bleu}
     found = contrasts(runs, baselines, bootstrap)
     teachers = (MeasuredTeacher("teacher", teacher, 60.0, 1.5, 5_000_000, "8e54"),)
-    return Block("news", 1000, updates, teachers, tuple(runs), found)
+    return ComparedRuns("news", 1000, updates, teachers, tuple(runs), found)
 
 
-def comparison(*blocks: Block) -> Comparison:
+def comparison(*blocks: ComparedRuns) -> Comparison:
     seeds = tuple(range(1, len(blocks[0].of("ce")) + 1))
     return Comparison("en-de", "2+2 layers, d 128, 1.2 M", seeds, 5, blocks, ("BLEU|tok:13a",), ("a note",))
 
@@ -1083,7 +1083,7 @@ SEVEN = [20.0, 20.1, 19.9, 20.2, 20.0, 19.8, 20.0]
 BETTER = [value + 3 + 0.1 * (i % 3) for i, value in enumerate(SEVEN)]
 
 
-def claims(each: Block) -> list[str]:
+def claims(each: ComparedRuns) -> list[str]:
     return [contrast.claim(each.headroom_bleu) for contrast in each.contrasts]
 
 

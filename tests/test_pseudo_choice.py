@@ -19,7 +19,7 @@ from a2d_cli.data.aligned_text import AlignedText
 from a2d_cli.data.corpus import ParallelCorpus, write_corpus
 from a2d_cli.decoding.translator import Translation
 from a2d_cli.distillation.pseudo_choice import TeacherText, choose
-from a2d_cli.distillation.pseudo_corpus import Candidate, Origin, PseudoCorpus
+from a2d_cli.distillation.pseudo_corpus import Candidate, PseudoCorpus, PseudoOrigin
 from a2d_cli.distillation.pseudo_text import Encoding
 
 REFERENCE = "A dog runs through the snow."
@@ -63,7 +63,7 @@ LANGUAGES = ("de", "en")
 
 def teacher_text(folder: Path, translations: dict[str, Translation], nbest: int = 1, choice: str = "best", both: bool = False) -> TeacherText:
     text = AlignedText(folder / "train.de", folder / "train.en")
-    origin = Origin("0123456789abcdef", text.write(TEXT), "float32", Decoding())
+    origin = PseudoOrigin("0123456789abcdef", text.write(TEXT), "float32", Decoding())
     corpus = PseudoCorpus(folder / "pseudo", origin, text, nbest, nbest)
     return TeacherText(corpus, choice, both, lambda: fill(corpus, Spelling(nbest, translations=translations)))
 

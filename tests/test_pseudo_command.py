@@ -15,7 +15,7 @@ from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.methods import parse_method
-from a2d_cli.distillation.pseudo_corpus import Candidate, Origin, PseudoCorpus
+from a2d_cli.distillation.pseudo_corpus import Candidate, PseudoCorpus, PseudoOrigin
 from a2d_cli.project.project import Project
 
 QUICK = settings(
@@ -78,7 +78,7 @@ def corpus_of(project: Path) -> PseudoCorpus:
     """The project's translations, read as whatever they are."""
     origin = json.loads((folder_of(project) / "pseudo.json").read_text(encoding="utf-8"))["origin"]
     text = AlignedText(*(Project(project).text_path("train", lang) for lang in ("de", "en")))
-    return PseudoCorpus(folder_of(project), Origin("", TextStamp(**origin["text"]), "", Decoding()), text, 0, 0)
+    return PseudoCorpus(folder_of(project), PseudoOrigin("", TextStamp(**origin["text"]), "", Decoding()), text, 0, 0)
 
 
 def candidates_of(project: Path) -> list[list[Candidate]]:

@@ -20,7 +20,7 @@ from a2d_cli.config.schema import Decoding
 from a2d_cli.data.aligned_text import AlignedText
 from a2d_cli.decoding.translator import Translation
 from a2d_cli.distillation import pseudo_corpus
-from a2d_cli.distillation.pseudo_corpus import Candidate, Origin, PseudoCorpus
+from a2d_cli.distillation.pseudo_corpus import Candidate, PseudoCorpus, PseudoOrigin
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import lock_folder
 from a2d_cli.reporting import Reporter
@@ -61,7 +61,7 @@ class Spelling:
 def corpus_of(folder: Path, sources: list[str], nbest: int = 2, needed: int = 1, **changes) -> PseudoCorpus:
     text = AlignedText(folder / "text.de", folder / "text.en")
     stamp = text.write([(source, f"reference of {source}") for source in sources])
-    origin = replace(Origin("0123456789abcdef", stamp, "float32", Decoding()), **changes)
+    origin = replace(PseudoOrigin("0123456789abcdef", stamp, "float32", Decoding()), **changes)
     return PseudoCorpus(folder / "pseudo", origin, text, nbest, needed)
 
 
@@ -95,7 +95,7 @@ def test_however_often_it_was_killed_each_sentence_gets_its_own_translations(tmp
             with contextlib.suppress(Killed):
                 fill(corpus, translator)
             assert not finished & set(translator.read)  # what is finished is not translated again
-            shards = corpus.contents().shards
+            shards = corpus.index().shards
             finished = {source for number in shards for source in sources[number * size : (number + 1) * size]}
             if shards:
                 patch.setattr(pseudo_corpus, "SHARD_LINES", size + 1)  # a folder that is begun keeps its own
@@ -126,7 +126,7 @@ def test_translations_that_are_not_whole_are_told_and_counted(tmp_path: Path):
     fill(corpus, Spelling(2, translations=odd))
     states = [[each.state for each in candidates] for _, candidates in corpus.read()]
     assert states == [["whole"] * 2, ["empty", "whole"], ["loop", "whole"], ["cut", "whole"], ["cut"] * 2]
-    assert corpus.contents().not_whole == {"empty": 1, "loop": 1, "cut": 2}
+    assert corpus.index().not_whole == {"empty": 1, "loop": 1, "cut": 2}
 
 
 @pytest.mark.usefixtures("five")
@@ -135,7 +135,7 @@ def test_what_is_broken_is_not_read_and_is_translated_again(tmp_path: Path):
     corpus = corpus_of(tmp_path, sources)
     fill(corpus, Spelling(2))
     whole = [*corpus.read()]
-    digest, shards = corpus.contents().digest, sorted((tmp_path / "pseudo").glob("*.gz"))
+    digest, shards = corpus.index().digest, sorted((tmp_path / "pseudo").glob("*.gz"))
     assert len(shards) == 3
     other = gzip.compress(gzip.decompress(shards[1].read_bytes()).replace(b"5s", b"5z"), mtime=0)
     shorter = gzip.compress(gzip.decompress(shards[1].read_bytes())[:-2], mtime=0)
@@ -156,7 +156,7 @@ def test_what_is_broken_is_not_read_and_is_translated_again(tmp_path: Path):
         fill(corpus, translator, listener)
         assert listener.lines[0].startswith(f"warning: {shards[1]}: {reason}") and listener.lines[0].endswith(": translated again")
         assert translator.read == sources[5:10]
-        assert [*corpus.read()] == whole and corpus.contents().digest == digest
+        assert [*corpus.read()] == whole and corpus.index().digest == digest
 
 
 @pytest.mark.usefixtures("five")
@@ -219,7 +219,7 @@ def test_a_signal_ends_the_work_behind_a_batch_and_keeps_what_is_finished(tmp_pa
     with pytest.raises(Interrupted) as stop:
         fill(corpus, translator)
     assert (stop.value.signal_number, stop.value.hint) == (number, "a2d pseudo")
-    assert translator.read == sources_of(8) and [*corpus.contents().shards] == [0]
+    assert translator.read == sources_of(8) and [*corpus.index().shards] == [0]
     assert signal.getsignal(number) is handler
 
 
@@ -245,6 +245,6 @@ def test_it_says_how_fast_it_was(tmp_path: Path):
 
 
 def test_a_folder_is_named_after_what_people_choose():
-    origin = Origin("0123456789abcdef", None, "float32", Decoding(beam=7))
+    origin = PseudoOrigin("0123456789abcdef", None, "float32", Decoding(beam=7))
     assert origin.folder_name == "01234567-beam7"
     assert replace(origin, quantization="int8").folder_name == "01234567-beam7-int8"

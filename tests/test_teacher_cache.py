@@ -35,7 +35,7 @@ from a2d_cli.distillation.cached_teacher import (
     cached_or_live,
 )
 from a2d_cli.distillation.objective import DistillationObjective
-from a2d_cli.distillation.teacher_cache import Origin, Part, TeacherCache
+from a2d_cli.distillation.teacher_cache import CacheOrigin, Part, TeacherCache
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import lock_folder
@@ -83,7 +83,7 @@ def disk_with(free: int):
 
 # --- the files ----------------------------------------------------------------------------------------------
 
-ORIGIN = Origin("weights", "text", 7, "runs/teacher/best", "data")
+ORIGIN = CacheOrigin("weights", "text", 7, "runs/teacher/best", "data")
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=23), st.data())

@@ -21,7 +21,7 @@ from a2d_cli.commands.compare_fairness import (
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
 from a2d_cli.commands.compare_report import (
-    Block,
+    ComparedRuns,
     Comparison,
     MeasuredRun,
     MeasuredTeacher,
@@ -41,8 +41,9 @@ from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.method_name import BASELINES
 from a2d_cli.config.schema import Decoding, Distillation, Recipe
 from a2d_cli.data.batching import SpecialIds
+from a2d_cli.data.corpus import EncodedText
 from a2d_cli.distillation.ensemble import one_teacher
-from a2d_cli.distillation.fidelity import EncodedText, FidelityTest
+from a2d_cli.distillation.fidelity import FidelityTest
 from a2d_cli.distillation.methods import parse_method
 from a2d_cli.distillation.pseudo_choice import TeacherText
 from a2d_cli.distillation.teachers import Teacher
@@ -326,7 +327,7 @@ def _measure(project: Project, plan: Plan, reporter: Reporter) -> Comparison:
         for updates, group in groupby(measured, key=lambda run: run.updates):
             runs = list(group)
             found = contrasts(runs, baselines, _bootstrap(runs, baselines, text, rows, cache, recipe.tgt_lang, reporter))
-            blocks.append(Block(text.name, len(text.src), updates, measured_teachers, tuple(runs), found))
+            blocks.append(ComparedRuns(text.name, len(text.src), updates, measured_teachers, tuple(runs), found))
     shape = recipe.student
     size = models[cells[0].run.name].parameters / 1e6
     scores = [score for by_text in (*taught, *rows.values()) for row in by_text.values() for score in row.scores]

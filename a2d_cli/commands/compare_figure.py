@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from a2d_cli.commands.compare_report import METRICS, Block, Comparison
+from a2d_cli.commands.compare_report import METRICS, ComparedRuns, Comparison
 from a2d_cli.comparison import Sample
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path
@@ -74,7 +74,7 @@ def draw(comparison: Comparison, path: Path) -> None:
             figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=150, metadata=metadata)
 
 
-def _draw_methods(axes: Axes, block: Block, metric: str) -> None:
+def _draw_methods(axes: Axes, block: ComparedRuns, metric: str) -> None:
     for place, method in enumerate(block.methods):
         sample = block.sample(method, metric)
         colour, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
@@ -84,7 +84,7 @@ def _draw_methods(axes: Axes, block: Block, metric: str) -> None:
     axes.set_xlim(-0.6, len(block.methods) - 0.4)
 
 
-def _draw_lengths(axes: Axes, blocks: list[Block], metric: str) -> None:
+def _draw_lengths(axes: Axes, blocks: list[ComparedRuns], metric: str) -> None:
     lengths = [block.updates for block in blocks]
     methods = blocks[0].methods
     for place, method in enumerate(methods):

@@ -91,7 +91,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Block:
+class ComparedRuns:
     """All methods of one length on one test set."""
 
     test_set: str
@@ -183,7 +183,7 @@ class Comparison:
     student: str  # its shape in words
     seeds: tuple[int, ...]
     beam: int
-    blocks: tuple[Block, ...]  # by test set, then by length
+    blocks: tuple[ComparedRuns, ...]  # by test set, then by length
     signatures: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -204,7 +204,7 @@ class Comparison:
         lines = [*filter(None, [last.note]), *self._legend(), *self.notes, f"not measured: {' · '.join(NOT_MEASURED)}"]
         return [*tables[:-1], replace(last, note="\n".join(lines))]
 
-    def _levels(self, block: Block) -> Table:
+    def _levels(self, block: ComparedRuns) -> Table:
         is_short = any(block.sample(method, "elapsed_s").mean < 60 for method in block.methods)
         unit, unit_s = ("seconds", 1) if is_short else ("minutes", 60)
         columns = ["method", *(title for title, _ in METRICS.values()), "valid NLL", f"{unit} a run", "peak MB"]
@@ -225,12 +225,12 @@ class Comparison:
         return Table(title, columns, rows, block.headroom_text())
 
     @staticmethod
-    def _title_of(block: Block, teacher: MeasuredTeacher) -> str:
+    def _title_of(block: ComparedRuns, teacher: MeasuredTeacher) -> str:
         """`teacher (5.0 M)`, or its name among the members of an ensemble."""
         name = f"teacher '{teacher.model}'" if len(block.teachers) > 1 else "teacher"
         return f"{name} ({teacher.parameters / 1e6:.1f} M)"
 
-    def _differences(self, block: Block) -> list[Table]:
+    def _differences(self, block: ComparedRuns) -> list[Table]:
         """Of BLEU, with what may be said of it; and of the other metrics."""
         columns = ["method", "to", "Δ BLEU", "p", "p Holm", "detectable", "bootstrap", "claim"]
         rows = []
@@ -306,7 +306,7 @@ class Comparison:
             "not_measured": list(NOT_MEASURED),
         }
 
-    def _block_json(self, block: Block) -> dict[str, Any]:
+    def _block_json(self, block: ComparedRuns) -> dict[str, Any]:
         return {
             "test_set": block.test_set,
             "sentences": block.sentences,

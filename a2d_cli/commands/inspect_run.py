@@ -15,12 +15,12 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Recipe
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, SpecialIds, pad_batch
+from a2d_cli.data.corpus import EncodedText
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
 from a2d_cli.distillation.aligned_attention import AlignedAttention
 from a2d_cli.distillation.ensemble import EnsembleTeacher, one_teacher
-from a2d_cli.distillation.fidelity import EncodedText
 from a2d_cli.distillation.inspection import (
     Aligned,
     Alignment,

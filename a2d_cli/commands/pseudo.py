@@ -14,7 +14,7 @@ from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.decoding.engine import Engine
 from a2d_cli.decoding.translator import Translator
 from a2d_cli.distillation.pseudo_choice import TeacherText
-from a2d_cli.distillation.pseudo_corpus import Origin, PseudoCorpus
+from a2d_cli.distillation.pseudo_corpus import PseudoCorpus, PseudoOrigin
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.checkpoint import Checkpoint
@@ -54,7 +54,7 @@ def pseudo(
         if overwrite:
             corpus.clear(command)
         _fill(project, recipe, corpus, engine, threads, device, command, reporter)
-    contents = corpus.contents()
+    contents = corpus.index()
     not_whole = " · ".join(f"{state} {count:,}" for state, count in sorted(contents.not_whole.items()))
     reporter.info(
         f"{corpus.origin.text.num_pairs:,} sentences with {contents.nbest} translations each; "
@@ -80,7 +80,7 @@ def _corpus(project: Project, recipe: Recipe, needed: int) -> PseudoCorpus:
     languages = recipe.src_lang, recipe.tgt_lang
     index = ParallelCorpus.open(project.data_dir, "train", *languages).index
     kept = settings.pseudo_nbest or settings.pseudo_beam
-    origin = Origin(
+    origin = PseudoOrigin(
         sha256_file(find_checkpoint(find_teacher(project, recipe)) / WEIGHTS)[:16],
         TextStamp(index.num_pairs, index.text_digest),
         settings.pseudo_quantization,

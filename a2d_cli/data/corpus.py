@@ -105,6 +105,25 @@ class ParallelCorpus:
         return fingerprint(asdict(self.index))
 
 
+class EncodedText:
+    """A parallel text as ids in memory, with what `BatchPlan` asks of a corpus."""
+
+    def __init__(self, sources: Sequence[str], references: Sequence[str], tokenizer: Tokenizer):
+        self._src = [np.asarray(ids, dtype=np.int64) for ids in tokenizer.encode_src(list(sources))]
+        self._tgt = [np.asarray(ids, dtype=np.int64) for ids in tokenizer.encode_tgt(list(references))]
+        self.src_lengths = np.array([len(ids) for ids in self._src], dtype=np.int64)
+        self.tgt_lengths = np.array([len(ids) for ids in self._tgt], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._src)
+
+    def src(self, i: int) -> np.ndarray:
+        return self._src[i]
+
+    def tgt(self, i: int) -> np.ndarray:
+        return self._tgt[i]
+
+
 def write_corpus(
     data_dir: Path,
     name: str,

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, move
 from a2d_cli.distillation.teacher_cache import (
-    Origin,
+    CacheOrigin,
     Part,
     TeacherCache,
     outdated_caches,
@@ -64,7 +64,7 @@ class CacheRequest:
 
 
 @dataclass(frozen=True)
-class Contents:
+class CacheContents:
     """What a cache holds."""
 
     states: str = ""  # number format of the last decoder states; empty: they are not kept
@@ -85,7 +85,7 @@ class Contents:
 class CachedTeacher(Teacher):
     """Answers for pairs of the corpus that the cache was made of, at their real target tokens."""
 
-    def __init__(self, model: Transformer, contents: Contents, cache: TeacherCache):
+    def __init__(self, model: Transformer, contents: CacheContents, cache: TeacherCache):
         super().__init__(model, contents.form)
         self.contents, self._stretches = contents, cache.open()
 
@@ -169,10 +169,10 @@ class _Preparation:
         self.sample = self.plan.load(pairs[chosen], stage.ids).to(stage.device)
         self.said = _ask(self.model, self.sample, request.maps, live.form)
 
-    def contents(self, interruption: Interruption) -> Contents | None:
+    def contents(self, interruption: Interruption) -> CacheContents | None:
         """What the cache holds; None: the live teacher must teach."""
         request = self.request
-        contents = Contents(maps=request.maps, form=self.live.form)
+        contents = CacheContents(maps=request.maps, form=self.live.form)
         if request.words and request.mode == "topk":
             contents = replace(contents, top_k=min(request.top_k, self.model.vocabularies.tgt_pad))
         elif request.words:
@@ -203,7 +203,7 @@ class _Preparation:
         self.reporter.info(f"teacher cache: states in float32, as float16 would be {gap:.2g} nats off")
         return "float32"
 
-    def _remove_outdated(self, origin: Origin) -> None:
+    def _remove_outdated(self, origin: CacheOrigin) -> None:
         for folder in outdated_caches(self.request.caches_dir, origin):
             try:
                 size = remove_cache(folder, self.stage.resume_hint)
@@ -211,7 +211,7 @@ class _Preparation:
                 continue
             self.reporter.info(f"removed {folder} ({_size(size)}): the teacher or the text it was made of has changed")
 
-    def _has_room(self, cache: TeacherCache, contents: Contents) -> bool:
+    def _has_room(self, cache: TeacherCache, contents: CacheContents) -> bool:
         """Whether the cache may be made or, if it is full, used.
 
         Raises:
@@ -240,13 +240,13 @@ class _Preparation:
         self.reporter.info(f"teacher cache: {told} ({_size(missing)} to be filled, {_size(free)} free): {cache.folder}")
         return True
 
-    def _fill_and_compare(self, cache: TeacherCache, contents: Contents, interruption: Interruption) -> str:
+    def _fill_and_compare(self, cache: TeacherCache, contents: CacheContents, interruption: Interruption) -> str:
         """What tells the full cache from the live teacher; empty where nothing does, or where there was no time."""
         if cache.num_bytes_missing:
             self._fill(cache, contents, interruption)
         return "" if interruption.number else self._difference(CachedTeacher(self.model, contents, cache))
 
-    def _fill(self, cache: TeacherCache, contents: Contents, interruption: Interruption) -> None:
+    def _fill(self, cache: TeacherCache, contents: CacheContents, interruption: Interruption) -> None:
         """Ask the live teacher about the pairs that are not held yet; an interruption ends it behind a batch."""
         total = self.plan.num_tgt_tokens(cache.order)
         longest = cache.origin.longest
@@ -292,13 +292,13 @@ def _ask(model: Transformer, batch: Batch, need_attention: bool, form: MapForm) 
     return model(batch.src, batch.tgt_in, need_attention, form=form)
 
 
-def _cache(model: Transformer, request: CacheRequest, contents: Contents, plan: BatchPlan) -> TeacherCache:
-    origin = Origin(request.teacher, plan.corpus.fingerprint, plan.longest, request.teacher_place, request.text_place)
+def _cache(model: Transformer, request: CacheRequest, contents: CacheContents, plan: BatchPlan) -> TeacherCache:
+    origin = CacheOrigin(request.teacher, plan.corpus.fingerprint, plan.longest, request.teacher_place, request.text_place)
     parts = _parts(model, contents, plan)
     return TeacherCache(request.caches_dir / origin.folder_name, origin, np.concatenate(plan.in_order()), parts)
 
 
-def _parts(model: Transformer, contents: Contents, plan: BatchPlan) -> list[Part]:
+def _parts(model: Transformer, contents: CacheContents, plan: BatchPlan) -> list[Part]:
     """What each pair takes: s and t count the end mark."""
     s = np.asarray(plan.corpus.src_lengths, dtype=np.int64) + 1
     t = np.asarray(plan.corpus.tgt_lengths, dtype=np.int64) + 1
@@ -315,7 +315,7 @@ def _parts(model: Transformer, contents: Contents, plan: BatchPlan) -> list[Part
 
 
 @torch.no_grad()
-def _answers(model: Transformer, contents: Contents, batch: Batch) -> dict[str, np.ndarray]:
+def _answers(model: Transformer, contents: CacheContents, batch: Batch) -> dict[str, np.ndarray]:
     """The parts' numbers for a batch: the pairs one after the other."""
     output = _ask(model, batch, contents.maps, contents.form)
     states = batch.real(output.states)  # (N, d)

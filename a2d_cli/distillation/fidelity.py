@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
-from a2d_cli.data.tokenizer import Tokenizer
+from a2d_cli.data.corpus import EncodedText
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.response import Response
 from a2d_cli.distillation.teachers import Teacher
@@ -28,25 +26,6 @@ class Fidelity:
     kl: float  # KL(teacher ‖ model), nats
     num_tokens: int
     num_left_out: int  # pairs too long for the models
-
-
-class EncodedText:
-    """A parallel text as ids in memory, with what `BatchPlan` asks of a corpus."""
-
-    def __init__(self, sources: Sequence[str], references: Sequence[str], tokenizer: Tokenizer):
-        self._src = [np.asarray(ids, dtype=np.int64) for ids in tokenizer.encode_src(list(sources))]
-        self._tgt = [np.asarray(ids, dtype=np.int64) for ids in tokenizer.encode_tgt(list(references))]
-        self.src_lengths = np.array([len(ids) for ids in self._src], dtype=np.int64)
-        self.tgt_lengths = np.array([len(ids) for ids in self._tgt], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._src)
-
-    def src(self, i: int) -> np.ndarray:
-        return self._src[i]
-
-    def tgt(self, i: int) -> np.ndarray:
-        return self._tgt[i]
 
 
 class FidelityTest:

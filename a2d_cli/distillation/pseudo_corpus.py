@@ -48,7 +48,7 @@ STATES = (WHOLE, "empty", "loop", "cut")
 
 
 @dataclass(frozen=True)
-class Origin:
+class PseudoOrigin:
     """All that decides what the translations are."""
 
     teacher: str  # hash of its weights
@@ -87,7 +87,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Contents:
+class PseudoIndex:
     """What pseudo.json says."""
 
     origin: dict[str, Any]
@@ -114,7 +114,7 @@ class PseudoCorpus:
         needed: how many it must hold.
     """
 
-    def __init__(self, folder: Path, origin: Origin, text: AlignedText, nbest: int, needed: int):
+    def __init__(self, folder: Path, origin: PseudoOrigin, text: AlignedText, nbest: int, needed: int):
         self.folder, self.origin, self.text, self.nbest, self.needed = folder, origin, text, nbest, needed
 
     def clear(self, command: str) -> None:
@@ -145,11 +145,11 @@ class PseudoCorpus:
             return  # without holding the folder: who only reads keeps nobody out
         with lock_folder(self.folder, command):
             remove_leftovers(self.folder)
-            contents = self._own_contents()
-            missing = self._missing(contents, reporter)
+            index = self._own_index()
+            missing = self._missing(index, reporter)
             if missing:
                 deque(self.text.read(self.origin.text), maxlen=0)  # before hours are spent on a text that was changed
-                self._fill(contents, missing, open_translator(contents.nbest), command, reporter)
+                self._fill(index, missing, open_translator(index.nbest), command, reporter)
 
     def read(self) -> Iterator[tuple[tuple[str, str], list[Candidate]]]:
         """Each pair of the training text, in order, with the translations of its source, best first.
@@ -157,35 +157,35 @@ class PseudoCorpus:
         Raises:
             A2DError: a shard is missing or is not as it was written; the training text is not what was prepared.
         """
-        contents = self.contents()
-        numbers = range(self._num_shards(contents))
-        translations = (each for number in numbers for each in self._load(contents, number))
+        index = self.index()
+        numbers = range(self._num_shards(index))
+        translations = (each for number in numbers for each in self._load(index, number))
         yield from zip(self.text.read(self.origin.text), translations, strict=True)
 
-    def contents(self) -> Contents:
+    def index(self) -> PseudoIndex:
         """What stands in the folder; of one that is not begun, what it will be."""
         path = self.folder / INFO
         if not path.exists():
-            return Contents(self.origin.facts(), self.nbest, SHARD_LINES, {})
+            return PseudoIndex(self.origin.facts(), self.nbest, SHARD_LINES, {})
         info = read_json(path, "list of translations")
         check_format(path, info.pop("format", None), FORMAT)
-        return Contents(**{**info, "shards": {int(number): Shard(**shard) for number, shard in info["shards"].items()}})
+        return PseudoIndex(**{**info, "shards": {int(number): Shard(**shard) for number, shard in info["shards"].items()}})
 
     def to_json(self) -> dict[str, Any]:
-        contents = self.contents()
-        counts = {"sentences": self.origin.text.num_pairs, "nbest": contents.nbest, "not_whole": contents.not_whole}
-        return {"folder": str(self.folder), **contents.origin, **counts, "digest": contents.digest}
+        index = self.index()
+        counts = {"sentences": self.origin.text.num_pairs, "nbest": index.nbest, "not_whole": index.not_whole}
+        return {"folder": str(self.folder), **index.origin, **counts, "digest": index.digest}
 
     def is_full(self) -> bool:
         """Whether every sentence is translated."""
-        return not self._missing(self._own_contents(), Reporter())
+        return not self._missing(self._own_index(), Reporter())
 
-    def _own_contents(self) -> Contents:
+    def _own_index(self) -> PseudoIndex:
         """What stands in the folder, and is of this origin."""
-        contents = self.contents()
+        index = self.index()
         # What an older a2d wrote lacks keys that it did not know: they stand at their defaults.
         defaults = replace(self.origin, decoding=Decoding()).facts()["decoding"]
-        found = {**contents.origin, "decoding": defaults | contents.origin["decoding"]}
+        found = {**index.origin, "decoding": defaults | index.origin["decoding"]}
         changes = [f"{key}: {values}" for key, values in differences(found, self.origin.facts()).items()]
         anew = "translate anew with 'a2d pseudo --overwrite'"
         if changes:
@@ -193,19 +193,19 @@ class PseudoCorpus:
                 f"{self.folder} was made of another text or with other settings: {'; '.join(changes)}",
                 f"ask for what it was made of, or {anew}",
             )
-        if contents.nbest < self.needed:
+        if index.nbest < self.needed:
             raise ConfigError(
-                f"{self.folder} holds {contents.nbest} translations of each sentence, {self.needed} are asked for",
+                f"{self.folder} holds {index.nbest} translations of each sentence, {self.needed} are asked for",
                 f"lower distillation.pseudo_nbest, or {anew}",
             )
-        return contents
+        return index
 
-    def _missing(self, contents: Contents, reporter: Reporter) -> set[int]:
+    def _missing(self, index: PseudoIndex, reporter: Reporter) -> set[int]:
         """Numbers of the shards that must be made."""
-        missing = set(range(self._num_shards(contents)))
-        for number in sorted(contents.shards):
+        missing = set(range(self._num_shards(index)))
+        for number in sorted(index.shards):
             try:
-                self._content(contents, number)
+                self._content(index, number)
             except A2DError as error:
                 reporter.warn(f"{error.message}: translated again")
             else:
@@ -213,9 +213,9 @@ class PseudoCorpus:
         return missing
 
     def _fill(
-        self, contents: Contents, missing: set[int], translator: Translator, command: str, reporter: Reporter
+        self, index: PseudoIndex, missing: set[int], translator: Translator, command: str, reporter: Reporter
     ) -> None:
-        todo = sum(self._num_lines(contents, number) for number in missing)
+        todo = sum(self._num_lines(index, number) for number in missing)
         total, begun_s = self.origin.text.num_pairs, time.monotonic()
         interruption = Interruption()
         with interruption.noted(), reporter.progress("translate the training text", total, "sentences") as bar:
@@ -227,20 +227,20 @@ class PseudoCorpus:
                     raise Interrupted(interruption.number, command)
 
             sources = (src for src, _ in self.text.read(self.origin.text))
-            for number in range(self._num_shards(contents)):
-                lines = list(islice(sources, contents.shard_lines))
+            for number in range(self._num_shards(index)):
+                lines = list(islice(sources, index.shard_lines))
                 if number in missing:
-                    shard = self._write(contents, number, _translate(translator, lines, on_done))
-                    contents = replace(contents, shards={**contents.shards, number: shard})
-                    write_json(self.folder / INFO, {"format": FORMAT, **asdict(contents)})
+                    shard = self._write(index, number, _translate(translator, lines, on_done))
+                    index = replace(index, shards={**index.shards, number: shard})
+                    write_json(self.folder / INFO, {"format": FORMAT, **asdict(index)})
         took_s = time.monotonic() - begun_s
         how = f"{translator.engine.name}, {self.origin.quantization}, {translator.engine.machine}"
         reporter.info(f"{todo:,} sentences translated in {took_s:.0f} s, {todo / took_s:.0f} a second ({how}): {self.folder}")
 
-    def _write(self, contents: Contents, number: int, translations: list[list[Candidate]]) -> Shard:
+    def _write(self, index: PseudoIndex, number: int, translations: list[list[Candidate]]) -> Shard:
         rows = [
             f"{line}\t{rank}\t{each.score:.4f}\t{each.state}\t{each.text}\n"
-            for line, candidates in enumerate(translations, number * contents.shard_lines + 1)
+            for line, candidates in enumerate(translations, number * index.shard_lines + 1)
             for rank, each in enumerate(candidates, 1)
         ]
         content = "".join(rows).encode()
@@ -250,23 +250,23 @@ class PseudoCorpus:
         del states[WHOLE]
         return Shard(len(translations), len(rows), hashlib.sha256(content).hexdigest(), dict(states))
 
-    def _load(self, contents: Contents, number: int) -> Iterator[list[Candidate]]:
+    def _load(self, index: PseudoIndex, number: int) -> Iterator[list[Candidate]]:
         """The translations of each sentence of a shard."""
-        rows = [row.split("\t") for row in self._content(contents, number).decode().split("\n")[:-1]]
-        first_line = number * contents.shard_lines + 1
-        for line, begin in enumerate(range(0, len(rows), contents.nbest), first_line):
-            candidates = rows[begin : begin + contents.nbest]
+        rows = [row.split("\t") for row in self._content(index, number).decode().split("\n")[:-1]]
+        first_line = number * index.shard_lines + 1
+        for line, begin in enumerate(range(0, len(rows), index.nbest), first_line):
+            candidates = rows[begin : begin + index.nbest]
             if any(row[0] != str(line) for row in candidates):
                 raise self._broken(number, f"holds other lines than {line}, where {line} belongs")
             yield [Candidate(text, float(score), state) for _, _, score, state, text in candidates]
 
-    def _content(self, contents: Contents, number: int) -> bytes:
+    def _content(self, index: PseudoIndex, number: int) -> bytes:
         """A shard's text, which is as it was written.
 
         Raises:
             A2DError: it is not, or not there.
         """
-        shard = contents.shards.get(number)
+        shard = index.shards.get(number)
         if shard is None:
             raise self._broken(number, "not translated yet")
         try:
@@ -275,17 +275,17 @@ class PseudoCorpus:
             raise self._broken(number, "no such file") from None
         except (OSError, EOFError, zlib.error) as error:
             raise self._broken(number, f"cannot be read ({error})") from None
-        lines = self._num_lines(contents, number)
-        counts = (lines, lines * contents.nbest, lines * contents.nbest)
+        lines = self._num_lines(index, number)
+        counts = (lines, lines * index.nbest, lines * index.nbest)
         if (shard.lines, shard.translations, content.count(b"\n")) != counts or hashlib.sha256(content).hexdigest() != shard.sha256:
             raise self._broken(number, "not the translations that were written")
         return content
 
-    def _num_shards(self, contents: Contents) -> int:
-        return -(-self.origin.text.num_pairs // contents.shard_lines)
+    def _num_shards(self, index: PseudoIndex) -> int:
+        return -(-self.origin.text.num_pairs // index.shard_lines)
 
-    def _num_lines(self, contents: Contents, number: int) -> int:
-        return min(contents.shard_lines, self.origin.text.num_pairs - number * contents.shard_lines)
+    def _num_lines(self, index: PseudoIndex, number: int) -> int:
+        return min(index.shard_lines, self.origin.text.num_pairs - number * index.shard_lines)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.tsv.gz"

@@ -26,7 +26,7 @@ MARK_EVERY_S = 5.0  # of filling: as much is lost at most
 
 
 @dataclass(frozen=True)
-class Origin:
+class CacheOrigin:
     """Of which teacher and text a cache is, and where these lie: an older one from the same places is out of date."""
 
     teacher: str  # hash of its weights
@@ -83,7 +83,7 @@ class TeacherCache:
         order: the pairs of the corpus that are held, shortest first.
     """
 
-    def __init__(self, folder: Path, origin: Origin, order: np.ndarray, parts: Sequence[Part]):
+    def __init__(self, folder: Path, origin: CacheOrigin, order: np.ndarray, parts: Sequence[Part]):
         self.folder, self.origin, self.order, self.parts = folder, origin, order, tuple(parts)
 
     @property
@@ -178,7 +178,7 @@ class CacheWriter:
         self._marked_s = time.monotonic()
 
 
-def outdated_caches(caches_dir: Path, origin: Origin) -> list[Path]:
+def outdated_caches(caches_dir: Path, origin: CacheOrigin) -> list[Path]:
     """Folders of caches that nothing can use any more: their teacher or text has been replaced by another."""
     places = ("teacher_place", "text_place")
     contents = ("format", "teacher", "text")
