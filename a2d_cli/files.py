@@ -69,7 +69,9 @@ def check_target(option: str, path: Path) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"{option} {path}: no folder {path.parent}", "make it first, or name another")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{option} {path}: nothing can be written in {path.parent.absolute()}", "name a file in another folder")
+        raise ConfigError(
+            f"{option} {path}: nothing can be written in {path.parent.absolute()}", "name a file in another folder"
+        )
 
 
 @contextlib.contextmanager
@@ -205,7 +207,9 @@ def check_format(path: Path, found: Any, newest: int) -> None:
     if not isinstance(found, int) or found < 1:
         raise A2DError(f"{path}: no format number: not written by a2d")
     if found > newest:
-        raise A2DError(f"{path}: format {found} is newer than this a2d reads (up to {newest})", "upgrade: pip install -U a2d-cli")
+        raise A2DError(
+            f"{path}: format {found} is newer than this a2d reads (up to {newest})", "upgrade: pip install -U a2d-cli"
+        )
 
 
 def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
@@ -252,7 +256,9 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
             ) from None
         with disk_errors(path):
             stream.truncate(0)
-            stream.writelines(f"{line}\n" for line in [*(holders if shared else []), f"'{command}' (process {os.getpid()})"])
+            stream.writelines(
+                f"{line}\n" for line in [*(holders if shared else []), f"'{command}' (process {os.getpid()})"]
+            )
             stream.flush()
         yield
 

@@ -28,7 +28,12 @@ import a2d_cli
 
 ROOT = Path(a2d_cli.__file__).resolve().parents[1]
 # One thread, so that tests can run beside each other; and no tests of the machine that runs them.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]), "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+    "CUDA_VISIBLE_DEVICES": "",
+    "GLOO_SOCKET_IFNAME": "lo",
+}
 if sys.platform == "darwin":
     ENVIRONMENT |= {"GLOO_SOCKET_IFNAME": "lo0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
 COMMAND = [sys.executable, "-m", "a2d_cli"]
@@ -51,8 +56,14 @@ _LOADED_ONCE = [
 # So small that a process is done in a second, and enough to learn the invented language.
 RECIPE = {
     "tokenizer.vocab_size": 80,
-    **{f"teacher.{key}": value for key, value in {"d_model": 32, "num_heads": 2, "ffn_dim": 48, "encoder_layers": 1}.items()},
-    **{f"student.{key}": value for key, value in {"d_model": 24, "num_heads": 3, "ffn_dim": 40, "encoder_layers": 1}.items()},
+    **{
+        f"teacher.{key}": value
+        for key, value in {"d_model": 32, "num_heads": 2, "ffn_dim": 48, "encoder_layers": 1}.items()
+    },
+    **{
+        f"student.{key}": value
+        for key, value in {"d_model": 24, "num_heads": 3, "ffn_dim": 40, "encoder_layers": 1}.items()
+    },
     "teacher.decoder_layers": 2,
     "teacher.dropout": 0.0,
     "student.decoder_layers": 1,

@@ -19,7 +19,9 @@ different_words = st.lists(st.sampled_from(WORDS), unique=True, max_size=len(WOR
 @given(different_words, st.integers(1, 5), st.integers(4, 11), st.data())
 @quick
 def test_what_is_said_four_times_in_a_row_is_a_loop_wherever_it_stands(words, size, times, data):
-    unit = data.draw(st.lists(st.sampled_from(["du", "bist", "mein", "Freund", "hier"]), min_size=size, max_size=size, unique=True))
+    unit = data.draw(
+        st.lists(st.sampled_from(["du", "bist", "mein", "Freund", "hier"]), min_size=size, max_size=size, unique=True)
+    )
     first = data.draw(st.integers(0, len(words)))
     text = " ".join([*words[:first], *unit * times, *words[first:]])
     assert has_repetition_loop(text)

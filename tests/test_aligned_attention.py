@@ -139,7 +139,9 @@ def test_a_diagonal_start_pairs_heads_by_depth_and_place(method: str):
 def test_its_gradient_reaches_the_student(method):
     objective = make(method, alpha=1.0)
     objective._losses(random_batch(), True)[1].backward()
-    assert any((p.grad != 0).any() for name, p in objective.model.named_parameters() if "q_proj" in name and p.grad is not None)
+    assert any(
+        (p.grad != 0).any() for name, p in objective.model.named_parameters() if "q_proj" in name and p.grad is not None
+    )
 
 
 @torch.no_grad()

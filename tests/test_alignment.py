@@ -119,9 +119,7 @@ def test_equal_maps_through_the_identity_are_at_distance_zero():
 @pytest.mark.parametrize("aligner", ALIGNERS)
 def test_an_aligner_draws_from_its_own_generator_alone(aligner):
     def draw(seed):
-        return torch.cat(
-            [p.flatten() for p in aligner(3, 5, torch.Generator().manual_seed(seed)).parameters()]
-        )
+        return torch.cat([p.flatten() for p in aligner(3, 5, torch.Generator().manual_seed(seed)).parameters()])
 
     before = torch.get_rng_state()
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))

@@ -55,7 +55,10 @@ def test_products_of_matrices_are_the_sum_over_pairs_in_value_and_gradient(seed:
     """The sum over pairs takes the weights as constants, so this one has no gradient through them either."""
     teacher, student, cells, weights = draw(seed)
     student.requires_grad_()
-    found, expected = weighted_divergence(teacher, student, cells, weights, floor), by_pairs(teacher, student, cells, weights, floor)
+    found, expected = (
+        weighted_divergence(teacher, student, cells, weights, floor),
+        by_pairs(teacher, student, cells, weights, floor),
+    )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     ours, theirs = (torch.autograd.grad(value, student)[0] for value in (found, expected))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -59,9 +59,7 @@ def test_a_single_file_however_compressed(tmp_path, pack):
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-@pytest.mark.parametrize(
-    "stored, asked", [("a/b.de", "a/b.de"), ("./a/b.de", "a/b.de"), ("a/b.de", "./a/b.de")]
-)
+@pytest.mark.parametrize("stored, asked", [("a/b.de", "a/b.de"), ("./a/b.de", "a/b.de"), ("a/b.de", "./a/b.de")])
 def test_a_member_of_a_tar(tmp_path, mode, stored, asked):
     path = written(tmp_path, tar_bytes({"README": b"x", stored: TEXT, "z": b"y"}, mode))
     assert read(path, asked) == TEXT
@@ -92,9 +90,7 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
         read(path, name)
 
 
-@pytest.mark.parametrize(
-    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
-)
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
 def test_links_and_devices_of_a_tar_are_refused(tmp_path, kind):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:

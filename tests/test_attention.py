@@ -176,7 +176,9 @@ def test_value_norm_maps_by_hand():
         attention.out_proj.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 2.0]]))
         attention.out_proj.bias.fill_(100.0)  # belongs to no key
     memory = torch.tensor([[[3.0, 0.0], [1.0, 2.0]]])
-    _, maps = told(attention, torch.zeros(1, 1, 2), memory, None, MapForm("value-norm"))  # A = (1/2, 1/2) for both heads
+    _, maps = told(
+        attention, torch.zeros(1, 1, 2), memory, None, MapForm("value-norm")
+    )  # A = (1/2, 1/2) for both heads
     torch.testing.assert_close(maps, torch.tensor([[[[9 / 12, 3 / 12]], [[0.0, 1.0]]]]), rtol=0, atol=1e-6)
 
 
@@ -186,7 +188,9 @@ def test_value_norm_maps_are_the_lengths_of_what_each_key_gives():
     values, width = attention.v_proj(memory), D // H
     for h in range(H):
         part = slice(h * width, (h + 1) * width)
-        given_ = plain[:, h, :, :, None] * (values[..., part] @ attention.out_proj.weight[:, part].T)[:, None]  # (B, Q, K, d)
+        given_ = (
+            plain[:, h, :, :, None] * (values[..., part] @ attention.out_proj.weight[:, part].T)[:, None]
+        )  # (B, Q, K, d)
         lengths = given_.norm(dim=-1)
         found = told(attention, query, memory, None, MapForm("value-norm"))[1][:, h]
         torch.testing.assert_close(found, lengths / lengths.sum(-1, keepdim=True))
@@ -196,7 +200,9 @@ def test_a_sink_that_gives_nothing_fades_and_its_gradient_is_finite():
     attention, query = module(), torch.randn(B, Q, D)
     memory = torch.randn(B, K, D)
     with torch.no_grad():
-        attention.v_proj.bias.copy_(-attention.v_proj.weight @ memory[0, 0])  # V of the first key of the first sentence is 0
+        attention.v_proj.bias.copy_(
+            -attention.v_proj.weight @ memory[0, 0]
+        )  # V of the first key of the first sentence is 0
     _, maps = told(attention, query, memory, None, MapForm("value-norm"))
     assert float(maps[0, :, :, 0].detach().max()) < 1e-4
     maps.square().sum().backward()

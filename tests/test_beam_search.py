@@ -26,9 +26,7 @@ class Table:
 
     def next(self, sentence: int, prefix: Prefix) -> Tensor:
         number = hash((self.seed, sentence, *prefix)) % 2**31
-        return (
-            2 * torch.randn(self.vocabulary, generator=torch.Generator().manual_seed(number))
-        ).log_softmax(-1)
+        return (2 * torch.randn(self.vocabulary, generator=torch.Generator().manual_seed(number))).log_softmax(-1)
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,12 @@ class PrefixCache:
         return PrefixCache(tuple(self.prefixes[i] for i in rows.tolist()), kept)
 
 
-def search(
-    table: Table, limits: list[int], sentences: list[int] | None = None, **kwargs
-) -> list[list[Hypothesis]]:
+def search(table: Table, limits: list[int], sentences: list[int] | None = None, **kwargs) -> list[list[Hypothesis]]:
     sentences = sentences or list(range(len(limits)))
     wanted = SearchSettings(**kwargs)
 
     def step(tokens: Tensor, cache: PrefixCache) -> tuple[Tensor, PrefixCache]:
-        prefixes = tuple(
-            (*p, t) if t != START else p for p, t in zip(cache.prefixes, tokens.tolist(), strict=True)
-        )
+        prefixes = tuple((*p, t) if t != START else p for p, t in zip(cache.prefixes, tokens.tolist(), strict=True))
         beam = len(prefixes) // len(cache.sentences)
         assert beam == wanted.beam
         scores = [table.next(cache.sentences[row // beam], prefix) for row, prefix in enumerate(prefixes)]
@@ -126,9 +120,7 @@ def test_a_batch_gives_what_its_sentences_give_one_by_one(seed, limits, beam):
 @few
 def test_n_best_are_sorted_distinct_and_scored_as_they_say(seed, limits, beam, length_penalty):
     table = Table(seed, vocabulary=5)
-    for sentence, found in enumerate(
-        search(table, limits, beam=beam, nbest=beam, length_penalty=length_penalty)
-    ):
+    for sentence, found in enumerate(search(table, limits, beam=beam, nbest=beam, length_penalty=length_penalty)):
         assert 1 <= len(found) <= beam
         scores = [h.score for h in found]
         assert scores == sorted(scores, reverse=True)

@@ -51,9 +51,7 @@ class Repeater:
     def __init__(self):
         self.batches: list[SearchBatch] = []
 
-    def search(
-        self, batches, settings, *, align=False, exact_length=False
-    ) -> Iterator[list[list[Hypothesis]]]:
+    def search(self, batches, settings, *, align=False, exact_length=False) -> Iterator[list[list[Hypothesis]]]:
         for batch in batches:
             self.batches.append(batch)
             outputs = [[2] * (limit - 1) for limit in batch.limits] if exact_length else batch.sources
@@ -92,9 +90,7 @@ def test_forced_outputs_have_one_length_a_batch_in_proportion_to_the_sources(bat
     found, batches = timed(batch_sentences, length_ratio=2.0)
     for batch in batches:
         assert len(set(batch.limits)) == 1
-        assert batch.limits[0] == pytest.approx(
-            2 * sum(map(len, batch.sources)) / len(batch.sources), abs=0.5
-        )
+        assert batch.limits[0] == pytest.approx(2 * sum(map(len, batch.sources)) / len(batch.sources), abs=0.5)
     # The limit counts the end mark, the tokens do not.
     assert found.tokens == sum(batch.limits[0] * len(batch.sources) for batch in batches) - len(LINES)
 
@@ -140,14 +136,10 @@ def test_presets_are_students_layers_or_changes_of_the_one_before():
         d_model=512, num_heads=8, ffn_dim=2048, encoder_layers=6, decoder_layers=6, norm="pre", dropout=0.25
     )
     assert (shallow.encoder_layers, shallow.decoder_layers, shallow.ffn_dim) == (3, 1, 7)
-    assert (
-        read_shapes("d_model=192", RECIPE)["d_model=192"].norm == "pre"
-    )  # the recipe's student is what is changed
+    assert read_shapes("d_model=192", RECIPE)["d_model=192"].norm == "pre"  # the recipe's student is what is changed
 
 
-@pytest.mark.parametrize(
-    "text", ["huge", "6-6-6", "tiny,d_model=wide", "tiny,witdh=3", "0-6", "tiny,num_heads=7", ""]
-)
+@pytest.mark.parametrize("text", ["huge", "6-6-6", "tiny,d_model=wide", "tiny,witdh=3", "0-6", "tiny,num_heads=7", ""])
 def test_wrong_presets_are_refused_in_the_options_name(text):
     with pytest.raises(ConfigError, match="^--preset: "):
         read_shapes(text, RECIPE)
@@ -157,9 +149,7 @@ def test_lists_of_an_option():
     assert read_numbers("--beam", "1, 5,1") == (1, 5)
     assert read_names("--engine", "ct2,torch", ("torch", "ct2")) == ("ct2", "torch")
     for text in ("0", "1,,5", "two", "-1", "²", ""):
-        with pytest.raises(
-            ConfigError, match=f"^--beam: expected numbers from 1, with commas between, got '{text}'"
-        ):
+        with pytest.raises(ConfigError, match=f"^--beam: expected numbers from 1, with commas between, got '{text}'"):
             read_numbers("--beam", text)
     with pytest.raises(ConfigError, match="^--engine: 'onnx' is none of torch, ct2$"):
         read_names("--engine", "ct2,onnx", ("torch", "ct2"))
@@ -177,9 +167,7 @@ class Poison:
 
 def job(folder: Path, **changes: object) -> Job:
     form = Form("some", 7, False, "ct2", "int8", folder, 1, 41)
-    return Job(
-        **{"form": form, "lines": ["a"], "decodings": (), "threads": 1, "length_ratio": None, **changes}
-    )
+    return Job(**{"form": form, "lines": ["a"], "decodings": (), "threads": 1, "length_ratio": None, **changes})
 
 
 def test_an_error_of_the_measuring_process_is_told_as_it_was(tmp_path):
@@ -204,9 +192,7 @@ sys.stdout.flush()
 subprocess.run([sys.executable, "-c", "{ask}"], check=True)
 """
     environment = {**os.environ, **ENVIRONMENT}
-    ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
-    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     own, of_its_child = map(int, ended.stdout.split())
     assert 300_000_000 < own < 500_000_000
     assert 10_000_000 < of_its_child < 200_000_000
@@ -231,9 +217,7 @@ def measured(a2d: Launcher, taught: Path) -> dict:
 
 
 def test_each_model_engine_and_precision_is_a_row(measured):
-    forms = [
-        (row["model"], row["engine"], row["precision"], row["random_weights"]) for row in measured["rows"]
-    ]
+    forms = [(row["model"], row["engine"], row["precision"], row["random_weights"]) for row in measured["rows"]]
     engines = (("torch", "float32"), ("ct2", "float32"), ("ct2", "int8"))
     models = (("teacher", False), ("d_model=12,num_heads=3,ffn_dim=17", True))
     assert forms == [(name, *engine, is_random) for name, is_random in models for engine in engines]
@@ -269,16 +253,12 @@ def test_speeds_add_up(measured):
             (only,) = speed["passes"]
             assert speed["tokens_per_cpu_s"] == pytest.approx(speed["tokens"] / only["cpu_s"])
             assert speed["sentences_per_s"] == pytest.approx(11 / only["wall_s"])
-            has_latency = (
-                speed["latency_p50_s"] is not None and speed["latency_p50_s"] <= speed["latency_p95_s"]
-            )
+            has_latency = speed["latency_p50_s"] is not None and speed["latency_p50_s"] <= speed["latency_p95_s"]
             assert has_latency == (speed["batch_sentences"] == 1)
 
 
 def test_untrained_models_write_as_much_by_every_engine(measured):
-    per_engine = [
-        [speed["tokens"] for speed in row["speeds"]] for row in measured["rows"] if row["random_weights"]
-    ]
+    per_engine = [[speed["tokens"] for speed in row["speeds"]] for row in measured["rows"] if row["random_weights"]]
     assert len(per_engine) == 3
     assert per_engine[0] == per_engine[1] == per_engine[2]
 
@@ -291,9 +271,9 @@ def test_an_export_is_measured_as_it_is(a2d, taught_project):
     (row,) = json.loads(a2d.well(taught_project, "bench", str(folder), *few).out)["rows"]
     assert (row["model"], row["engine"], row["precision"]) == ("teacher-ct2-float32", "ct2", "float32")
     # Of the run it is the form that is measured, too: not one made anew.
-    (again,) = json.loads(
-        a2d.well(taught_project, "bench", "--engine", "ct2", "--precision", "float32", *few).out
-    )["rows"]
+    (again,) = json.loads(a2d.well(taught_project, "bench", "--engine", "ct2", "--precision", "float32", *few).out)[
+        "rows"
+    ]
     assert (again["model"], again["file_bytes"]) == ("teacher", row["file_bytes"])
     said = a2d.error(taught_project, "bench", str(folder), "--engine", "torch", code=1)
     assert "an export for ct2, which --engine torch cannot load" in said
@@ -327,9 +307,7 @@ def test_the_table_fits_120_columns(capsys):
         for engine in ("torch", "ct2")
     ]
     rows = tuple(BenchRow(form, (observation,) * 3) for form in forms)
-    machine = Machine(
-        "AMD EPYC 9654 96-Core Processor", 192, 123.4, 123.4, {"a2d": "0.1.0", "ctranslate2": "4.8.5"}
-    )
+    machine = Machine("AMD EPYC 9654 96-Core Processor", 192, 123.4, 123.4, {"a2d": "0.1.0", "ctranslate2": "4.8.5"})
     table = BenchReport("zh_Hans-en", "test_2016_flickr", 1000, settings, choices, rows, machine).table()
     print_table(table.title, table.columns, table.rows, table.note)
     lines = capsys.readouterr().out.splitlines()

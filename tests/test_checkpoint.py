@@ -61,7 +61,9 @@ def test_a_weights_file_cut_anywhere_is_refused(run: Path):
     whole = path.read_bytes()
     for length in (0, 1, 7, 8, 9, 1009, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(A2DError, match=r"best/model.safetensors: cut short or not written by a2d .*copy the file again"):
+        with pytest.raises(
+            A2DError, match=r"best/model.safetensors: cut short or not written by a2d .*copy the file again"
+        ):
             load_checkpoint(run)
     path.unlink()
     with pytest.raises(A2DError, match=r"best: no checkpoint here .*expected config.json and model.safetensors"):
@@ -108,7 +110,9 @@ def test_a_shape_that_cannot_be_is_refused(run: Path, shape: dict[str, object]):
 
 def test_a_checkpoint_needs_the_tokenizer_it_was_trained_with(run: Path):
     edit_config(run, tokenizer="0123456789abcdef")
-    with pytest.raises(A2DError, match=r"is not the one it was trained with \(0123456789abcdef\) .*copy the whole run folder"):
+    with pytest.raises(
+        A2DError, match=r"is not the one it was trained with \(0123456789abcdef\) .*copy the whole run folder"
+    ):
         load_checkpoint(run)
     (run / "spm.model").unlink()
     with pytest.raises(A2DError, match="spm.model: no such tokenizer file"):
@@ -145,13 +149,22 @@ def test_a_training_state_that_is_not_ours_is_refused(a2d: Launcher, project: Pa
         assert "training_state.pt: cut short or not a training state of a2d (" in said
         assert "hint: begin the run anew with --overwrite, or take its weights from " in said
     assert not (project / "attacked").exists()
-    for changed in ({}, {"format": 1}, {**state, "optimizer": {}}, {**state, "state": {"epoch": 3}}, {**state, "objective": 7}):
+    for changed in (
+        {},
+        {"format": 1},
+        {**state, "optimizer": {}},
+        {**state, "state": {"epoch": 3}},
+        {**state, "objective": 7},
+    ):
         torch.save(changed, path)
         assert "cut short or not a training state of a2d (" in refusal()
     torch.save({**state, "objective": {**state["objective"], "surplus": torch.zeros(1)}}, path)
     assert "weights do not fit the model: 'surplus' stands on one side only" in refusal()
     torch.save({**state, "format": 2}, path)
-    assert "training_state.pt: format 2 is newer than this a2d reads (up to 1)\nhint: upgrade: pip install -U a2d-cli" in refusal()
+    assert (
+        "training_state.pt: format 2 is newer than this a2d reads (up to 1)\nhint: upgrade: pip install -U a2d-cli"
+        in refusal()
+    )
     path.write_bytes(whole)
     a2d.well(project, *more)
 
@@ -166,10 +179,16 @@ def test_a_training_state_that_is_not_ours_is_refused(a2d: Launcher, project: Pa
         ("a2d.yaml", ["train-teacher"]),
     ],
 )
-def test_files_of_a_later_version_are_refused_by_name(a2d: Launcher, taught_project: Path, name: str, command: list[str]):
+def test_files_of_a_later_version_are_refused_by_name(
+    a2d: Launcher, taught_project: Path, name: str, command: list[str]
+):
     path = taught_project / name
     text = path.read_text(encoding="utf-8")
-    newer = text.replace('"format": 1', '"format": 99') if path.suffix == ".json" else text.replace("format: 1", "format: 99", 1)
+    newer = (
+        text.replace('"format": 1', '"format": 99')
+        if path.suffix == ".json"
+        else text.replace("format: 1", "format: 99", 1)
+    )
     assert newer != text
     path.write_text(newer, encoding="utf-8")
     said = a2d.error(taught_project, *command, code=2 if path.suffix == ".yaml" else 1)

@@ -16,7 +16,22 @@ from a2d_cli import __version__
 from a2d_cli.cli import explain
 from a2d_cli.errors import A2DError, ConfigError
 
-COMMANDS = ["prepare", "import", "train-teacher", "distill", "pseudo", "translate", "score", "export", "bench", "compare", "inspect", "status", "demo", "recipes"]
+COMMANDS = [
+    "prepare",
+    "import",
+    "train-teacher",
+    "distill",
+    "pseudo",
+    "translate",
+    "score",
+    "export",
+    "bench",
+    "compare",
+    "inspect",
+    "status",
+    "demo",
+    "recipes",
+]
 HEAVY = ["torch", "numpy", "sentencepiece", "sacrebleu", "safetensors", "tensorboard", "yaml", "rich"]
 
 
@@ -59,7 +74,10 @@ def test_the_module_is_the_command():
         (["destil"], "No such command 'destil'"),
         (["train-teacher", "--sed", "1"], "No such option"),
         (["train-teacher", "--seed", "one"], "Invalid value for '--seed': "),
-        (["score", "-C", "demo"], "error: -C stands behind the command\nhint: it belongs before it: 'a2d -C DIR score …'"),
+        (
+            ["score", "-C", "demo"],
+            "error: -C stands behind the command\nhint: it belongs before it: 'a2d -C DIR score …'",
+        ),
         (["recipes", "list", "--project=demo"], "error: --project stands behind the command"),
         (["translate", "--beam", "0"], "Invalid value for '-b' / '--beam' / '--beam-size': "),
     ],
@@ -78,14 +96,20 @@ def test_where_nothing_is_prepared_the_command_is_told(a2d: Launcher, tmp_path: 
 
 def test_the_project_folder_is_an_option_or_a_variable(a2d: Launcher, prepared: Path, tmp_path: Path):
     (tmp_path / "file").touch()
-    assert a2d.error(tmp_path, "-C", "file", "status", code=2) == "error: -C file: a file, not a folder\nhint: name a folder\n"
+    assert (
+        a2d.error(tmp_path, "-C", "file", "status", code=2)
+        == "error: -C file: a file, not a folder\nhint: name a folder\n"
+    )
     gone = "error: -C no/where: no such folder\nhint: 'a2d -C no/where prepare RECIPE' makes a project there\n"
     for command in (["status"], ["score"], ["report"], ["translate"]):
         assert a2d.error(tmp_path, "-C", "no/where", *command, code=2) == gone
     a2d.well(tmp_path, "-C", "no/where", "recipes", "list")
     by_option = a2d.well(tmp_path, "-C", str(prepared), "status").out
     assert "prepared: own-deen" in by_option
-    assert a2d.well(tmp_path, "status", before=f"import os; os.environ['A2D_PROJECT'] = {str(prepared)!r}").out == by_option
+    assert (
+        a2d.well(tmp_path, "status", before=f"import os; os.environ['A2D_PROJECT'] = {str(prepared)!r}").out
+        == by_option
+    )
 
 
 def test_unknown_keys_and_wrong_types_in_the_projects_recipe(a2d: Launcher, project: Path):

@@ -251,7 +251,9 @@ def test_a_finished_run_without_scores_gets_a_process(grid: Path, monkeypatch: p
         patch.setattr(score_command, "load_model", no_process)
         recorder = Listener()
         assert run(grid, reporter=recorder).to_json() == before
-    assert recorder.lines[0].startswith("4 of 4 runs are finished, 1 model to be scored; 2 at a time with 1 thread each; follow ")
+    assert recorder.lines[0].startswith(
+        "4 of 4 runs are finished, 1 model to be scored; 2 at a time with 1 thread each; follow "
+    )
     assert re.fullmatch(f"{NAMES[2]} scored in .* s", recorder.lines[1])
 
 
@@ -262,10 +264,14 @@ def test_one_job_starts_no_process_to_score(grid: Path, monkeypatch: pytest.Monk
     assert run(grid, replace(REQUEST, jobs=1)).to_json() == before
 
 
-def test_what_fails_to_be_scored_is_scored_by_the_comparison_itself(grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_fails_to_be_scored_is_scored_by_the_comparison_itself(
+    grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     before = run(grid).to_json()
     forget_scores(grid, NAMES[2])
-    play_python(tmp_path, "echo 'error: out of memory: CUDA' >&2; echo 'hint: smaller batches' >&2; exit 1", monkeypatch)
+    play_python(
+        tmp_path, "echo 'error: out of memory: CUDA' >&2; echo 'hint: smaller batches' >&2; exit 1", monkeypatch
+    )
     recorder = Listener()
     assert run(grid, reporter=recorder).to_json() == before
     told = f"warning: {NAMES[2]} is scored after the others, because its own process failed: out of memory: CUDA | hint: smaller batches"
@@ -282,7 +288,9 @@ def test_what_fails_to_be_scored_is_scored_by_the_comparison_itself(grid: Path, 
         ("training.device=cpu", "decoding.beam=7", "decoding.length_penalty=0.3", "decoding.max_source_tokens=41"),
     ],
 )
-def test_a2d_score_is_asked_for_the_same_translations(taught: Path, changes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch):
+def test_a2d_score_is_asked_for_the_same_translations(
+    taught: Path, changes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
     asked: dict[str, object] = {}
 
     def record(project: Project, **given: object) -> None:
@@ -307,7 +315,9 @@ def test_finished_runs_serve_however_they_were_validated_and_are_scored_side_by_
     """A beam and a length penalty change no training: nothing is trained, and this process translates nothing."""
     monkeypatch.setattr(score_command, "load_model", no_process)
     recorder = Listener()
-    run(grid, replace(REQUEST, settings=(*REQUEST.settings, "decoding.beam=2", "decoding.length_penalty=0.6")), recorder)
+    run(
+        grid, replace(REQUEST, settings=(*REQUEST.settings, "decoding.beam=2", "decoding.length_penalty=0.6")), recorder
+    )
     assert recorder.lines[0].startswith("4 of 4 runs are finished, 5 models to be scored; ")
     found = [json.loads(line) for line in (grid / "scores/results.jsonl").read_text(encoding="utf-8").splitlines()]
     new = [each for each in found if each["decoding"]["beam"] == 2]
@@ -350,7 +360,9 @@ def test_processes_that_add_results_at_a_time_lose_none(tmp_path: Path):
     processes = [subprocess.Popen([sys.executable, "-c", APPEND, str(path), name], env=environment) for name in "abcde"]
     assert [process.wait() for process in processes] == [0] * 5
     lines = [json.loads(line) for line in path.read_bytes().split(b"\n")]  # none is torn, none is empty
-    assert sorted(line["key"] for line in lines) == sorted(f"{name}-{number}" for name in "abcde" for number in range(499))
+    assert sorted(line["key"] for line in lines) == sorted(
+        f"{name}-{number}" for name in "abcde" for number in range(499)
+    )
     assert all(line["text"] == line["key"][0] * len(line["text"]) for line in lines)
 
 
@@ -391,7 +403,9 @@ def test_the_same_comparison_takes_its_own_place_and_another_one_a_new(grid: Pat
 def test_a_report_tells_comparisons_to_other_baselines_apart(grid: Path):
     run(grid, replace(REQUEST, baselines=("a2d",)))
     html = report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
-    new, old = (html.index(f"ce, a2d-diagonal (to {name}; seeds 1, 2; 40 updates; test)") for name in ("a2d-diagonal", "ce"))
+    new, old = (
+        html.index(f"ce, a2d-diagonal (to {name}; seeds 1, 2; 40 updates; test)") for name in ("a2d-diagonal", "ce")
+    )
     assert new < old  # newest first
 
 
@@ -424,9 +438,16 @@ comparisons = st.builds(
 def test_what_is_kept_is_read_back(kept: KeptComparison, tmp_path_factory: pytest.TempPathFactory):
     path = keep(Project(tmp_path_factory.mktemp("kept")), kept)
     assert read_kept(path) == kept
-    turned = replace(kept.grid, methods=kept.grid.methods[::-1], seeds=kept.grid.seeds[::-1], test_sets=kept.grid.test_sets[::-1])
+    turned = replace(
+        kept.grid, methods=kept.grid.methods[::-1], seeds=kept.grid.seeds[::-1], test_sets=kept.grid.test_sets[::-1]
+    )
     assert turned.file_name == path.name
-    for change in ({"seeds": (7927,)}, {"baselines": ("a baseline",)}, {"teachers": ("a teacher",)}, {"decoding": {"a setting": 7}}):
+    for change in (
+        {"seeds": (7927,)},
+        {"baselines": ("a baseline",)},
+        {"teachers": ("a teacher",)},
+        {"decoding": {"a setting": 7}},
+    ):
         assert replace(kept.grid, **change).file_name != path.name
 
 
@@ -437,10 +458,22 @@ def test_a_comparison_that_an_older_a2d_has_kept_is_read(grid: Path):
         del whole["grid"][key]
     path.write_text(json.dumps(whole | {"values": {"blocks": []}}), encoding="utf-8")
     assert read_kept(path).grid.baselines == ()
-    assert "ce, a2d-diagonal (seeds 1, 2; 40 updates; test)" in report(Project(grid), None, False, Reporter()).read_text(encoding="utf-8")
+    assert "ce, a2d-diagonal (seeds 1, 2; 40 updates; test)" in report(
+        Project(grid), None, False, Reporter()
+    ).read_text(encoding="utf-8")
 
 
-JUNK = [None, 7, "x", [], [[7]], {}, {"x": 7}, [{"title": "", "columns": ["a"], "rows": [["b", "c"]], "note": ""}], [1e999]]
+JUNK = [
+    None,
+    7,
+    "x",
+    [],
+    [[7]],
+    {},
+    {"x": 7},
+    [{"title": "", "columns": ["a"], "rows": [["b", "c"]], "note": ""}],
+    [1e999],
+]
 
 
 def test_a_file_that_is_no_comparison_is_an_error_and_nothing_worse(grid: Path):
@@ -449,7 +482,10 @@ def test_a_file_that_is_no_comparison_is_an_error_and_nothing_worse(grid: Path):
     refused = []
     for key in whole:
         for junk in [*JUNK, "absent"]:
-            path.write_text(json.dumps({name: value for name, value in (whole | {key: junk}).items() if value != "absent"}), encoding="utf-8")
+            path.write_text(
+                json.dumps({name: value for name, value in (whole | {key: junk}).items() if value != "absent"}),
+                encoding="utf-8",
+            )
             try:
                 read_kept(path)
             except A2DError as error:
@@ -487,12 +523,17 @@ def test_runs_whose_weights_were_chosen_by_other_translations_are_refused(grid: 
     validated_with_beam(grid, 2, NAMES)
     before = run(grid)  # all of them alike
     validated_with_beam(grid, 7, NAMES[:1])
-    message = f"decoding.beam of the validations, whose bleu chose the weights: 7 in {NAMES[0]}, 2 in {', '.join(NAMES[1:])}"
+    message = (
+        f"decoding.beam of the validations, whose bleu chose the weights: 7 in {NAMES[0]}, 2 in {', '.join(NAMES[1:])}"
+    )
     with pytest.raises(A2DError, match=message):
         run(grid)
     for name in NAMES:
         edit(grid, name, lambda values: values["settings"]["training"].update(best_metric="loss"))
-    assert run(grid, replace(REQUEST, settings=(*REQUEST.settings, "student_training.best_metric=loss"))).to_json() == before.to_json()
+    assert (
+        run(grid, replace(REQUEST, settings=(*REQUEST.settings, "student_training.best_metric=loss"))).to_json()
+        == before.to_json()
+    )
 
 
 def test_a_run_that_was_begun_with_another_beam_cannot_go_on(grid: Path, monkeypatch: pytest.MonkeyPatch):
@@ -516,7 +557,11 @@ def test_a_run_that_stands_out_is_refused_by_name(grid: Path):
         ("initial_weights", "feed", r"initial weights \(seed 2\): \w{16} in ce-seed2, feed in a2d-diagonal-seed2"),
         ("target_tokens", 7, r"target tokens seen \(seed 2\): \d+ in ce-seed2, 7 in a2d-diagonal-seed2"),
         ("updates", 39, r"updates \(40 were asked for\): 40 in ce-seed2, 39 in a2d-diagonal-seed2"),
-        ("initial_weights", None, r"initial weights \(seed 2\): \w{16} in ce-seed2, not recorded in a2d-diagonal-seed2"),
+        (
+            "initial_weights",
+            None,
+            r"initial weights \(seed 2\): \w{16} in ce-seed2, not recorded in a2d-diagonal-seed2",
+        ),
     ],
 )
 def test_runs_that_differ_in_more_than_their_methods_are_refused(grid: Path, key: str, value: object, message: str):
@@ -560,14 +605,20 @@ def test_runs_of_another_precision_are_refused_and_other_machines_are_told(tmp_p
 
 def test_runs_of_a_lossy_cache_are_not_compared_with_others(grid: Path):
     edit(grid, "a2d-diagonal-seed2", lambda values: values["settings"]["distillation"].update(cache_top_k=32))
-    with pytest.raises(ConfigError, match=r"cache_top_k: nothing asked, 32 in a2d-diagonal-seed2 \| hint: move these runs out"):
+    with pytest.raises(
+        ConfigError, match=r"cache_top_k: nothing asked, 32 in a2d-diagonal-seed2 \| hint: move these runs out"
+    ):
         run(grid)
     lossy = replace(REQUEST, settings=(*REQUEST.settings, "distillation.cache=topk"))
-    with pytest.raises(ConfigError, match=r"cache_top_k: 32 asked, not recorded in a2d-diagonal-seed1 \| hint: move these runs"):
+    with pytest.raises(
+        ConfigError, match=r"cache_top_k: 32 asked, not recorded in a2d-diagonal-seed1 \| hint: move these runs"
+    ):
         run(grid, lossy)
 
 
-@pytest.mark.parametrize("key", sorted(vars(Training()).keys() - {"max_updates"}))  # a run of another length is another run
+@pytest.mark.parametrize(
+    "key", sorted(vars(Training()).keys() - {"max_updates"})
+)  # a run of another length is another run
 def test_every_setting_of_training_that_changes_a_result_is_compared(grid: Path, key: str):
     edit(grid, "ce-seed2", lambda values: values["settings"]["training"].update({key: "another"}))
     recipe = replace(read_project_recipe(Project(grid).recipe_path, [*REQUEST.run_settings, *ONE_END]))
@@ -582,7 +633,16 @@ def test_every_setting_of_training_that_changes_a_result_is_compared(grid: Path,
 
 def test_which_keys_may_differ_between_runs_that_are_compared():
     assert {key.removeprefix("training.") for key in FREE_KEYS} == {
-        *("seed", "device", "compile", "accumulate", "max_rewinds", "save_every_updates", "log_every_updates", "samples"),
+        *(
+            "seed",
+            "device",
+            "compile",
+            "accumulate",
+            "max_rewinds",
+            "save_every_updates",
+            "log_every_updates",
+            "samples",
+        ),
         *("decoding.batch_sentences", "decoding.nbest"),
     }
 
@@ -638,7 +698,9 @@ def test_runs_of_one_text_have_seen_the_same_tokens_of_it(tmp_path: Path):
     seq, word = (made_run(tmp_path, method, target_tokens=650, **own) for method in ("seq", "seq+word"))
     refuse_unequal([*references, seq, word])
     odd = made_run(tmp_path, "seq+amad", target_tokens=651, **own)
-    with pytest.raises(A2DError, match=r"target tokens seen \(seed 1\): 650 in seq-seed1, seq\+word-seed1, 651 in seq\+amad-seed1"):
+    with pytest.raises(
+        A2DError, match=r"target tokens seen \(seed 1\): 650 in seq-seed1, seq\+word-seed1, 651 in seq\+amad-seed1"
+    ):
         refuse_unequal([*references, seq, word, odd])
     anew = made_run(tmp_path, "seq", seed=2, target_tokens=650, **{**own, "text": "made anew"})
     with pytest.raises(A2DError, match="training text of seq: teacher's in seq-seed1, made anew in seq-seed2"):
@@ -647,7 +709,9 @@ def test_runs_of_one_text_have_seen_the_same_tokens_of_it(tmp_path: Path):
 
 def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
     edit(grid, "a2d-diagonal-seed1", lambda values: values["settings"].update(teacher="0" * 16))
-    with pytest.raises(ConfigError, match=r"teacher: teacher asked, weights 0{16} in a2d-diagonal-seed1 \| hint: move these runs"):
+    with pytest.raises(
+        ConfigError, match=r"teacher: teacher asked, weights 0{16} in a2d-diagonal-seed1 \| hint: move these runs"
+    ):
         run(grid)
 
 
@@ -656,20 +720,35 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
     [
         ({"methods": ("ce", "wrod")}, "--methods: no method is called 'wrod' | hint: did you mean 'word'?"),
         ({"methods": ("a2d", "a2d-diagonal")}, "--methods a2d,a2d-diagonal: a comparison takes two methods"),
-        ({"methods": ("", "")}, "--methods ,: expected methods, with commas between | hint: for example --methods ce,word,a2d"),
+        (
+            {"methods": ("", "")},
+            "--methods ,: expected methods, with commas between | hint: for example --methods ce,word,a2d",
+        ),
         ({"methods": ("ce", "word", " ")}, "--methods ce,word, : expected methods, with commas between"),
         (
             {"baselines": ("word",)},
             "--baseline word: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them, or add it: --methods ce,a2d-diagonal,word",
         ),
-        ({"baselines": ("nope",)}, "--baseline nope: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them"),
-        ({"baselines": ("ce", "a2d-diagnal")}, "--baseline a2d-diagnal: none of the methods that are compared (ce, a2d-diagonal) | hint: did you mean"),
+        (
+            {"baselines": ("nope",)},
+            "--baseline nope: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them",
+        ),
+        (
+            {"baselines": ("ce", "a2d-diagnal")},
+            "--baseline a2d-diagnal: none of the methods that are compared (ce, a2d-diagonal) | hint: did you mean",
+        ),
         ({"methods": ("ce", "word@half_life=0")}, "'word@half_life=0': word does not use half_life"),
         ({"baselines": ("a2d@alpha=1",)}, "--baseline a2d@alpha=1: none of the methods that are compared"),
         ({"test_sets": ("mine",)}, "--test-set mine: no test set of the recipe"),
-        ({"settings": ("student_training.patience=3",)}, "student_training.patience is 3: a run could end before the others"),
+        (
+            {"settings": ("student_training.patience=3",)},
+            "student_training.patience is 3: a run could end before the others",
+        ),
         ({"settings": ("distillation.teacher=nobody",)}, "teacher: no run or folder 'nobody'"),
-        ({"teacher": "nobody"}, "teacher: no run or folder 'nobody' | hint: run 'a2d train-teacher' first, or --teacher RUN|FOLDER"),
+        (
+            {"teacher": "nobody"},
+            "teacher: no run or folder 'nobody' | hint: run 'a2d train-teacher' first, or --teacher RUN|FOLDER",
+        ),
         ({"teacher": "teacher,"}, "--teacher: 'teacher,' names a teacher that has no name"),
         ({"settings": ("decoding.beam=0",)}, "--set: decoding.beam: expected at least 1, got 0"),
     ],
@@ -684,23 +763,36 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
 
 
 def test_a_baseline_may_be_spelled_as_a_method_may(taught: Path):
-    plan = _plan(Project(taught), replace(REQUEST, methods=("ce", " a2d"), baselines=("a2d", "a2d-diagonal")), Reporter())
+    plan = _plan(
+        Project(taught), replace(REQUEST, methods=("ce", " a2d"), baselines=("a2d", "a2d-diagonal")), Reporter()
+    )
     assert [*plan.methods] == ["ce", "a2d-diagonal"] and plan.baselines == ("a2d-diagonal",)
-    assert _plan(Project(taught), replace(REQUEST, methods=("word", "a2d", "ce")), Reporter()).baselines == ("ce", "word")
+    assert _plan(Project(taught), replace(REQUEST, methods=("word", "a2d", "ce")), Reporter()).baselines == (
+        "ce",
+        "word",
+    )
 
 
 def test_a_method_is_compared_with_itself_under_settings_of_its_own(grid: Path):
     request = replace(REQUEST, methods=("a2d", "a2d@alpha=0.0"), seeds=(1,), baselines=("a2d",))
     block = run(grid, request).blocks[0]
     plain, other = block.runs
-    assert (plain.run, other.run, other.method) == ("a2d-diagonal-seed1", "a2d-diagonal@alpha=0-seed1", "a2d-diagonal@alpha=0")
+    assert (plain.run, other.run, other.method) == (
+        "a2d-diagonal-seed1",
+        "a2d-diagonal@alpha=0-seed1",
+        "a2d-diagonal@alpha=0",
+    )
     assert other.initial_weights == plain.initial_weights and other.test_nll != plain.test_nll
-    assert [(contrast.method, contrast.baseline) for contrast in block.contrasts] == [("a2d-diagonal@alpha=0", "a2d-diagonal")]
+    assert [(contrast.method, contrast.baseline) for contrast in block.contrasts] == [
+        ("a2d-diagonal@alpha=0", "a2d-diagonal")
+    ]
     assert info(grid, other.run)["settings"]["distillation"]["alpha"] == 0.0
     names = ("a2d@alpha=0", "a2d-diagonal@alpha=0")
     with pytest.raises(ConfigError, match="--methods a2d@alpha=0,a2d-diagonal@alpha=0: a comparison takes two methods"):
         run(grid, replace(request, methods=names, baselines=()))
-    with pytest.raises(ConfigError, match=r"distillation.alpha: 0.25 asked, 0.5 in a2d-diagonal-seed1"):  # of that run alone
+    with pytest.raises(
+        ConfigError, match=r"distillation.alpha: 0.25 asked, 0.5 in a2d-diagonal-seed1"
+    ):  # of that run alone
         run(grid, replace(request, settings=(*request.settings, "distillation.alpha=0.25")))
 
 
@@ -749,7 +841,9 @@ def test_a_teacher_in_training_is_refused(grid: Path):
 
 def test_lengths_without_a_cool_down_are_warned_of(grid: Path):
     recorder = Listener()
-    request = replace(REQUEST, lengths=(7, 11), settings=("student_training.schedule=inverse_sqrt", "distillation.teacher=nobody"))
+    request = replace(
+        REQUEST, lengths=(7, 11), settings=("student_training.schedule=inverse_sqrt", "distillation.teacher=nobody")
+    )
     with pytest.raises(ConfigError, match="nobody"):
         run(grid, request, recorder)
     assert recorder.lines[0].startswith("warning: student_training.schedule is inverse_sqrt, without a cool-down")
@@ -759,7 +853,16 @@ def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
     shutil.rmtree(grid / "runs" / NAMES[3])
     recorder = Listener()
     with pytest.raises(ConfigError, match="nobody"):
-        run(grid, replace(REQUEST, lengths=(UPDATES, 7, 1100), teacher="nobody", settings=("student_training.warmup_updates=1000",)), recorder)
+        run(
+            grid,
+            replace(
+                REQUEST,
+                lengths=(UPDATES, 7, 1100),
+                teacher="nobody",
+                settings=("student_training.warmup_updates=1000",),
+            ),
+            recorder,
+        )
     (told,) = [line for line in recorder.lines if "warmup" in line]
     assert told == (
         "warning: student_training.warmup_updates is 1,000, and a run of 7 or 40 updates ends before its learning rate has reached "
@@ -767,7 +870,11 @@ def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
     )
     recorder = Listener()
     with pytest.raises(ConfigError, match="nobody"):  # finished runs are what they are
-        run(grid, replace(REQUEST, seeds=(1,), teacher="nobody", settings=("student_training.warmup_updates=1000",)), recorder)
+        run(
+            grid,
+            replace(REQUEST, seeds=(1,), teacher="nobody", settings=("student_training.warmup_updates=1000",)),
+            recorder,
+        )
     assert recorder.lines == []
 
 
@@ -788,7 +895,12 @@ def test_seeds_that_can_claim_nothing_are_told_before_anything_is_trained(grid: 
 @given(seeds=numbers)
 def test_a_kept_command_asks_for_the_same_again(seeds: tuple[int, ...]):
     request = replace(
-        REQUEST, seeds=seeds, teacher="one,two", student="d_model=24,num_heads=3", test_sets=("my test", "b"), baselines=("a2d",)
+        REQUEST,
+        seeds=seeds,
+        teacher="one,two",
+        student="d_model=24,num_heads=3",
+        test_sets=("my test", "b"),
+        baselines=("a2d",),
     )
     given = parse(shlex.split(request.command(("ce", "a2d-diagonal"), (7, 11))))
     again = Request(
@@ -825,7 +937,18 @@ def two_teachers(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathF
     a2d.well(folder, "train-teacher", "--name", "second", *QUICK)
     ends = settings({"student_training.patience": 0, "student_training.max_updates": 3})
     for method in ("ce", "word"):
-        a2d.well(folder, "distill", "--teacher", "second,teacher", "--method", method, "--name", f"{method}-seed1", *QUICK, *ends)
+        a2d.well(
+            folder,
+            "distill",
+            "--teacher",
+            "second,teacher",
+            "--method",
+            method,
+            "--name",
+            f"{method}-seed1",
+            *QUICK,
+            *ends,
+        )
     return folder
 
 
@@ -843,11 +966,15 @@ def test_students_of_an_ensemble_are_held_against_the_mean_of_its_probabilities(
     models = [load_checkpoint(two_teachers / "runs" / name) for name in ("second", "teacher", "word-seed1")]
     tokenizer, kl = models[0].tokenizer, []
     texts = (Project(two_teachers).read_text("test", lang) for lang in ("de", "en"))
-    for src, tgt in zip(*(encode(list(text)) for encode, text in zip((tokenizer.encode_src, tokenizer.encode_tgt), texts, strict=True)), strict=True):
+    for src, tgt in zip(
+        *(encode(list(text)) for encode, text in zip((tokenizer.encode_src, tokenizer.encode_tgt), texts, strict=True)),
+        strict=True,
+    ):
         batch = pad_batch([np.asarray(src)], [np.asarray(tgt)], SpecialIds.of(tokenizer))
         with torch.no_grad():
             one, other, student = (
-                each.model.eval().logits(each.model(batch.src, batch.tgt_in).states[0]).double().softmax(-1) for each in models
+                each.model.eval().logits(each.model(batch.src, batch.tgt_in).states[0]).double().softmax(-1)
+                for each in models
             )
         taught = (one + other) / 2
         kl += (taught * (taught / student).log()).sum(-1).tolist()
@@ -870,7 +997,10 @@ def test_students_of_an_ensemble_are_held_against_the_mean_of_its_probabilities(
 
 @pytest.mark.parametrize("teacher", ["teacher", "teacher,second"])
 def test_students_of_other_teachers_than_asked_are_refused(two_teachers: Path, teacher: str):
-    with pytest.raises(ConfigError, match=rf"teacher: {teacher} asked, second,teacher in word-seed1 \| hint: .* --teacher second,teacher"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"teacher: {teacher} asked, second,teacher in word-seed1 \| hint: .* --teacher second,teacher",
+    ):
         run(two_teachers, replace(OF_TWO, teacher=teacher, settings=(*OF_TWO.settings, "training.average_last=0")))
 
 
@@ -881,12 +1011,17 @@ def test_a_score_of_an_ensembles_student_is_held_against_its_best_member(two_tea
     assert "of several teachers, Δ to the best: word-seed1" in table.tables()[0].note
 
 
-def test_teacher_and_student_are_passed_on_to_every_run(taught_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_teacher_and_student_are_passed_on_to_every_run(
+    taught_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     play_python(tmp_path, f'[ $5 = distill ] && printf "%s\\n" "$*" >> {tmp_path}/asked; exit 1', monkeypatch)
     shape = "d_model=24,num_heads=4"
     monkeypatch.chdir(taught_project)
     with pytest.raises(A2DError, match="2 of 2 runs failed"):
-        run(taught_project, replace(REQUEST, seeds=(1,), teacher="runs/teacher", student=shape, settings=("decoding.beam=2",)))
+        run(
+            taught_project,
+            replace(REQUEST, seeds=(1,), teacher="runs/teacher", student=shape, settings=("decoding.beam=2",)),
+        )
     asked = (tmp_path / "asked").read_text().splitlines()
     assert len(asked) == 2
     for line in asked:
@@ -905,7 +1040,9 @@ def test_files_that_could_not_be_written_are_refused_before_anything_is_trained(
         said = a2d.error(prepared, "compare", option, str(tmp_path), code=2)
         assert said.startswith(f"error: {option} {tmp_path}: a folder\nhint: name a file in it")
         said = a2d.error(prepared, "compare", option, str(absent / "x.png"), code=2)
-        assert said.startswith(f"error: {option} {absent}/x.png: no folder {absent}\nhint: make it first, or name another")
+        assert said.startswith(
+            f"error: {option} {absent}/x.png: no folder {absent}\nhint: make it first, or name another"
+        )
         assert "no plain file" in a2d.error(prepared, "compare", option, "/dev/null", code=2)
     assert not absent.exists()
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
@@ -927,7 +1064,9 @@ files.write_text = write_text
 
 
 def test_the_table_is_printed_even_if_a_file_cannot_be_written_in_the_end(a2d: Launcher, grid: Path, tmp_path: Path):
-    ended = a2d(grid, *GRID, *settings(VALUES), "--csv", str(tmp_path / "x.csv"), before=DISK_FULL_FOR.format(suffix=".csv"))
+    ended = a2d(
+        grid, *GRID, *settings(VALUES), "--csv", str(tmp_path / "x.csv"), before=DISK_FULL_FOR.format(suffix=".csv")
+    )
     assert ended.code == 1 and f"error: {tmp_path}/x.csv: no space left" in ended.err
     assert "test, 40 updates: differences in BLEU" in ended.out
     ended = a2d(grid, *GRID, *settings(VALUES), before=DISK_FULL_FOR.format(suffix=".json"))
@@ -947,7 +1086,11 @@ def play_python(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def train_with(
-    script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, seeds: tuple[int, ...] = (1, 2), score_options: tuple[str, ...] = ()
+    script: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seeds: tuple[int, ...] = (1, 2),
+    score_options: tuple[str, ...] = (),
 ) -> list[str]:
     """Train ce and word with a script."""
     play_python(folder, script, monkeypatch)
@@ -989,7 +1132,9 @@ def test_a_full_disk_ends_the_grid_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert re.search(r"error: [12] of 8 runs failed: ce-seed1: x: no space left on the disk", lines[-1])
 
 
-def test_a_run_that_finds_the_teachers_cache_locked_by_another_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_that_finds_the_teachers_cache_locked_by_another_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     script = """
         if [ ${11} = ce-seed1 ]; then sleep 0.5; exit 0; fi
         if [ ! -e tried ]; then touch tried; echo "error: cache is in use by 'a2d' (process 7)" >&2; exit 1; fi"""
@@ -1061,7 +1206,11 @@ def measured(method: str, updates: int, seed: int, bleu: float) -> MeasuredRun:
 
 
 def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 500) -> ComparedRuns:
-    runs = [measured(method, updates, seed, value) for method, values in bleu.items() for seed, value in enumerate(values, 1)]
+    runs = [
+        measured(method, updates, seed, value)
+        for method, values in bleu.items()
+        for seed, value in enumerate(values, 1)
+    ]
     baselines = [name for name in ("ce", "word") if name in bleu]
     results = tuple(
         PairedResult("BLEU", delta, delta - spread, delta + spread, 0.01, "bs:1000")
@@ -1116,7 +1265,10 @@ def test_the_headroom_is_told_in_words():
     assert block({"ce": [20.0, 21.0]}).headroom_text() == (
         "headroom: the teacher's BLEU is +9.50 above that of 'ce' (at least 1.5 are needed for a claim)"
     )
-    assert "less than 1.5: NO CLAIM on news: this teacher has nothing left to teach there" in block({"ce": [29.0, 30.0]}).headroom_text()
+    assert (
+        "less than 1.5: NO CLAIM on news: this teacher has nothing left to teach there"
+        in block({"ce": [29.0, 30.0]}).headroom_text()
+    )
     assert "headroom unknown: NO CLAIM on news" in block({"word": [29.0, 30.0]}).headroom_text()
 
 

@@ -18,7 +18,9 @@ from a2d_cli.errors import A2DError
 from a2d_cli.training.interruption import Interruption
 
 
-def test_a_run_finds_the_a2d_that_started_it_and_nothing_of_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_finds_the_a2d_that_started_it_and_nothing_of_the_users_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     root = str(Path(compare_grid.__file__).parents[2])
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setattr(compare_grid.sysconfig, "get_path", lambda _: root)
@@ -51,7 +53,9 @@ def test_threads_are_the_cores_of_this_process_shared_by_the_jobs(tmp_path: Path
 
     for jobs, threads in ((1, 7), (2, 3), (9, 1)):
         with pytest.raises(A2DError, match="enough"):
-            command_line.compare(Context(), jobs=jobs, threads=None, updates=None, teacher=None, student=None, beam=None)
+            command_line.compare(
+                Context(), jobs=jobs, threads=None, updates=None, teacher=None, student=None, beam=None
+            )
         assert asked[-1] == threads
 
 

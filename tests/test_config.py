@@ -128,9 +128,7 @@ def test_every_key_of_the_schema_can_be_set():
     keys = recipe_keys()
     assert len(keys) > 100
     assert {"training.lr", "data.split.by", "data.tests", "student.norm", "decoding.beam"} <= set(keys)
-    complete = dump_recipe(
-        parse("data: {split: {by: every, every: 23}, generated: {}}", "data.generated=null")
-    )
+    complete = dump_recipe(parse("data: {split: {by: every, every: 23}, generated: {}}", "data.generated=null"))
     for key in keys:
         # What is set to the wrong shape of thing is refused by its own name: the key was found.
         with pytest.raises(ConfigError, match=rf"^--set: {key}: expected "):
@@ -165,7 +163,12 @@ def test_paths_start_at_the_file_that_says_them(tmp_path: Path, monkeypatch: pyt
 
 def test_a_tokenizer_is_taken_from_a_run_by_its_name_or_from_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "mine.yaml"
-    for text, found in (("opus", "opus"), ("runs/opus", str(tmp_path / "runs/opus")), ("/runs/opus", "/runs/opus"), ("", None)):
+    for text, found in (
+        ("opus", "opus"),
+        ("runs/opus", str(tmp_path / "runs/opus")),
+        ("/runs/opus", "/runs/opus"),
+        ("", None),
+    ):
         path.write_text(HEAD + f"tokenizer: {{taken_from: {text}}}\n")
         assert load_recipe(path).tokenizer.taken_from == found
     monkeypatch.chdir(tmp_path.parent)
@@ -208,10 +211,7 @@ REFUSED = [
     ("student: {presets: tiny}", "mine.yaml: student.presets: unknown key | hint: did you mean 'preset'?"),
     (
         "data: {split: {zzz: 1}}",
-        (
-            "mine.yaml: data.split.zzz: unknown key"
-            " | hint: the keys here are by, valid_pairs, test_pairs, every, seed"
-        ),
+        ("mine.yaml: data.split.zzz: unknown key | hint: the keys here are by, valid_pairs, test_pairs, every, seed"),
     ),
     (
         "data: {train: [{sr: a}]}",
@@ -236,10 +236,7 @@ REFUSED = [
     ),
     (
         "training: {best_metric: blue}",
-        (
-            "mine.yaml: training.best_metric: expected one of loss, bleu, chrf, got 'blue'"
-            " | hint: did you mean 'bleu'?"
-        ),
+        ("mine.yaml: training.best_metric: expected one of loss, bleu, chrf, got 'blue' | hint: did you mean 'bleu'?"),
     ),
     (
         "student: {preset: huge}",
@@ -310,7 +307,10 @@ def test_a_recipe_without_head(text: str, message: str):
         ("training.max_updates=0", "--set: training.max_updates: expected at least 1, got 0"),
         ("--max-hours student_training.max_hours=-1", "--max-hours: expected 0 or more, got -1.0"),
         ("--precision training.precision=fp8", "--precision: expected one of auto, fp32, bf16, fp16, got 'fp8'"),
-        ("--method distillation.method=foo", "--method: no method is called 'foo' | hint: the methods are " + ", ".join(METHOD_TERMS)),
+        (
+            "--method distillation.method=foo",
+            "--method: no method is called 'foo' | hint: the methods are " + ", ".join(METHOD_TERMS),
+        ),
         ("data.split={by: pairs}", "--set: data.split.by: expected one of components, every, got 'pairs'"),
     ],
 )
@@ -340,20 +340,14 @@ def test_students_by_preset_by_key_and_by_both():
     [
         (
             "smal",
-            (
-                "--student: expected one of mini, tiny, small, base, paper, got 'smal'"
-                " | hint: did you mean 'small'?"
-            ),
+            ("--student: expected one of mini, tiny, small, base, paper, got 'smal' | hint: did you mean 'small'?"),
         ),
         ("d_modell=8", "--student: d_modell: unknown key | hint: did you mean 'd_model'?"),
         ("d_model=wide", "--student: d_model: expected a whole number, got 'wide'"),
         ("ffn_dim=0", "--student: ffn_dim: expected at least 1, got 0"),
         (
             "d_model=130",
-            (
-                "--student: d_model: expected an even number divisible by num_heads 4, got 130"
-                " | hint: 128 or 132"
-            ),
+            ("--student: d_model: expected an even number divisible by num_heads 4, got 130 | hint: 128 or 132"),
         ),
         (
             "tiny,small",

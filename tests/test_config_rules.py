@@ -62,10 +62,7 @@ REFUSED = [
     ),
     (
         "teacher: {d_model: 250}",
-        (
-            "mine.yaml: teacher.d_model: expected an even number divisible by num_heads 4, got 250"
-            " | hint: 248 or 252"
-        ),
+        ("mine.yaml: teacher.d_model: expected an even number divisible by num_heads 4, got 250 | hint: 248 or 252"),
     ),
     (
         "student: {d_model: 7, num_heads: 7}",
@@ -238,10 +235,7 @@ def test_keys_that_cannot_be_right(body: str, message: str):
         ),
         (
             "{name: x, pair: deen}",
-            (
-                "x.yaml: pair: expected SRC-TGT, got 'deen'"
-                " | hint: two language codes, for example de-en or zh_Hans-en"
-            ),
+            ("x.yaml: pair: expected SRC-TGT, got 'deen' | hint: two language codes, for example de-en or zh_Hans-en"),
         ),
         ("{name: x, pair: de-de}", "x.yaml: pair: source and target are both 'de'"),
     ],

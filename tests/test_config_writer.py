@@ -55,9 +55,7 @@ shapes = st.integers(1, 9).flatmap(
         max_positions=st.integers(64, 4096),
     )
 )
-trainings = some(
-    Training, max_length=st.integers(1, 64), device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"])
-)
+trainings = some(Training, max_length=st.integers(1, 64), device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]))
 downloads = st.builds(Download, st.just("https://example.org/a.tgz"), st.none() | st.just(SHA))
 recipes = st.builds(
     Recipe,
@@ -113,10 +111,7 @@ def test_a_dump_tells_units_choices_and_lets_training_reach_the_student():
     assert "  lr: 0.5  # peak, at the end of the warm-up" in lines
     assert "  best_metric: bleu  # one of loss, bleu, chrf" in lines
     assert "  vocab_size: auto  # a whole number or 'auto'; embedding rows, pad included; a multiple of 8" in lines
-    assert (
-        "# Rules for training pairs. Validation and test sets are never filtered, only decontaminated."
-        in lines
-    )
+    assert "# Rules for training pairs. Validation and test sets are never filtered, only decontaminated." in lines
     assert text.count("lr: 0.5") == 1
     edited = parse_recipe(text.replace("lr: 0.5", "lr: 0.25"), where="a2d.yaml")
     assert (edited.student_training.lr, edited.student_training.seed) == (0.25, 9)

@@ -198,7 +198,16 @@ def shown_lines(terminal):
 def test_a_narrow_table_breaks_at_spaces_and_never_within_a_number(terminal):
     rows = [
         ["teacher", "54.17", "68.08", "–", "–", "1.77 M", "7.1", "156.6*"],
-        ["a2d-diagonal int8", "39.14", "56.11", "-15.03 p=0.001 [-16.99,-13.26]", "+19.96 p=0.001 [18.21,21.72]", "0.36 M", "0.7", "1738.6*"],
+        [
+            "a2d-diagonal int8",
+            "39.14",
+            "56.11",
+            "-15.03 p=0.001 [-16.99,-13.26]",
+            "+19.96 p=0.001 [18.21,21.72]",
+            "0.36 M",
+            "0.7",
+            "1738.6*",
+        ],
     ]
     columns = ["model", "BLEU", "chrF2", "Δ BLEU to teacher", "Δ BLEU to plain student", "params", "size MB", "sent/s"]
     with terminal:

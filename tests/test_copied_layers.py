@@ -64,12 +64,20 @@ def test_other_pieces_keep_their_own_embeddings():
     before = student.tgt_embedding.weight.clone()
     copy_layers(student, teacher, same_pieces=False)
     assert torch.equal(student.tgt_embedding.weight, before)
-    assert torch.equal(student.encoder_layers[2].feed_forward.fc1.weight, teacher.encoder_layers[4].feed_forward.fc1.weight)
+    assert torch.equal(
+        student.encoder_layers[2].feed_forward.fc1.weight, teacher.encoder_layers[4].feed_forward.fc1.weight
+    )
 
 
 @pytest.mark.parametrize(
     ("key", "own", "given_"),
-    [("d_model", 20, 10), ("num_heads", 1, 5), ("ffn_dim", 17, 13), ("norm", "pre", "post"), ("activation", "gelu", "relu")],
+    [
+        ("d_model", 20, 10),
+        ("num_heads", 1, 5),
+        ("ffn_dim", 17, 13),
+        ("norm", "pre", "post"),
+        ("activation", "gelu", "relu"),
+    ],
 )
 def test_what_must_be_equal_is_told_with_both_values(key: str, own: object, given_: object):
     with pytest.raises(ConfigError) as caught:

@@ -176,9 +176,7 @@ def test_aligned_text_is_the_same_in_blocks_of_any_size(tmp_path, monkeypatch, b
     assert list(text.read(stamp)) == PAIRS
 
 
-@pytest.mark.parametrize(
-    "changed", ["ein Satz\n", "ein Satz\nzwei\ndrei\n", "ein Satz\nvier\n", b"ein Satz\n\xff\n"]
-)
+@pytest.mark.parametrize("changed", ["ein Satz\n", "ein Satz\nzwei\ndrei\n", "ein Satz\nvier\n", b"ein Satz\n\xff\n"])
 def test_aligned_text_that_was_changed_is_refused(tmp_path, changed):
     text = AlignedText(tmp_path / "a.de", tmp_path / "a.en")
     stamp = text.write([("ein Satz", "a sentence"), ("zwei", "two")])

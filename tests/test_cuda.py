@@ -59,7 +59,9 @@ def test_every_method_has_the_losses_and_gradients_of_the_cpu(method):
     assert parts == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert gradients.keys() == slopes.keys()
     for name, gradient in gradients.items():
-        torch.testing.assert_close(gradient, slopes[name], rtol=1e-3, atol=1e-5 + 1e-3 * float(slopes[name].abs().max()), msg=name)
+        torch.testing.assert_close(
+            gradient, slopes[name], rtol=1e-3, atol=1e-5 + 1e-3 * float(slopes[name].abs().max()), msg=name
+        )
 
 
 # --- updates ------------------------------------------------------------------------------------------------
@@ -93,7 +95,9 @@ def test_the_host_waits_for_nothing_in_an_update(tmp_path, monkeypatch, way):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_close_to_single(tmp_path, way, precision):
     exact, half = (trainer_of(way, tmp_path, CUDA, dropout=0.0, precision=each) for each in ("fp32", precision))
-    half.scaler = torch.amp.GradScaler("cuda", init_scale=64.0, enabled=precision == "fp16")  # not to wait for it to settle
+    half.scaler = torch.amp.GradScaler(
+        "cuda", init_scale=64.0, enabled=precision == "fp16"
+    )  # not to wait for it to settle
     assert_close(sums_of(half), sums_of(exact), rel=0.04)
     assert {each.dtype for each in half.parameters} == {torch.float32}
 

@@ -12,9 +12,7 @@ from a2d_cli.data.decontamination import Decontamination, normal_form
 relaxed = settings(deadline=None)  # a busy machine is no failure
 
 # Few sentences, so that leaks are many; with spellings that are the same in normal form.
-SENTENCES = st.sampled_from(
-    ["a", "A", " a", "b", "ß", "SS", "zu\u0308g", "ZÜG", "c  d", "c d", "e", "f", "g"]
-)
+SENTENCES = st.sampled_from(["a", "A", " a", "b", "ß", "SS", "zu\u0308g", "ZÜG", "c  d", "c d", "e", "f", "g"])
 PAIRS = st.lists(st.tuples(SENTENCES, SENTENCES), max_size=13)
 
 

@@ -5,7 +5,9 @@ SMALL = {
     "data.generated.valid_pairs": 11,
     "data.generated.test_pairs": 13,
     "tokenizer.vocab_size": 304,
-    **{f"{model}.{key}": value for model in ("teacher", "student") for key, value in (("d_model", 16), ("ffn_dim", 16))},
+    **{
+        f"{model}.{key}": value for model in ("teacher", "student") for key, value in (("d_model", 16), ("ffn_dim", 16))
+    },
     "training.max_updates": 3,
     "student_training.max_updates": 2,
     "decoding.beam": 2,

@@ -123,9 +123,7 @@ def test_words_lengths_and_punctuation(corpus):
         for text in (german, english):
             assert 4 <= len(text.split()) <= 16, text
             assert text[-1] in ".?!" and not text[0].islower() and text.isprintable(), text
-            assert not any(wrong in text for wrong in ("  ", " ,", " .", ",,", ",.", "..", ",;", "~", "_")), (
-                text
-            )
+            assert not any(wrong in text for wrong in ("  ", " ,", " .", ",,", ",.", "..", ",;", "~", "_")), text
     for side, least in ((0, 3000), (1, 2000)):
         forms = {word.strip(".,;?!") for pair in corpus.train for word in pair[side].split()}
         assert len(forms) > least
@@ -488,9 +486,7 @@ def test_pronouns_follow_grammar_in_german_and_nature_in_english(nominal, german
     assert (nominal.pronoun().de("nom"), nominal.pronoun().en("nom")) == (german, english)
 
 
-@pytest.mark.parametrize(
-    "german", ["Bank", "Schloss", "Leiter", "Mutter", "Decke", "Gericht", "Strauß", "Preis"]
-)
+@pytest.mark.parametrize("german", ["Bank", "Schloss", "Leiter", "Mutter", "Decke", "Gericht", "Strauß", "Preis"])
 def test_words_of_two_meanings_are_there(german):
     meanings = {n.en for nouns in words.ALL_NOUNS.values() for n in nouns if n.de == german}
     assert len(meanings) == 2

@@ -54,7 +54,9 @@ BOTH = [f"{profile}_{kind}" for profile in ("masked", "diagonal") for kind in AT
         ("ce+a2d-masked+a2d-diagonal", BOTH, ["aligner.diagonal", "aligner.masked"]),
     ],
 )
-def test_a_student_is_named_by_its_method_and_shows_each_term(methods: Path, name: str, terms: list[str], helpers: list[str]):
+def test_a_student_is_named_by_its_method_and_shows_each_term(
+    methods: Path, name: str, terms: list[str], helpers: list[str]
+):
     run = methods / "runs" / name
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     for row in rows:
@@ -116,7 +118,9 @@ def test_a_student_does_not_change_its_teacher(a2d: Launcher, methods: Path, tmp
 
 def test_without_a_teacher_the_command_is_told(a2d: Launcher, prepared: Path, project: Path):
     said = a2d.error(prepared, "distill", code=2)
-    assert said.startswith("error: teacher: no run or folder 'teacher'\nhint: run 'a2d train-teacher' first, or --teacher RUN|FOLDER")
+    assert said.startswith(
+        "error: teacher: no run or folder 'teacher'\nhint: run 'a2d train-teacher' first, or --teacher RUN|FOLDER"
+    )
     a2d.well(project, "distill", "--method", "ce", *QUICK)  # needs none
 
 
@@ -128,7 +132,17 @@ def teacher(taught: Path, tmp_path: Path) -> Path:
 def test_a_teacher_of_another_vocabulary_is_refused(a2d: Launcher, teacher: Path, tmp_path: Path):
     write_language(tmp_path, {"train": 97, "valid": 7, "test": 5}, seed=12)
     project = tmp_path / "other project"
-    a2d.well(tmp_path, "-C", str(project), "prepare", *own_files(tmp_path), "--pair", "de-en", "--set", "tokenizer.vocab_size=72")
+    a2d.well(
+        tmp_path,
+        "-C",
+        str(project),
+        "prepare",
+        *own_files(tmp_path),
+        "--pair",
+        "de-en",
+        "--set",
+        "tokenizer.vocab_size=72",
+    )
     said = a2d.error(project, "distill", "--teacher", str(teacher), code=2)
     assert f"error: teacher {teacher} has another vocabulary (fingerprint " in said
     assert "hint: words and attention can only be matched on the same pieces: train a teacher in this project" in said
@@ -137,31 +151,45 @@ def test_a_teacher_of_another_vocabulary_is_refused(a2d: Launcher, teacher: Path
 def test_a_teacher_of_another_pair_is_refused(a2d: Launcher, taught: Path, teacher: Path):
     edit(teacher / "best/config.json", lambda config: config.update(pair="en-de"))
     said = a2d.error(taught, "distill", "--teacher", str(teacher), code=2)
-    assert f"error: teacher {teacher} translates en-de, this project de-en\nhint: choose a teacher of the same direction" in said
+    assert (
+        f"error: teacher {teacher} translates en-de, this project de-en\nhint: choose a teacher of the same direction"
+        in said
+    )
 
 
 def test_a_teacher_that_reads_less_than_the_student_is_refused(a2d: Launcher, taught: Path, teacher: Path):
     edit(teacher / "best/config.json", lambda config: config["shape"].update(max_positions=13))
     said = a2d.error(taught, "distill", "--teacher", str(teacher), code=2)
-    assert f"error: teacher {teacher} reads 13 tokens, the student is trained on up to 200\nhint: add --set training.max_length=13" in said
+    assert (
+        f"error: teacher {teacher} reads 13 tokens, the student is trained on up to 200\nhint: add --set training.max_length=13"
+        in said
+    )
 
 
 def test_a_teacher_cut_short_is_refused(a2d: Launcher, taught: Path, teacher: Path):
     weights = teacher / "best/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-7])
-    assert "best/model.safetensors: cut short or not written by a2d" in a2d.error(taught, "distill", "--teacher", str(teacher), code=1)
+    assert "best/model.safetensors: cut short or not written by a2d" in a2d.error(
+        taught, "distill", "--teacher", str(teacher), code=1
+    )
 
 
 def test_a_teacher_in_training_teaches_with_a_warning(a2d: Launcher, taught_project: Path):
     edit(taught_project / "runs/teacher/run.json", lambda info: info.update(finished=False))
     ended = a2d.well(taught_project, "distill", "--method", "word", *QUICK)
-    assert f"warning: the training of {taught_project / 'runs/teacher'} has not ended; what it has so far will teach" in ended.err
+    assert (
+        f"warning: the training of {taught_project / 'runs/teacher'} has not ended; what it has so far will teach"
+        in ended.err
+    )
 
 
 def test_a_student_as_large_as_its_teacher_is_warned_of(a2d: Launcher, taught_project: Path):
     shape = "d_model=48,num_heads=4,ffn_dim=96"
     said = a2d.well(taught_project, "distill", "--method", "word", "--student", shape, *QUICK).err
-    assert re.search(r"warning: the student has 0\.\d M parameters, its teacher 0\.\d M: nothing is made smaller; --student mini, or KEY=", said)
+    assert re.search(
+        r"warning: the student has 0\.\d M parameters, its teacher 0\.\d M: nothing is made smaller; --student mini, or KEY=",
+        said,
+    )
     assert "made smaller" not in a2d.well(taught_project, "distill", "--method", "word", "--name", "small", *QUICK).err
 
 
@@ -191,7 +219,9 @@ def copied(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory
     folder = Path(shutil.copytree(taught, tmp_path_factory.mktemp("copied") / "project"))
     for method in ("ce", "ce+copy-layers", "a2d+copy-layers"):
         ended = a2d.well(folder, "distill", "--method", method, *TEACHERS_SHAPE, *QUICK)
-        does = {"ce": "training student", "ce+copy-layers": "begins with layers of", "a2d+copy-layers": "taught by"}[method]
+        does = {"ce": "training student", "ce+copy-layers": "begins with layers of", "a2d+copy-layers": "taught by"}[
+            method
+        ]
         assert does in ended.err
     return folder
 
@@ -202,7 +232,14 @@ def test_copied_layers_are_what_the_run_starts_from(a2d: Launcher, copied: Path)
     assert plain["initial_weights"] != copying["initial_weights"] == other["initial_weights"]
     assert copying["settings"]["distillation"] == {"method": "ce+copy-layers"}
     assert copying["settings"]["teacher"] == other["settings"]["teacher"] and "teacher" not in plain["settings"]
-    losses = [next(row["loss"] for row in map(json.loads, (copied / "runs" / name / "metrics.jsonl").open()) if row["event"] == "train") for name in names[:2]]
+    losses = [
+        next(
+            row["loss"]
+            for row in map(json.loads, (copied / "runs" / name / "metrics.jsonl").open())
+            if row["event"] == "train"
+        )
+        for name in names[:2]
+    ]
     assert losses[1] < losses[0]  # three updates are nothing: what it knows is its teacher's
     assert list((copied / "runs/ce+copy-layers").glob("*.safetensors")) == []
 
@@ -215,7 +252,9 @@ def test_a_resumed_run_does_not_copy_again(a2d: Launcher, copied: Path, tmp_path
     assert "resuming ce+copy-layers at update 3" in a2d.well(project, "distill", *longer).err
     whole = a2d.well(project, "distill", *longer, "--name", "whole")
     assert whole.code == 0 and read(run / "run.json")["initial_weights"] == before
-    resumed, uninterrupted = (load_file(project / f"runs/{name}/last/model.safetensors") for name in (run.name, "whole"))
+    resumed, uninterrupted = (
+        load_file(project / f"runs/{name}/last/model.safetensors") for name in (run.name, "whole")
+    )
     assert all((resumed[key] - uninterrupted[key]).abs().max() < 1e-6 for key in uninterrupted)
 
 
@@ -239,7 +278,9 @@ ReleaseObjective.forward = forward
     assert "hint: train anew with a smaller training.max_tokens or a smaller model" in said
 
 
-def test_out_of_memory_in_what_is_measured_of_an_update_is_not_cured_by_cutting(a2d: Launcher, taught: Path, tmp_path: Path):
+def test_out_of_memory_in_what_is_measured_of_an_update_is_not_cured_by_cutting(
+    a2d: Launcher, taught: Path, tmp_path: Path
+):
     project = Path(shutil.copytree(taught, tmp_path / "project"))
     small_memory = """
 import torch
@@ -252,7 +293,16 @@ DistillationObjective._measure_norms = measure
     assert "error: out of memory on cpu before update 1, at what this method measures of its first sentences\n" in said
     assert "hint: train anew with a smaller model " in said and said.endswith("--set distillation.gradient_share=0\n")
     assert "cut" not in said and "accumulate_after_out_of_memory" not in read(project / "runs/a2d-diagonal/run.json")
-    a2d.well(project, "distill", "--name", "unmeasured", *QUICK, "--set", "distillation.gradient_share=0", before=small_memory)
+    a2d.well(
+        project,
+        "distill",
+        "--name",
+        "unmeasured",
+        *QUICK,
+        "--set",
+        "distillation.gradient_share=0",
+        before=small_memory,
+    )
 
 
 def test_several_processes_do_not_share_a_released_objective(monkeypatch: pytest.MonkeyPatch):
@@ -264,8 +314,19 @@ def test_several_processes_do_not_share_a_released_objective(monkeypatch: pytest
 
 def test_a_student_that_cannot_hold_its_teachers_layers_is_refused(a2d: Launcher, taught: Path):
     said = a2d.error(taught, "distill", "--method", "word+copy-layers", *QUICK, code=2)
-    assert said.startswith("error: copy-layers: student.d_model is 24, the teacher's 32\nhint: copied layers keep their form: add --student d_model=32")
-    said = a2d.error(taught, "distill", "--method", "copy-layers", *TEACHERS_SHAPE[:1], TEACHERS_SHAPE[1] + ",encoder_layers=2", *QUICK, code=2)
+    assert said.startswith(
+        "error: copy-layers: student.d_model is 24, the teacher's 32\nhint: copied layers keep their form: add --student d_model=32"
+    )
+    said = a2d.error(
+        taught,
+        "distill",
+        "--method",
+        "copy-layers",
+        *TEACHERS_SHAPE[:1],
+        TEACHERS_SHAPE[1] + ",encoder_layers=2",
+        *QUICK,
+        code=2,
+    )
     assert said.startswith("error: copy-layers: student.encoder_layers is 2, the teacher has 1\nhint: ")
     assert not (taught / "runs/ce+copy-layers").exists()
 
@@ -273,8 +334,25 @@ def test_a_student_that_cannot_hold_its_teachers_layers_is_refused(a2d: Launcher
 def test_layers_alone_may_come_from_a_teacher_of_other_pieces(a2d: Launcher, teacher: Path, tmp_path: Path):
     write_language(tmp_path, {"train": 97, "valid": 7, "test": 5}, seed=12)
     project = tmp_path / "other project"
-    a2d.well(tmp_path, "-C", str(project), "prepare", *own_files(tmp_path), "--pair", "de-en", "--set", "tokenizer.vocab_size=72")
-    begin = ["distill", "--teacher", str(teacher), "--student", TEACHERS_SHAPE[1] + ",encoder_layers=1,decoder_layers=2", *QUICK]
+    a2d.well(
+        tmp_path,
+        "-C",
+        str(project),
+        "prepare",
+        *own_files(tmp_path),
+        "--pair",
+        "de-en",
+        "--set",
+        "tokenizer.vocab_size=72",
+    )
+    begin = [
+        "distill",
+        "--teacher",
+        str(teacher),
+        "--student",
+        TEACHERS_SHAPE[1] + ",encoder_layers=1,decoder_layers=2",
+        *QUICK,
+    ]
     a2d.well(project, *begin, "--method", "copy-layers")
     weights, own = load_file(teacher / "best/model.safetensors"), project / "runs/ce+copy-layers"
     assert load_file(own / "best/model.safetensors").keys() == weights.keys()
@@ -303,23 +381,49 @@ def test_an_ensemble_teaches_live_and_cached_alike(a2d: Launcher, two_teachers: 
     one, other = read(live / "run.json")["settings"]["teacher"].split(",")
     assert one != other and len(one) == len(other) == 16
     aligner = load_file(live / "aligner.diagonal.safetensors")
-    assert aligner["encoder_self.scores"].shape == (2 * 1 + 4 * 2, 3) and aligner["cross.scores"].shape == (2 * 2 + 4 * 2, 3)
-    rows = [[row for row in map(json.loads, (run / "metrics.jsonl").open()) if row["event"] == "train"] for run in (live, cached)]
+    assert aligner["encoder_self.scores"].shape == (2 * 1 + 4 * 2, 3) and aligner["cross.scores"].shape == (
+        2 * 2 + 4 * 2,
+        3,
+    )
+    rows = [
+        [row for row in map(json.loads, (run / "metrics.jsonl").open()) if row["event"] == "train"]
+        for run in (live, cached)
+    ]
     for row, same in zip(*rows, strict=True):
-        assert same["word"] == pytest.approx(row["word"], rel=3e-3) and same["attn_cross"] == pytest.approx(row["attn_cross"], rel=3e-3)
+        assert same["word"] == pytest.approx(row["word"], rel=3e-3) and same["attn_cross"] == pytest.approx(
+            row["attn_cross"], rel=3e-3
+        )
     # Another order or another member is another teacher.
-    said = a2d.error(two_teachers, "distill", "--teacher", "second,teacher", *QUICK, "--set", "distillation.calibrate_at_update=1", code=2)
+    said = a2d.error(
+        two_teachers,
+        "distill",
+        "--teacher",
+        "second,teacher",
+        *QUICK,
+        "--set",
+        "distillation.calibrate_at_update=1",
+        code=2,
+    )
     assert f"teacher: {one},{other} -> {other},{one}" in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["distill", "--method", "hidden"], "distillation.teacher: 'teacher,second' are several teachers, hidden takes one"),
+        (
+            ["distill", "--method", "hidden"],
+            "distillation.teacher: 'teacher,second' are several teachers, hidden takes one",
+        ),
         (["distill", "--method", "seq"], "distillation.teacher: 'teacher,second' are several teachers, seq takes one"),
-        (["distill", "--method", "copy-layers"], "distillation.teacher: 'teacher,second' are several teachers, copy-layers takes one"),
+        (
+            ["distill", "--method", "copy-layers"],
+            "distillation.teacher: 'teacher,second' are several teachers, copy-layers takes one",
+        ),
         (["pseudo"], "distillation.teacher: 'teacher,second' are several teachers, and one is needed here"),
-        (["compare", "--methods", "ce,hidden"], "distillation.teacher: 'teacher,second' are several teachers, hidden takes one"),
+        (
+            ["compare", "--methods", "ce,hidden"],
+            "distillation.teacher: 'teacher,second' are several teachers, hidden takes one",
+        ),
     ],
 )
 def test_what_an_ensemble_cannot_do(a2d: Launcher, two_teachers: Path, arguments: list[str], message: str):
@@ -344,7 +448,9 @@ def test_map_forms_are_settings_of_methods_with_maps_alone(a2d: Launcher, method
     assert "distillation.map_form: plain -> softened" in said
     a2d.well(project, "distill", *QUICK, *softened, "--name", "soft")
     assert read(project / "runs/soft/run.json")["settings"]["distillation"]["map_temperature"] == 2.0
-    said = a2d.error(project, "distill", *QUICK, *softened, "--set", "distillation.map_temperature=3", "--name", "soft", code=2)
+    said = a2d.error(
+        project, "distill", *QUICK, *softened, "--set", "distillation.map_temperature=3", "--name", "soft", code=2
+    )
     assert "distillation.map_temperature: 2.0 -> 3.0" in said
 
 
@@ -367,7 +473,9 @@ def test_a_run_of_an_older_a2d_may_have_recorded_settings_that_its_method_has_no
     assert "distillation.gradient_share: 0.5 -> 0.0" in said
 
 
-@pytest.mark.parametrize("settings", [{}, {"gradient_share": 0.0, "beta": 2.0}, {"map_form": "softened"}, {"cache": "topk"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"gradient_share": 0.0, "beta": 2.0}, {"map_form": "softened"}, {"cache": "topk"}]
+)
 @pytest.mark.parametrize("method", ["word", "a2d@half_life=0", "seq+hidden", "a2d-release", "ce+attn-fixed"])
 def test_what_is_recorded_reads_as_what_was_asked(method: str, settings: dict[str, Any]):
     if settings.get("map_form") and "release" in method:
@@ -433,7 +541,11 @@ Transformer.compile = compile
 
 def test_a_live_teacher_is_compiled_with_its_student_and_says_the_same(a2d: Launcher, methods: Path, tmp_path: Path):
     folder = Path(shutil.copytree(methods, tmp_path / "project"))
-    said = a2d.well(folder, "distill", "--name", "compiled", *QUICK, "--set", "training.compile=true", before=WITHOUT_INDUCTOR).err
+    said = a2d.well(
+        folder, "distill", "--name", "compiled", *QUICK, "--set", "training.compile=true", before=WITHOUT_INDUCTOR
+    ).err
     assert "graph of width 32\n" in said and "graph of width 24\n" in said
-    expected, found = (load_file(folder / "runs" / name / "last/model.safetensors") for name in ("a2d-diagonal", "compiled"))
+    expected, found = (
+        load_file(folder / "runs" / name / "last/model.safetensors") for name in ("a2d-diagonal", "compiled")
+    )
     assert all(torch.equal(found[name], weights) for name, weights in expected.items())

@@ -41,14 +41,23 @@ from a2d_cli.training.objective import Moment, Objective, TranslationObjective
 
 ATTENTION = ["a2d-masked", "a2d-simplex", "ce+a2d-simplex", "a2d-masked+a2d-simplex", "attn-fixed", "amad"]
 FACTORS = ["a2d-cells-simplex", "a2d-rows-conv"]  # with a2d-masked and a2d-simplex: {cells, rows} × {conv, simplex}
-INVARIANT = ["ce", "word", *ATTENTION, *FACTORS, "a2d-diagonal", "a2d-frozen", "a2d-uniform", "a2d-proj", "word-selective", "hidden"]
+INVARIANT = [
+    "ce",
+    "word",
+    *ATTENTION,
+    *FACTORS,
+    "a2d-diagonal",
+    "a2d-frozen",
+    "a2d-uniform",
+    "a2d-proj",
+    "word-selective",
+    "hidden",
+]
 RELEASED = ["a2d-release", "a2d-paper"]
 FIRST = Moment(1, 1)
 
 
-def make(
-    method: str, student: Transformer | None = None, teacher: Teacher | None = None, **settings
-) -> Objective:
+def make(method: str, student: Transformer | None = None, teacher: Teacher | None = None, **settings) -> Objective:
     student, teacher = student or tiny_model(), teacher or tiny_teacher()
     distillation = replace(Distillation(method=method, gradient_share=0.0), **settings)
     parsed = parse_method(distillation)
@@ -116,7 +125,15 @@ def test_a_term_reads_the_settings_that_count_and_no_others(method):
     settings = Distillation(method=method)
     watched, student, teacher = WatchedSettings(settings), tiny_model(), tiny_teacher()
     TERMS[method](Pupils(student, teacher.inside, watched, torch.Generator()))
-    of_the_objective = {"half_life", "gradient_share", "calibrate_at_update", "map_form", "alpha", "temperature", "divergence"}
+    of_the_objective = {
+        "half_life",
+        "gradient_share",
+        "calibrate_at_update",
+        "map_form",
+        "alpha",
+        "temperature",
+        "divergence",
+    }
     assert watched.read == settings_that_count(settings).keys() - of_the_objective - {"method"}
 
 
@@ -133,10 +150,7 @@ def test_the_released_objective_reads_the_settings_that_count_and_no_others(meth
 def test_the_released_objective_is_not_mixed_with_repaired_ones(method):
     with pytest.raises(ConfigError) as caught:
         parse_method(Distillation(method=method))
-    assert (
-        caught.value.message
-        == f"distillation.method: '{method}' mixes the released objective with another one"
-    )
+    assert caught.value.message == f"distillation.method: '{method}' mixes the released objective with another one"
     assert caught.value.hint.startswith("a2d-release and a2d-paper stand alone or with ce")
 
 
@@ -175,7 +189,17 @@ def test_the_students_initial_weights_depend_on_the_seed_alone(seed):
 
 @pytest.mark.parametrize(
     "method",
-    ["ce", "word", "a2d-masked+a2d-simplex", *FACTORS, "a2d-frozen", "a2d-uniform", "attn-fixed+amad+a2d-proj", "word-selective", "ce+hidden"],
+    [
+        "ce",
+        "word",
+        "a2d-masked+a2d-simplex",
+        *FACTORS,
+        "a2d-frozen",
+        "a2d-uniform",
+        "attn-fixed+amad+a2d-proj",
+        "word-selective",
+        "ce+hidden",
+    ],
 )
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4),
@@ -215,9 +239,7 @@ def test_accumulating_parts_is_one_batch(method):
 def test_the_word_term_is_weighed_by_alpha_and_the_squared_temperature(alpha, temperature, divergence):
     student = tiny_model()
     ce = parts_of(make("ce", student), random_batch())
-    parts = parts_of(
-        make("word", student, alpha=alpha, temperature=temperature, divergence=divergence), random_batch()
-    )
+    parts = parts_of(make("word", student, alpha=alpha, temperature=temperature, divergence=divergence), random_batch())
     expected = (1 - alpha) * ce["loss"] + alpha * temperature**2 * parts["word"]
     assert parts["loss"] == pytest.approx(expected, rel=1e-5)
     assert parts["nll"] == pytest.approx(ce["nll"])
@@ -269,9 +291,7 @@ def test_equal_models_through_identity_aligners_have_nothing_to_align(profile):
     objective = make(f"a2d-{profile}", student, Teacher(tiny_model()), row_floor=0.0)
     for aligner in objective.terms[f"a2d-{profile}"].aligners.values():
         for name, parameter in aligner.named_parameters():
-            identity = (
-                0.0 if name == "bias" else torch.eye(len(parameter)) * (1 if profile == "masked" else 100)
-            )
+            identity = 0.0 if name == "bias" else torch.eye(len(parameter)) * (1 if profile == "masked" else 100)
             parameter.copy_(torch.as_tensor(identity))
     parts = parts_of(objective, random_batch())
     for name in ("word", "attn_encoder_self", "attn_decoder_self", "attn_cross"):
@@ -334,9 +354,7 @@ def test_any_numbers_of_heads_and_layers_fit_together(method, teacher_heads, tea
     terms.total.backward()
     assert terms.total.isfinite()
     for module in objective.helper_modules().values():
-        encoder, decoder = (
-            next(module[kind].parameters()).shape for kind in ("encoder_self", "decoder_self")
-        )
+        encoder, decoder = (next(module[kind].parameters()).shape for kind in ("encoder_self", "decoder_self"))
         assert encoder == (teacher_heads * teacher_layers, heads * layers)
         assert decoder == (teacher_heads * (teacher_layers + 1), heads * (4 - layers))
 
@@ -473,9 +491,7 @@ def test_the_weight_halves_with_every_half_life():
 
 def test_the_weight_acts_on_the_loss_of_its_update():
     objective, batch = make("a2d-simplex", beta=8.0, half_life=0.2), random_batch()
-    first, later, never = (
-        float(objective(batch, Moment(1, update)).parts["loss"]) for update in (1, 21, 10**6)
-    )
+    first, later, never = (float(objective(batch, Moment(1, update)).parts["loss"]) for update in (1, 21, 10**6))
     assert first - never == pytest.approx(2 * (later - never), rel=1e-3)
 
 

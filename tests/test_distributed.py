@@ -79,7 +79,9 @@ def assert_same_training(run: Path, other: Path) -> None:
         assert row.keys() == same.keys()
         for name in row.keys() - {"event", "wps", "ups", "elapsed_s"}:
             assert same[name] == pytest.approx(row[name], rel=1e-4), name
-    assert [row["loss"] for row in rows(other, "valid")] == pytest.approx([row["loss"] for row in rows(run, "valid")], rel=1e-4)
+    assert [row["loss"] for row in rows(other, "valid")] == pytest.approx(
+        [row["loss"] for row in rows(run, "valid")], rel=1e-4
+    )
     for name in ["last/model", *(path.stem for path in run.glob("aligner.*"))]:
         weights, same = (load_file(each / f"{name}.safetensors") for each in (run, other))
         assert weights.keys() == same.keys()
@@ -140,7 +142,10 @@ def test_torchrun_starts_the_ranks(alone: Path, taught_project: Path):
 
 def test_all_ranks_stop_when_one_is_told_to_and_go_on_together(a2d: Launcher, project: Path, tmp_path: Path):
     whole = Path(shutil.copytree(project, tmp_path / "whole"))
-    command = ["train-teacher", *settings({**SHORT, "teacher.dropout": 0.1, "training.max_updates": 40, "training.validate_every_updates": 40})]
+    command = [
+        "train-teacher",
+        *settings({**SHORT, "teacher.dropout": 0.1, "training.max_updates": 40, "training.validate_every_updates": 40}),
+    ]
     assert [rank.code for rank in run_ranks(a2d, 2, whole, *command)] == [0, 0]
     ranks = start_ranks(a2d, 2, project, *command)
     metrics = project / "runs" / "teacher" / "metrics.jsonl"

@@ -135,9 +135,7 @@ def test_rows_are_compared_one_by_one_and_averaged_over_maps(seed, floor):
             rows = []
             for c in range(C):
                 p = teacher[b, c, q, :num_keys].double().tolist()
-                floored = [
-                    (1 - floor) * x + floor / num_keys for x in student[b, c, q, :num_keys].double().tolist()
-                ]
+                floored = [(1 - floor) * x + floor / num_keys for x in student[b, c, q, :num_keys].double().tolist()]
                 rows.append(kl(p, floored))
             expected += float(weights[b, q]) * sum(rows) / C
     found = row_divergence(teacher, student, cells, weights, floor)

@@ -167,10 +167,7 @@ def test_a_broken_transfer_goes_on_where_it_broke(site, tmp_path, headers):
     assert [wanted for _, wanted in site.requests] == [None, "bytes=100003-", "bytes=150024-"]
     assert site.num_sent == len(DATA)  # no byte twice
     assert heard.moved == len(DATA)
-    assert (
-        "the connection broke after 100,003 of 255,232 bytes; trying again in 0.001 s (1 of 3)"
-        in heard.messages[0]
-    )
+    assert "the connection broke after 100,003 of 255,232 bytes; trying again in 0.001 s (1 of 3)" in heard.messages[0]
 
 
 def test_a_silent_server_is_left_and_asked_for_the_rest(site, tmp_path):
@@ -184,9 +181,7 @@ def test_a_silent_server_is_left_and_asked_for_the_rest(site, tmp_path):
 
 def test_a_later_call_goes_on_too(site, tmp_path):
     site.cut_after = [100_003]
-    with pytest.raises(
-        A2DError, match=r"the connection broke .*\(tried 1 times; 100,003 bytes are kept\).*hint"
-    ):
+    with pytest.raises(A2DError, match=r"the connection broke .*\(tried 1 times; 100,003 bytes are kept\).*hint"):
         get(f"{site.url}/data/a.gz", tmp_path, retries=0)
     assert files_below(tmp_path) == ["a.gz.part", "a.gz.part.json"]
     get(f"{site.url}/data/a.gz", tmp_path)
@@ -314,9 +309,7 @@ def test_a_mirror_folder_comes_first(tmp_path):
     place.parent.mkdir(parents=True)
     place.write_bytes(DATA)
     heard = Heard()
-    fetched = get(
-        "https://example.org/data/a.gz", tmp_path / "raw", mirror=str(tmp_path / "mirror"), reporter=heard
-    )
+    fetched = get("https://example.org/data/a.gz", tmp_path / "raw", mirror=str(tmp_path / "mirror"), reporter=heard)
     assert fetched.from_mirror and fetched.path.read_bytes() == DATA
     assert (heard.total, heard.moved) == (len(DATA), len(DATA))
     place.write_bytes(b"broken")
@@ -373,16 +366,12 @@ def test_urls_that_cannot_be_right(tmp_path, url, message):
 
 
 def test_a_sha256_that_cannot_be_right(tmp_path):
-    with pytest.raises(
-        ConfigError, match="sha256 of https://example.org/a: expected 64 hexadecimal digits, got '12'"
-    ):
+    with pytest.raises(ConfigError, match="sha256 of https://example.org/a: expected 64 hexadecimal digits, got '12'"):
         get("https://example.org/a", tmp_path, sha256="12")
 
 
 def test_different_queries_are_different_files():
-    names = {
-        relative_path(f"https://u:p@example.org/a?{query}") for query in ("", "x=1", "x/1", "x_1", "y" * 999)
-    }
+    names = {relative_path(f"https://u:p@example.org/a?{query}") for query in ("", "x=1", "x/1", "x_1", "y" * 999)}
     assert len(names) == 5
     assert all(name.startswith("example.org/a") and len(name) < 120 for name in names)
 

@@ -33,9 +33,7 @@ def test_every_value_is_dropped_or_scaled_and_the_gradient_takes_the_same_mask(s
 def test_the_rate_holds_and_the_mean_stays(rate):
     torch.manual_seed(1)
     y = dropout(torch.ones(499, 1009), rate, training=True)
-    assert (
-        abs(float((y == 0).float().mean()) - rate) < 0.004
-    )  # 1/512 of rounding and the noise of 500,000 draws
+    assert abs(float((y == 0).float().mean()) - rate) < 0.004  # 1/512 of rounding and the noise of 500,000 draws
     assert abs(float(y.mean()) - 1.0) < 0.004
 
 

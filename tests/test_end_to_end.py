@@ -53,7 +53,9 @@ def test_scores_are_those_of_the_translations(a2d: Launcher, done: Path, table: 
 
 def test_a_second_score_translates_nothing(a2d: Launcher, done: Path, table: dict[str, dict[str, object]]):
     no_translation = "from a2d_cli.decoding.translator import Translator\ndel Translator.translate"
-    again = {row["model"]: row for row in json.loads(a2d.well(done, "score", "--json", before=no_translation).out)["rows"]}
+    again = {
+        row["model"]: row for row in json.loads(a2d.well(done, "score", "--json", before=no_translation).out)["rows"]
+    }
     assert all(row["cached"] for row in again.values())
     assert {name: row["scores"] for name, row in again.items()} == {name: row["scores"] for name, row in table.items()}
     shown = a2d.well(done, "score", before=no_translation).out
@@ -62,7 +64,9 @@ def test_a_second_score_translates_nothing(a2d: Launcher, done: Path, table: dic
 
 def test_the_student_is_a_plain_transformer_of_its_own(a2d: Launcher, done: Path, table, tmp_path: Path):
     run = done / "runs" / "a2d-diagonal"
-    plain, distilled = (set(load_file(done / "runs" / name / "best/model.safetensors")) for name in ("ce", "a2d-diagonal"))
+    plain, distilled = (
+        set(load_file(done / "runs" / name / "best/model.safetensors")) for name in ("ce", "a2d-diagonal")
+    )
     assert plain == distilled
     assert (run / "aligner.diagonal.safetensors").exists()
     # Elsewhere, without its project and its teacher, it translates the same.
@@ -73,7 +77,13 @@ def test_the_student_is_a_plain_transformer_of_its_own(a2d: Launcher, done: Path
 
 def test_everything_is_done(a2d: Launcher, done: Path, table):
     report = json.loads(a2d.well(done, "status", "--json").out)
-    assert [line["what"] for line in report["lines"]] == ["data", "teacher", "student ce", "student a2d-diagonal", "scores"]
+    assert [line["what"] for line in report["lines"]] == [
+        "data",
+        "teacher",
+        "student ce",
+        "student a2d-diagonal",
+        "scores",
+    ]
     assert report["next"] == "a2d translate < input.txt"
     assert a2d.well(done, "prepare").out.endswith("next: a2d translate < input.txt\n")
     for command in (["prepare"], ["train-teacher"], ["distill"]):  # nothing is repeated

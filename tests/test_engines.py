@@ -238,7 +238,9 @@ def test_a_decoder_that_starts_from_words_is_refused(tmp_path: Path):
 
 def test_a_missing_package_is_told_with_the_way_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    with pytest.raises(A2DError, match=r"the ct2 engine needs the package ctranslate2.* \| hint: pip install 'ctranslate2"):
+    with pytest.raises(
+        A2DError, match=r"the ct2 engine needs the package ctranslate2.* \| hint: pip install 'ctranslate2"
+    ):
         CTranslate2Engine(tmp_path, Pieces.of(JOINT), 41)
 
 
@@ -259,6 +261,8 @@ def test_an_engine_says_where_it_runs(usual: Both):
 
 
 @pytest.mark.parametrize(("told", "threads"), [("1", 1), ("3,2", 3), ("", None), ("0", None), ("many", None)])
-def test_both_engines_take_as_many_threads_as_omp_num_threads_says(told: str, threads: int | None, monkeypatch: pytest.MonkeyPatch):
+def test_both_engines_take_as_many_threads_as_omp_num_threads_says(
+    told: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert default_threads() == (threads or num_cores())

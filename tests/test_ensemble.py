@@ -76,7 +76,9 @@ def test_the_same_teacher_twice_teaches_what_it_teaches_alone(method: str):
                     doubled.copy_(torch.cat([own, own]))  # (C_T, ...) of both
         expected, found = parts_of(alone, random_batch()), parts_of(twice, random_batch())
     for name, value in expected.items():
-        scale = 2 if name.startswith("attn_") and method == "ce+a2d-masked" else 1  # a sum over teacher maps; else a mean
+        scale = (
+            2 if name.startswith("attn_") and method == "ce+a2d-masked" else 1
+        )  # a sum over teacher maps; else a mean
         assert name == "loss" or found[name] == pytest.approx(scale * value, rel=1e-4, abs=1e-5), name
 
 

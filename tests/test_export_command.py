@@ -26,7 +26,9 @@ def exported(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("exported") / "project"
     shutil.copytree(taught, folder)
     ended = a2d.well(folder, "export", "teacher")
-    assert ended.out == f"{folder / FOLDER}\n" and ended.err.endswith("next: a2d translate --model teacher < input.txt\n")
+    assert ended.out == f"{folder / FOLDER}\n" and ended.err.endswith(
+        "next: a2d translate --model teacher < input.txt\n"
+    )
     return folder
 
 
@@ -48,7 +50,8 @@ def test_the_manifest_tells_what_the_folder_is_and_how_it_was_proved(exported):
     assert manifest["checks"]["exactness"]["max_difference_nats"] < 1e-4
     assert manifest["checks"]["gate"]["sentences"] == 29
     assert manifest["files"] == {
-        name: sha256_file(exported / FOLDER / name) for name in ("config.json", "model.bin", "shared_vocabulary.json", "spm.model")
+        name: sha256_file(exported / FOLDER / name)
+        for name in ("config.json", "model.bin", "shared_vocabulary.json", "spm.model")
     }
     assert {path.name for path in (exported / FOLDER).iterdir()} == {*manifest["files"], "a2d.json", "README.md"}
     assert manifest["data"]["training_pairs"] == 2500
@@ -65,12 +68,20 @@ def test_translate_takes_the_export_by_itself_and_says_the_same(a2d, exported):
 
 def test_the_command_that_export_ends_with_translates_with_that_very_export(a2d, project):
     """Whatever else was exported before, and from wherever the project is named."""
-    for options, place in ((["-q", "float32"], "exports/teacher-ct2-float32"), (["-o", "my model"], "my model"), (["--overwrite"], FOLDER)):
+    for options, place in (
+        (["-q", "float32"], "exports/teacher-ct2-float32"),
+        (["-o", "my model"], "my model"),
+        (["--overwrite"], FOLDER),
+    ):
         said = a2d.well(project.parent, "-C", project.name, "export", "teacher", *options).err
         place = place if options[0] == "-o" else f"project/{place}"
         a2d_, *command = shlex.split(said.splitlines()[-1].removeprefix("next: ").removesuffix(" < input.txt"))
         told = a2d.well(project.parent, *command, stdin=b"x\n").err
-        assert a2d_ == "a2d" and told == f"translating with {place} (teacher in {'float32' if 'float32' in place else 'int8'}, ctranslate2)\n"
+        assert (
+            a2d_ == "a2d"
+            and told
+            == f"translating with {place} (teacher in {'float32' if 'float32' in place else 'int8'}, ctranslate2)\n"
+        )
     assert command == ["-C", "project", "translate", "--model", "teacher"]
 
 
@@ -83,7 +94,10 @@ def test_the_folder_needs_nothing_else(a2d, exported, tmp_path):
 
 def test_a_float_export_says_the_very_same_as_torch(a2d, project):
     a2d.well(project, "export", "teacher", "-q", "float32", "-o", "float")
-    found, expected = (translate(a2d, project, "--format", "jsonl", *options) for options in (("--model", "float"), ("--engine", "torch")))
+    found, expected = (
+        translate(a2d, project, "--format", "jsonl", *options)
+        for options in (("--model", "float"), ("--engine", "torch"))
+    )
     for one, other in zip(found[:-1], expected[:-1], strict=True):
         one, other = json.loads(one), json.loads(other)
         assert one["score"] == pytest.approx(other["score"], abs=2e-4)
@@ -253,11 +267,20 @@ def test_an_export_of_other_weights_is_not_used(a2d, project):
     write_json(manifest, {**read_json(manifest), "weights_sha256": "0" * 64})
     ended = a2d.well(project, "translate", stdin=b"x\n")
     assert "is of other weights than it has now" in ended.err and "export teacher --overwrite" in ended.err
-    assert "no CTranslate2 export of 'teacher'" in a2d.error(project, "translate", "--engine", "ct2", stdin=b"x\n", code=2)
+    assert "no CTranslate2 export of 'teacher'" in a2d.error(
+        project, "translate", "--engine", "ct2", stdin=b"x\n", code=2
+    )
 
 
 def gate(**changes: float) -> Gate:
-    values = {"sentences": 100, "beam": 5, "chrf_float": 50.0, "chrf_quantised": 49.8, "bleu_float": 30.0, "bleu_quantised": 29.0}
+    values = {
+        "sentences": 100,
+        "beam": 5,
+        "chrf_float": 50.0,
+        "chrf_quantised": 49.8,
+        "bleu_float": 30.0,
+        "bleu_quantised": 29.0,
+    }
     return Gate(**{**values, "equal": 0.9, "loops_float": 0, "loops_quantised": 0, **changes})
 
 
@@ -268,7 +291,9 @@ def test_the_gate_lets_a_good_model_through():
 
 
 def test_the_gate_says_by_how_much_a_model_is_worse():
-    with pytest.raises(A2DError, match=r"int8 is refused: on 100 .* chrF2 falls by 0.62, from 50.00 to 49.38 \(at most 0.5"):
+    with pytest.raises(
+        A2DError, match=r"int8 is refused: on 100 .* chrF2 falls by 0.62, from 50.00 to 49.38 \(at most 0.5"
+    ):
         require_passed(gate(chrf_quantised=49.38), "int8")
     with pytest.raises(A2DError, match="1 translations repeat themselves, with float32 0 do"):
         require_passed(gate(loops_quantised=1), "int8")

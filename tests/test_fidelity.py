@@ -21,7 +21,8 @@ def by_definition(model, teacher, text: ListCorpus) -> tuple[float, float]:
     for i in range(len(text)):
         batch = pad_batch([text.src(i)], [text.tgt(i)], special_ids())
         log_q, log_p = (
-            each.logits(each(batch.src, batch.tgt_in).states[0]).double().log_softmax(-1) for each in (model, teacher.model)
+            each.logits(each(batch.src, batch.tgt_in).states[0]).double().log_softmax(-1)
+            for each in (model, teacher.model)
         )
         nll += (-log_q.gather(-1, batch.tgt_out[0][:, None])).flatten().tolist()
         kl += (log_p.exp() * (log_p - log_q)).sum(-1).tolist()
@@ -41,7 +42,9 @@ def test_losses_are_their_definitions_however_sentences_are_batched(seed: int):
 
 def test_a_teacher_is_at_no_distance_from_itself():
     teacher = tiny_teacher()
-    assert FidelityTest(ListCorpus(LENGTHS), special_ids(), teacher, 41, CPU)(teacher.model).kl == pytest.approx(0, abs=1e-6)
+    assert FidelityTest(ListCorpus(LENGTHS), special_ids(), teacher, 41, CPU)(teacher.model).kl == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_pairs_that_the_models_cannot_read_are_counted():

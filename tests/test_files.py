@@ -27,7 +27,10 @@ from a2d_cli.files import (
     write_json,
 )
 
-TRAIN = ["train-teacher", *settings({"training.max_updates": 4, "training.save_every_updates": 1, "training.decode_below_nll": 0})]
+TRAIN = [
+    "train-teacher",
+    *settings({"training.max_updates": 4, "training.save_every_updates": 1, "training.decode_below_nll": 0}),
+]
 # The n-th write of weights, state or text finds no room.
 FULL_DISK = """
 import errno, io, os
@@ -70,7 +73,10 @@ def test_a_file_has_the_rights_that_the_person_gives(tmp_path: Path):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, r"file: no space left on the disk \(\d+ MiB free\) .*free some space and run the same command again"),
+        (
+            errno.ENOSPC,
+            r"file: no space left on the disk \(\d+ MiB free\) .*free some space and run the same command again",
+        ),
         (errno.EDQUOT, r"file: no space left on the disk"),
         (errno.EFBIG, r"file: larger than a file may be here .*ulimit -f"),
         (errno.EACCES, r"file: cannot be written: Permission denied .*-C DIR"),
@@ -152,7 +158,11 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "no such run file"), ("{", "not a run file of a2d: Expecting"), ("[]", "not a run file of a2d: no JSON object")],
+    [
+        (None, "no such run file"),
+        ("{", "not a run file of a2d: Expecting"),
+        ("[]", "not a run file of a2d: no JSON object"),
+    ],
 )
 def test_json_that_cannot_be_read(tmp_path: Path, text: str | None, message: str):
     if text is not None:
@@ -260,7 +270,10 @@ def test_shared_holders_stand_beside_each_other_and_are_all_named(tmp_path: Path
             with pytest.raises(A2DError, match=message), lock_folder(tmp_path, "a2d prepare"):
                 pass
         # Who has ended is not named.
-        with pytest.raises(A2DError, match=r"in use by 'a2d distill' \(process \d+\) \|"), lock_folder(tmp_path, "a2d prepare"):
+        with (
+            pytest.raises(A2DError, match=r"in use by 'a2d distill' \(process \d+\) \|"),
+            lock_folder(tmp_path, "a2d prepare"),
+        ):
             pass
 
 

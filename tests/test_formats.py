@@ -31,9 +31,7 @@ cells = sentences.map(lambda text: text.replace("\t", " "))
 
 def pairs_of(folder, src, tgt=None, format="plain", reporter=None, **keys):
     files = CorpusFiles(src=src, tgt=tgt, format=format, **keys)
-    found = read_pairs(
-        files, lambda name: folder / name, src_lang="de", tgt_lang="en", reporter=reporter or Reporter()
-    )
+    found = read_pairs(files, lambda name: folder / name, src_lang="de", tgt_lang="en", reporter=reporter or Reporter())
     return list(found)
 
 
@@ -69,9 +67,7 @@ def test_plain_round_trip(tmp_path_factory, pairs, compressed, end):
 def test_tsv_round_trip(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("tsv")
     write(folder, "a.tsv", "".join("\t".join(row) + "\n" for row in rows))
-    assert pairs_of(folder, "a.tsv", format="tsv", src_column=3, tgt_column=1) == [
-        (row[2], row[0]) for row in rows
-    ]
+    assert pairs_of(folder, "a.tsv", format="tsv", src_column=3, tgt_column=1) == [(row[2], row[0]) for row in rows]
 
 
 def test_only_newlines_end_a_line(tmp_path):
@@ -90,9 +86,7 @@ def test_members_of_archives(tmp_path):
 def test_reading_does_not_hold_the_file(tmp_path):
     write(tmp_path, "a", (b"eine lange Zeile von vielen, " * 8 + b"\n") * 50_000)
     tracemalloc.start()
-    pairs = read_pairs(
-        CorpusFiles("a", "a"), tmp_path.joinpath, src_lang="de", tgt_lang="en", reporter=Reporter()
-    )
+    pairs = read_pairs(CorpusFiles("a", "a"), tmp_path.joinpath, src_lang="de", tgt_lang="en", reporter=Reporter())
     assert sum(1 for _ in pairs) == 50_000
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -120,9 +114,7 @@ def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
         pairs_of(tmp_path, "a", "a")
 
 
-@pytest.mark.parametrize(
-    "format, tgt", [("plain", "a"), ("tsv", None), ("tmx", None), ("sgm", "a"), ("ted", "a")]
-)
+@pytest.mark.parametrize("format, tgt", [("plain", "a"), ("tsv", None), ("tmx", None), ("sgm", "a"), ("ted", "a")])
 @pytest.mark.parametrize("data", [b"", gzip.compress(b"", mtime=0)])
 def test_an_empty_file(tmp_path, format, tgt, data):
     write(tmp_path, "a", data)
@@ -311,9 +303,7 @@ def recipe_pairs(name, mirror, folder):
 
     def count(files):
         try:
-            pairs = read_pairs(
-                files, locate, src_lang=recipe.src_lang, tgt_lang=recipe.tgt_lang, reporter=Reporter()
-            )
+            pairs = read_pairs(files, locate, src_lang=recipe.src_lang, tgt_lang=recipe.tgt_lang, reporter=Reporter())
             return sum(1 for _ in pairs)
         except FileNotFoundError:
             assert files.optional

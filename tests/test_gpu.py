@@ -72,7 +72,16 @@ def trainer_of(way: str, folder: Path, device: torch.device = CPU, dropout: floa
 class HostWaits(TorchDispatchMode):
     """Within a block: what would make the host wait for a GPU, and the lines of the package that ask for it."""
 
-    ALWAYS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2", "unique_dim", "unique_consecutive")
+    ALWAYS = (
+        "_local_scalar_dense",
+        "nonzero",
+        "masked_select",
+        "is_nonzero",
+        "equal",
+        "_unique2",
+        "unique_dim",
+        "unique_consecutive",
+    )
     INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")  # by a mask: its True places are looked for
 
     def __init__(self) -> None:
@@ -206,7 +215,9 @@ def test_in_half_precision_losses_are_taken_in_single(tmp_path, monkeypatch, way
     for name, value in expected.terms.items():
         assert sums.terms[name] == pytest.approx(value, rel=0.03), name
     assert sums.gradient_norm == pytest.approx(expected.gradient_norm, rel=0.05)
-    assert {each.dtype for each in half.parameters} == {each.grad.dtype for each in half.parameters if each.grad is not None}
+    assert {each.dtype for each in half.parameters} == {
+        each.grad.dtype for each in half.parameters if each.grad is not None
+    }
 
 
 def test_a_compiled_model_is_one_graph_whatever_the_sizes_of_a_batch(tmp_path, monkeypatch):
@@ -220,7 +231,9 @@ def test_a_compiled_model_is_one_graph_whatever_the_sizes_of_a_batch(tmp_path, m
 
     # Inductor would take a minute; and a GPU has torch's own dropout.
     compile_model = torch.nn.Module.compile
-    monkeypatch.setattr(Transformer, "compile", lambda self, **options: compile_model(self, backend=keep, fullgraph=True, **options))
+    monkeypatch.setattr(
+        Transformer, "compile", lambda self, **options: compile_model(self, backend=keep, fullgraph=True, **options)
+    )
     for name in ("a2d_cli.model.transformer.dropout", "a2d_cli.model.attention.drop"):
         monkeypatch.setattr(name, torch.nn.functional.dropout)
     monkeypatch.setitem(globals(), "LENGTHS", lengths)

@@ -30,7 +30,9 @@ def test_a_student_that_is_its_teacher_has_nothing_to_match():
     objective = make("hidden", tiny_model(), Teacher(tiny_model()))
     assert len(list(objective.terms.parameters())) == 0 and objective.helper_modules() == {}
     parts = parts_of(objective, random_batch())
-    assert parts["hidden_encoder"] == pytest.approx(0, abs=1e-5) and parts["hidden_decoder"] == pytest.approx(0, abs=1e-5)
+    assert parts["hidden_encoder"] == pytest.approx(0, abs=1e-5) and parts["hidden_decoder"] == pytest.approx(
+        0, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", LAYER_MAPS)
@@ -73,7 +75,9 @@ def test_neither_scale_nor_mean_of_a_state_counts():
     class Louder(Teacher):
         def __call__(self, *given):
             output = normalised(self, *given)
-            louder = (tuple(3 * state + 5 for state in states) for states in (output.hidden.encoder, output.hidden.decoder))
+            louder = (
+                tuple(3 * state + 5 for state in states) for states in (output.hidden.encoder, output.hidden.decoder)
+            )
             return replace(output, hidden=type(output.hidden)(*louder))
 
     louder = make("ce+hidden", objective.model, Louder(equal_width_teacher().model))

@@ -181,9 +181,7 @@ def test_other_weights_are_found(tmp_path: Path, norm: str, change: float):
     model, tokenizer, folder = written(tmp_path, norm=norm)
     with torch.no_grad():
         model.decoder_layers[0].cross_attention.v_proj.weight[3] += change
-    with pytest.raises(
-        A2DError, match=r"log-probabilities of transformers .* differ from a2d's by .*1e-04"
-    ) as error:
+    with pytest.raises(A2DError, match=r"log-probabilities of transformers .* differ from a2d's by .*1e-04") as error:
         check_huggingface(folder, model, tokenizer, LINES)
     assert "--to ct2" in str(error.value)
 

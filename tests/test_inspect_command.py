@@ -74,7 +74,12 @@ def test_tables_name_the_student_heads_of_each_teacher_head_and_fit_a_terminal(a
 
 def test_json_tells_everything(a2d: Launcher, aligned: Path):
     found = inspected(a2d, aligned, "simplex", "--sentence", SENTENCE)
-    assert (found["run"], found["method"], found["teacher"], found["update"]) == ("simplex", "a2d-simplex", "teacher", 3)
+    assert (found["run"], found["method"], found["teacher"], found["update"]) == (
+        "simplex",
+        "a2d-simplex",
+        "teacher",
+        3,
+    )
     assert [each["kind"] for each in found["alignments"]] == list(KINDS)
     for each in found["alignments"]:
         assert each["is_mixture"] and each["student_heads"] == ["1.1", "1.2", "1.3"]
@@ -117,7 +122,10 @@ def test_the_run_of_the_report_is_inspected_where_none_is_named(a2d: Launcher, c
     for number, name in enumerate(("simplex", "two", "a2d-release"), start=1):
         edit(copied / f"runs/{name}/run.json", lambda info, number=number: info["best"].update(bleu=None, loss=number))
     why = "of the finished runs with an alignment, 'simplex' has the lowest validation loss (none has a BLEU)"
-    assert f"inspecting {copied / 'runs/simplex'} after update 3: {why}\n" in a2d.well(copied, "inspect", before=NO_MATPLOTLIB).err
+    assert (
+        f"inspecting {copied / 'runs/simplex'} after update 3: {why}\n"
+        in a2d.well(copied, "inspect", before=NO_MATPLOTLIB).err
+    )
     chosen, why = choose_aligned(list_runs(Project(copied)))
     html = report(Project(copied), None, True, Reporter()).read_text(encoding="utf-8")
     assert chosen.name == "simplex" and escape(f"O{why[1:]}. Another one: ") in html
@@ -149,7 +157,10 @@ def test_the_weights_that_belong_to_the_aligners_are_looked_at(a2d: Launcher, co
 
 def test_a_run_that_has_logged_nothing_is_inspected_without_its_gradient(a2d: Launcher, copied: Path):
     (copied / "runs/simplex/metrics.jsonl").unlink()
-    assert "gradient: not measured, for the run has logged no weight" in a2d.well(copied, "inspect", "simplex", before=NO_MATPLOTLIB).out
+    assert (
+        "gradient: not measured, for the run has logged no weight"
+        in a2d.well(copied, "inspect", "simplex", before=NO_MATPLOTLIB).out
+    )
     assert inspected(a2d, copied, "runs/simplex")["gradient"] is None
 
 
@@ -183,7 +194,8 @@ def synthetic(num_teacher: int, num_student: int, member: int = 0) -> Inspection
     student = tuple(Head(1, number + 1) for number in range(num_student))
     even = (1 / num_student,) * num_student
     ones = tuple(
-        StandIn(Head(1, number + 1, member), even, float(num_student), 0.5, student[0], 0.6, 0.7) for number in range(num_teacher)
+        StandIn(Head(1, number + 1, member), even, float(num_student), 0.5, student[0], 0.6, 0.7)
+        for number in range(num_teacher)
     )
     alignment = Alignment("simplex", "cross", True, student, ones)
     return Inspection("a run", "/nowhere", "a2d-simplex", "de-en", "teacher", 3, 29, (alignment,), None)
@@ -198,7 +210,12 @@ def test_equal_inspections_give_equal_pictures():
 
 def test_layers_are_named_for_models_of_any_number_of_heads_and_for_ensembles():
     pytest.importorskip("matplotlib")
-    for count, member, label in ((1, 0, ">L1<"), (5, 0, ">layer 1<"), (5, 2, ">teacher 2, layer 1<"), (2, 2, ">2: L1<")):
+    for count, member, label in (
+        (1, 0, ">L1<"),
+        (5, 0, ">layer 1<"),
+        (5, 2, ">teacher 2, layer 1<"),
+        (2, 2, ">2: L1<"),
+    ):
         assert label in alignment_figures(synthetic(count, 1, member))["simplex-cross"].decode()
 
 
@@ -207,14 +224,32 @@ def test_layers_are_named_for_models_of_any_number_of_heads_and_for_ensembles():
 
 def test_a_head_that_does_not_exist_is_refused_before_the_text_is_read(a2d: Launcher, aligned: Path):
     before = "from a2d_cli.commands import inspect_run\ndef fail(*_): 1 / 0\ninspect_run.measure_alignments = fail"
-    said = a2d.error(aligned, "inspect", "simplex", "--sentence", "a", "--kind", "cross", "--head", "best", "--head", "3.1", before=before, code=2)
+    said = a2d.error(
+        aligned,
+        "inspect",
+        "simplex",
+        "--sentence",
+        "a",
+        "--kind",
+        "cross",
+        "--head",
+        "best",
+        "--head",
+        "3.1",
+        before=before,
+        code=2,
+    )
     assert said.startswith("error: --head 3.1: the teacher's cross-attention has heads 1.1 to 2.2 (LAYER.HEAD)")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["word"], 2, "run 'word' is a student of method word, which aligns no heads: there is no alignment to inspect"),
+        (
+            ["word"],
+            2,
+            "run 'word' is a student of method word, which aligns no heads: there is no alignment to inspect",
+        ),
         (["word"], 2, "hint: inspect a2d-release, two, simplex"),
         (["teacher"], 2, "run 'teacher' is a teacher: there is no alignment to inspect"),
         (["simples"], 2, "no run or folder 'simples'\nhint: did you mean 'simplex'?"),
@@ -222,7 +257,11 @@ def test_a_head_that_does_not_exist_is_refused_before_the_text_is_read(a2d: Laun
         (["--head", "1.1"], 2, "--target, --kind and --head go with --sentence"),
         (["--format", "gif"], 2, "--format: 'gif' is none of svg, png"),
         (["--sentence", " "], 2, "--sentence is empty"),
-        (["simplex", "--sentence", "a", "--kind", "self"], 2, "--kind self: no kind of attention\nhint: one of encoder_self, decoder_self, cross"),
+        (
+            ["simplex", "--sentence", "a", "--kind", "self"],
+            2,
+            "--kind self: no kind of attention\nhint: one of encoder_self, decoder_self, cross",
+        ),
         (["two", "--sentence", "a", "--kind", "cross"], 2, "--kind cross: this run does not align it"),
         (["--sentence", "a " * 1100], 2, "tokens, the models read 1023"),
         (["--sentence", "a", "--target", "A " * 1100], 2, "--target: "),
@@ -263,7 +302,9 @@ def test_a_teacher_that_is_gone_or_has_changed_is_named(a2d: Launcher, copied: P
 def test_a_run_without_its_files_is_named(a2d: Launcher, copied: Path):
     (copied / "runs/simplex/aligner.simplex.safetensors").unlink()
     told = a2d.error(copied, "inspect", "simplex", code=1)
-    assert "aligner.*.safetensors: missing, though run 'simplex' has learned by a2d-simplex\nhint: copy the whole" in told
+    assert (
+        "aligner.*.safetensors: missing, though run 'simplex' has learned by a2d-simplex\nhint: copy the whole" in told
+    )
     (copied / "runs/two/aligner.uniform.safetensors").unlink()
     assert "aligner.uniform.safetensors: missing, though run 'two' has" in a2d.error(copied, "inspect", "two", code=1)
 
@@ -288,5 +329,3 @@ def test_a_weight_that_has_faded_is_told():
     assert "at update 4,000 the terms have no weight any more" in faded.tables()[0].note
     one = replace(faded, gradient=GradientShare(2.0, 0.031, -0.25, 1))
     assert "λ 2: the terms' is 3.1% of the rest's,\ncosine between them -0.25 (1 batch of" in one.tables()[0].note
-
-

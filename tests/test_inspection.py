@@ -162,7 +162,10 @@ def test_effective_heads_are_the_exponential_of_the_entropy():
 
 
 def test_heads_are_named_from_one_by_layer_and_by_member_of_an_ensemble():
-    first, second = ModelShape(num_heads=2, encoder_layers=2, decoder_layers=1), ModelShape(num_heads=3, encoder_layers=1)
+    first, second = (
+        ModelShape(num_heads=2, encoder_layers=2, decoder_layers=1),
+        ModelShape(num_heads=3, encoder_layers=1),
+    )
     assert [str(head) for head in heads_of("encoder_self", (first,))] == ["1.1", "1.2", "2.1", "2.2"]
     assert [str(head) for head in heads_of("cross", (first,))] == ["1.1", "1.2"]
     names = [str(head) for head in heads_of("encoder_self", (first, second))]

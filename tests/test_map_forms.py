@@ -96,5 +96,7 @@ def test_a_cache_holds_the_form_and_forms_never_mix(tmp_path: Path, form: MapFor
         real = {"encoder_self": (src, src), "decoder_self": (batch.tgt_mask,) * 2, "cross": (batch.tgt_mask, src)}
         for kind, (queries, keys) in real.items():
             inside = (queries[:, :, None] & keys[:, None, :])[:, None]
-            torch.testing.assert_close(getattr(ours, kind) * inside, getattr(theirs, kind) * inside, rtol=0, atol=MAPS_TOLERANCE)
+            torch.testing.assert_close(
+                getattr(ours, kind) * inside, getattr(theirs, kind) * inside, rtol=0, atol=MAPS_TOLERANCE
+            )
     assert "(0.00 MB to be filled" in remember(tmp_path)[1][0]  # the plain ones are where they were

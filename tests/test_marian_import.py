@@ -111,7 +111,12 @@ def write_marian(folder: Path, form: Form, spm: dict[str, bytes]) -> Path:
         "decoder_start_token_id": pad,
         "forced_eos_token_id": vocabularies[0]["</s>"],
     }
-    about = {"source_lang": "de", "target_lang": "en", "separate_vocabs": not form.joint, "tokenizer_class": "MarianTokenizer"}
+    about = {
+        "source_lang": "de",
+        "target_lang": "en",
+        "separate_vocabs": not form.joint,
+        "tokenizer_class": "MarianTokenizer",
+    }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(about), encoding="utf-8")
     weights = random_weights(rows, pad, form)
@@ -159,7 +164,9 @@ def random_weights(rows: int, pad: int, form: Form) -> dict[str, torch.Tensor]:
             for attention in ("self_attn", "encoder_attn") if side == "decoder" else ("self_attn",):
                 for projection in "qkv":
                     weights |= linear(f"{place}.{attention}.{projection}_proj", D_MODEL, D_MODEL)
-                weights |= linear(f"{place}.{attention}.out_proj", D_MODEL, D_MODEL) | norm(f"{place}.{attention}_layer_norm")
+                weights |= linear(f"{place}.{attention}.out_proj", D_MODEL, D_MODEL) | norm(
+                    f"{place}.{attention}_layer_norm"
+                )
             weights |= linear(f"{place}.fc1", D_MODEL, FFN) | linear(f"{place}.fc2", FFN, D_MODEL)
             weights |= norm(f"{place}.final_layer_norm")
     if form.bias:
@@ -307,10 +314,19 @@ def test_what_is_exported_is_read_back(write: Write, tmp_path: Path, form: Form)
         ({"add_final_layer_norm": True}, "add_final_layer_norm is true: only models with false can be imported"),
         ({"scale_embedding": False}, "scale_embedding is false: only models with true can be imported"),
         ({"scale_embedding": None}, "scale_embedding is false: only models with true can be imported"),
-        ({"static_position_embeddings": False}, "static_position_embeddings is false: only models with true can be imported"),
-        ({"activation_function": "gelu_new"}, "activation_function is 'gelu_new': only relu, gelu, swish, silu can be imported"),
+        (
+            {"static_position_embeddings": False},
+            "static_position_embeddings is false: only models with true can be imported",
+        ),
+        (
+            {"activation_function": "gelu_new"},
+            "activation_function is 'gelu_new': only relu, gelu, swish, silu can be imported",
+        ),
         ({"decoder_ffn_dim": 19}, "encoder_ffn_dim is 17, decoder_ffn_dim 19: they must be the same"),
-        ({"decoder_attention_heads": 2}, "encoder_attention_heads is 3, decoder_attention_heads 2: they must be the same"),
+        (
+            {"decoder_attention_heads": 2},
+            "encoder_attention_heads is 3, decoder_attention_heads 2: they must be the same",
+        ),
         ({"d_model": "12"}, 'd_model: expected a whole number from 1, got "12"'),
         ({"encoder_layers": None}, "encoder_layers: expected a whole number from 1, got null"),
         ({"d_model": 15}, "d_model 15 is not an even multiple of 3 heads"),
@@ -373,13 +389,31 @@ def put(**tensors: torch.Tensor) -> Callable[[dict[str, torch.Tensor]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put(lm_head__weight=torch.zeros(115, D_MODEL)), "'model.shared.weight' and 'lm_head.weight' differ: only models that tie"),
-        (put(model__encoder__layernorm_embedding__bias=torch.zeros(1)), "'model.encoder.layernorm_embedding.bias' has no place in"),
-        (put(model__decoder__layers__0__fc1__bias=torch.zeros(19)), "'model.decoder.layers.0.fc1.bias' has shape [19], by config"),
-        (put(model__decoder__layers__0__fc1__bias=torch.full([17], torch.nan)), "'model.decoder.layers.0.fc1.bias' holds numbers"),
-        (put(model__shared__weight=torch.zeros(115, 7)), "'model.shared.weight' has shape [115, 7], by config.json [V, 12]"),
+        (
+            put(lm_head__weight=torch.zeros(115, D_MODEL)),
+            "'model.shared.weight' and 'lm_head.weight' differ: only models that tie",
+        ),
+        (
+            put(model__encoder__layernorm_embedding__bias=torch.zeros(1)),
+            "'model.encoder.layernorm_embedding.bias' has no place in",
+        ),
+        (
+            put(model__decoder__layers__0__fc1__bias=torch.zeros(19)),
+            "'model.decoder.layers.0.fc1.bias' has shape [19], by config",
+        ),
+        (
+            put(model__decoder__layers__0__fc1__bias=torch.full([17], torch.nan)),
+            "'model.decoder.layers.0.fc1.bias' holds numbers",
+        ),
+        (
+            put(model__shared__weight=torch.zeros(115, 7)),
+            "'model.shared.weight' has shape [115, 7], by config.json [V, 12]",
+        ),
         (put(final_logits_bias=torch.zeros(1, 7)), "'final_logits_bias' has shape [1, 7], the embedding "),
-        (drop("model.encoder.layers.1.self_attn.q_proj.weight"), "no 'model.encoder.layers.1.self_attn.q_proj.weight', which"),
+        (
+            drop("model.encoder.layers.1.self_attn.q_proj.weight"),
+            "no 'model.encoder.layers.1.self_attn.q_proj.weight', which",
+        ),
         (drop("model.shared.weight"), "no 'model.shared.weight'"),
     ],
 )
@@ -398,7 +432,9 @@ def test_a_vocabulary_that_is_not_the_models(write: Write):
     vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     number_of_one = vocabulary.pop(CODE)
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    with pytest.raises(A2DError, match=rf"vocab\.json: its {len(vocabulary)} ids are not those of the {len(vocabulary) + 1} rows"):
+    with pytest.raises(
+        A2DError, match=rf"vocab\.json: its {len(vocabulary)} ids are not those of the {len(vocabulary) + 1} rows"
+    ):
         read_marian(folder)
     del vocabulary["<unk>"]
     more = {CODE: number_of_one, "one more": 1}
@@ -457,7 +493,9 @@ def sizes(folder: Path) -> list[int]:
     return report["steps"]["tokenizer"]["vocab_size"]
 
 
-def test_an_imported_teacher_is_a_finished_run_that_translates(a2d: Launcher, imported: Path, text: Path, tmp_path: Path):
+def test_an_imported_teacher_is_a_finished_run_that_translates(
+    a2d: Launcher, imported: Path, text: Path, tmp_path: Path
+):
     run = shutil.copytree(imported / "runs/teacher", tmp_path / "moved")
     info = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert (info["kind"], info["method"], info["finished"], info["pair"]) == ("teacher", "imported", True, "de-en")
@@ -498,7 +536,9 @@ def test_a_cut_teacher_is_the_whole_one_renormalised(imported: Path):
     lines = ["babo", "duna bebi", "ki"]
     ids = SpecialIds(own.src_pad, own.tgt_pad, own.eos)
     targets = [line.upper() for line in lines]
-    batch = pad_batch(*(list(map(torch.tensor, side)) for side in (own.encode_src(lines), own.encode_tgt(targets))), ids)
+    batch = pad_batch(
+        *(list(map(torch.tensor, side)) for side in (own.encode_src(lines), own.encode_tgt(targets))), ids
+    )
     rows = [torch.tensor(each) for each in (src_rows, tgt_rows)]
     kept = scores(cut, batch.src, batch.tgt_in).log_softmax(-1)
     all_pieces = scores(whole.model, rows[0][batch.src], rows[1][batch.tgt_in]).log_softmax(-1)
@@ -526,8 +566,14 @@ def test_a_tokenizer_as_it_is(a2d: Launcher, text: Path, write: Write, tmp_path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tokenizer-from", "nobody"], "tokenizer.taken_from: no run or folder 'nobody'\nhint: a tokenizer is taken from a model"),
-        (["--tokenizer-from", "{opus}"], "tokenizer.taken_from: {opus} is no model of a2d\nhint: import it first: 'a2d import"),
+        (
+            ["--tokenizer-from", "nobody"],
+            "tokenizer.taken_from: no run or folder 'nobody'\nhint: a tokenizer is taken from a model",
+        ),
+        (
+            ["--tokenizer-from", "{opus}"],
+            "tokenizer.taken_from: {opus} is no model of a2d\nhint: import it first: 'a2d import",
+        ),
         (["--tokenizer-from", "{run}"], "tokenizer.taken_from: {run} translates de-en, the recipe's text is en-de"),
         (["--trim"], "tokenizer.trim: a tokenizer that is trained here has nothing to trim"),
         (
@@ -560,11 +606,16 @@ def test_the_languages_are_said_by_the_folder_or_the_command(a2d: Launcher, writ
     folder = write()
     (folder / "tokenizer_config.json").unlink()
     said = a2d.error(tmp_path, "import", str(folder), code=2)
-    assert f"{folder / 'tokenizer_config.json'} does not say which languages the model translates\nhint: say it, for example --pair" in said
+    assert (
+        f"{folder / 'tokenizer_config.json'} does not say which languages the model translates\nhint: say it, for example --pair"
+        in said
+    )
     (folder / "tokenizer_config.json").write_text('{"source_lang": "en", "target_lang": "ROMANCE"}', encoding="utf-8")
     said = a2d.error(tmp_path, "import", str(folder), code=2)
     assert "tokenizer_config.json: pair: expected SRC-TGT, got 'en-ROMANCE'\nhint: say which languages" in said
-    assert "--pair: pair: expected SRC-TGT, got 'german'" in a2d.error(tmp_path, "import", str(folder), "--pair", "german", code=2)
+    assert "--pair: pair: expected SRC-TGT, got 'german'" in a2d.error(
+        tmp_path, "import", str(folder), "--pair", "german", code=2
+    )
     assert a2d.well(tmp_path, "import", str(folder), "--pair", "en-fr").out.startswith("teacher: en-fr, ")
 
 

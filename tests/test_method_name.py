@@ -40,9 +40,13 @@ def distillation(*overrides: str, body: str = "") -> Distillation:
 
 
 @given(values=own_values, data=st.data())
-def test_a_name_is_the_same_however_its_settings_are_ordered_and_reads_as_what_it_says(values: dict[str, Any], data: st.DataObject):
+def test_a_name_is_the_same_however_its_settings_are_ordered_and_reads_as_what_it_says(
+    values: dict[str, Any], data: st.DataObject
+):
     suffix = own_suffix(values)
-    shuffled = "".join(f"@{key}={value}" for key, value in data.draw(st.permutations(list(own_settings(suffix).items()))))
+    shuffled = "".join(
+        f"@{key}={value}" for key, value in data.draw(st.permutations(list(own_settings(suffix).items())))
+    )
     name = f"seq+a2d{shuffled}"
     read = distillation(f"distillation.method={name}")
     assert parse_method(read).name == f"seq+a2d-diagonal{suffix}" and terms_of(name) == ["seq", "a2d"]
@@ -68,28 +72,44 @@ def test_what_counts_is_what_the_name_says():
     read = distillation("distillation.method=a2d@half_life=0.0@gradient_share=1.50")
     assert parse_method(read).name == "a2d-diagonal@gradient_share=1.5@half_life=0"
     plain = distillation("distillation.half_life=0", "distillation.gradient_share=1.5")
-    assert settings_that_count(read) == settings_that_count(plain) | {"method": "a2d-diagonal@gradient_share=1.5@half_life=0"}
-    assert settings_that_count(read) != settings_that_count(distillation()) | {"method": settings_that_count(read)["method"]}
+    assert settings_that_count(read) == settings_that_count(plain) | {
+        "method": "a2d-diagonal@gradient_share=1.5@half_life=0"
+    }
+    assert settings_that_count(read) != settings_that_count(distillation()) | {
+        "method": settings_that_count(read)["method"]
+    }
 
 
 @pytest.mark.parametrize(
     ("method", "message"),
     [
         ("a2d@half_live=0", "a2d@half_live=0: half_live: unknown key | hint: did you mean 'half_life'?"),
-        ("a2d@half_life", "a2d@half_life: expected KEY=VALUE after '@', got 'half_life' | hint: for example word@divergence=js"),
+        (
+            "a2d@half_life",
+            "a2d@half_life: expected KEY=VALUE after '@', got 'half_life' | hint: for example word@divergence=js",
+        ),
         ("a2d@=3", "a2d@=3: expected KEY=VALUE after '@', got '=3'"),
         ("a2d@", "a2d@: expected KEY=VALUE after '@', got ''"),
         ("a2d@alpha=1@alpha=0", "a2d@alpha=1@alpha=0: 'alpha' stands twice"),
         ("a2d@alpha=x", "a2d@alpha=x: alpha: expected a number, got 'x'"),
         ("a2d@alpha=2", "a2d@alpha=2: alpha: expected from 0 to 1, got 2"),
-        ("word@divergence=kl", "divergence: expected one of fkl, rkl, js, tvd, skew, got 'kl' | hint: did you mean 'rkl'?"),
+        (
+            "word@divergence=kl",
+            "divergence: expected one of fkl, rkl, js, tvd, skew, got 'kl' | hint: did you mean 'rkl'?",
+        ),
         ("a2d@teacher=x", "a2d@teacher=x: teacher is no setting of a method's own | hint: --set distillation.teacher="),
         ("a2d@method=ce", "a2d@method=ce: method is no setting of a method's own"),
         ("a2d@lr=1", "a2d@lr=1: lr is no setting of a method's own | hint: --set training.lr=… is for the whole run"),
         ("a2d@beam=1", "beam is no setting of a method's own | hint: --set decoding.beam=… is for the whole run"),
         ("a2d@zzz=1", "zzz: unknown key | hint: the keys here are alpha, temperature, divergence, encoder_self"),
-        ("seq@pseudo=closest+word", "'+word' stands after '@pseudo=closest' | hint: settings stand last: seq+word@pseudo=closest"),
-        ("a2d@alpha=1+word+hidden@beta=1", "'+word+hidden' stands after '@alpha=1' | hint: settings stand last: a2d+word+hidden@alpha=1"),
+        (
+            "seq@pseudo=closest+word",
+            "'+word' stands after '@pseudo=closest' | hint: settings stand last: seq+word@pseudo=closest",
+        ),
+        (
+            "a2d@alpha=1+word+hidden@beta=1",
+            "'+word+hidden' stands after '@alpha=1' | hint: settings stand last: a2d+word+hidden@alpha=1",
+        ),
         ("wrod@alpha=1", "no method is called 'wrod' | hint: did you mean 'word'?"),
     ],
 )
@@ -97,14 +117,19 @@ def test_what_counts_is_what_the_name_says():
 def test_a_wrong_setting_is_named_with_its_place_and_remedy(option: str, method: str, message: str):
     with pytest.raises(ConfigError) as caught:
         distillation(f"{option}distillation.method={method}")
-    assert str(caught.value).startswith("--method" if option else ("mine.yaml: distillation.method", "--set: distillation"))
+    assert str(caught.value).startswith(
+        "--method" if option else ("mine.yaml: distillation.method", "--set: distillation")
+    )
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("word@half_life=0", "'word@half_life=0': word does not use half_life | hint: it uses alpha, divergence, temperature"),
+        (
+            "word@half_life=0",
+            "'word@half_life=0': word does not use half_life | hint: it uses alpha, divergence, temperature",
+        ),
         ("ce@alpha=1", "'ce@alpha=1': ce does not use alpha | hint: it has no settings: leave out what follows '@'"),
         ("word@pseudo=closest", "word does not use pseudo |"),
         ("a2d@layer_map=reverse", "a2d-diagonal does not use layer_map |"),
@@ -115,11 +140,17 @@ def test_a_wrong_setting_is_named_with_its_place_and_remedy(option: str, method:
         ("a2d@beta=2", "a2d-diagonal does not use beta |"),
         ("a2d@gradient_share=0@calibrate_at_update=9", "a2d-diagonal does not use calibrate_at_update |"),
         ("a2d-masked@row_floor=0", "a2d-masked does not use row_floor |"),
-        ("hidden@row_floor=0", "hidden does not use row_floor | hint: it uses alpha, calibrate_at_update, divergence, gradient_share"),
+        (
+            "hidden@row_floor=0",
+            "hidden does not use row_floor | hint: it uses alpha, calibrate_at_update, divergence, gradient_share",
+        ),
         ("hidden@cross=false", "hidden does not use cross |"),
         ("a2d-paper@teacher_mix=random", "a2d-paper does not use teacher_mix |"),
         ("a2d-release@divergence=js", "a2d-release does not use divergence |"),
-        ("a2d-release@half_life=0", "a2d-release does not use half_life | hint: it uses alpha, beta, cross, decay, decoder_self,"),
+        (
+            "a2d-release@half_life=0",
+            "a2d-release does not use half_life | hint: it uses alpha, beta, cross, decay, decoder_self,",
+        ),
     ],
 )
 def test_a_setting_that_would_change_nothing_is_refused(method: str, message: str):
@@ -133,6 +164,15 @@ def test_a_number_may_have_a_plus(number: str):
     assert distillation(f"distillation.method=a2d@half_life={number}").half_life == 1000
 
 
-@pytest.mark.parametrize("method", ["a2d@beta=2@gradient_share=0", "a2d-release@teacher_mix=random", "seq@pseudo=closest", "attn-fixed@layer_map=reverse", "a2d@map_form=softened@map_temperature=3"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "a2d@beta=2@gradient_share=0",
+        "a2d-release@teacher_mix=random",
+        "seq@pseudo=closest",
+        "attn-fixed@layer_map=reverse",
+        "a2d@map_form=softened@map_temperature=3",
+    ],
+)
 def test_a_setting_that_the_method_uses_is_its_own(method: str):
     assert parse_method(distillation(f"distillation.method={method}")).name == method.replace("a2d@", "a2d-diagonal@")

@@ -128,15 +128,11 @@ def test_the_code_for_transformers_translates_as_a2d_does(teacher, tmp_path: Pat
 def test_the_code_for_transformers_takes_lines_of_any_length(norm: str, tmp_path: Path, monkeypatch, capsys):
     pytest.importorskip("transformers")
     tokenizer = small_tokenizer("joint")
-    model = tiny_model(
-        replace(SHAPE, norm=norm), Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size)
-    )
+    model = tiny_model(replace(SHAPE, norm=norm), Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size))
     decoding = replace(DECODING, max_source_tokens=512)  # more than the model takes
     manifest = replace(MANIFEST, decoding=asdict(decoding))
     write_huggingface(model, tokenizer, "de-en", tmp_path, decoding)
-    printed = run(
-        code_of(model_card(manifest, [])), [PAIRS[0][0] * 40, "", "ab"], monkeypatch, tmp_path, capsys
-    )
+    printed = run(code_of(model_card(manifest, [])), [PAIRS[0][0] * 40, "", "ab"], monkeypatch, tmp_path, capsys)
     assert len(printed) == 3
 
 
@@ -279,8 +275,6 @@ def test_it_says_how_the_folder_was_checked():
 def test_its_limits_are_those_of_its_format():
     hf = section(model_card(MANIFEST, []), "Limits")
     ct2 = section(model_card(replace(MANIFEST, to="ct2", files={"spm.model": ""}), []), "Limits")
-    many = section(
-        model_card(replace(MANIFEST, to="ct2", files={"spm.model": "", "pieces.json": ""}), []), "Limits"
-    )
+    many = section(model_card(replace(MANIFEST, to="ct2", files={"spm.model": "", "pieces.json": ""}), []), "Limits")
     assert all("at most 31 tokens" in text and "NFC" in text for text in (hf, ct2, many))
     assert [">>word<<" in text for text in (hf, ct2, many)] == [True, False, True]

@@ -55,7 +55,9 @@ def test_other_arguments_are_left_as_they_are(arguments: list[str]):
     assert single_files(others) == others
 
 
-@pytest.mark.parametrize(("name", "form"), [("x.tsv", "tsv"), ("X.TMX.GZ", "tmx"), ("tsv", "plain"), ("x.tsv.de", "plain")])
+@pytest.mark.parametrize(
+    ("name", "form"), [("x.tsv", "tsv"), ("X.TMX.GZ", "tmx"), ("tsv", "plain"), ("x.tsv.de", "plain")]
+)
 def test_the_name_tells_the_format(name: str, form: str):
     assert file_format(name) == form
 
@@ -105,16 +107,37 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "nothing to prepare\nhint: name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)"),
+        (
+            [],
+            "nothing to prepare\nhint: name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)",
+        ),
         (["--valid", "valid.de", "valid.en", "--pair", "de-en"], "no training text is given\nhint: --train SRC TGT"),
-        (["--train", "train.de", "train.en"], "the languages of your files are not given\nhint: for example --pair de-en"),
+        (
+            ["--train", "train.de", "train.en"],
+            "the languages of your files are not given\nhint: for example --pair de-en",
+        ),
         (["demo", "--train", "train.de", "train.en"], "recipe 'demo' and files of your own were both given"),
-        (["--train", "train.de", "--pair", "de-en"], "--train train.de: one file is no TSV or TMX file\nhint: give two files, SRC TGT, or"),
-        (["--train", "train.de", "trian.en", "--pair", "de-en"], "--train: no such file: trian.en\nhint: the current folder is"),
-        (["--train", "sub", "train.en", "--pair", "de-en"], "--train: sub is a folder\nhint: give two files, SRC TGT, or one that ends in .tsv"),
+        (
+            ["--train", "train.de", "--pair", "de-en"],
+            "--train train.de: one file is no TSV or TMX file\nhint: give two files, SRC TGT, or",
+        ),
+        (
+            ["--train", "train.de", "trian.en", "--pair", "de-en"],
+            "--train: no such file: trian.en\nhint: the current folder is",
+        ),
+        (
+            ["--train", "sub", "train.en", "--pair", "de-en"],
+            "--train: sub is a folder\nhint: give two files, SRC TGT, or one that ends in .tsv",
+        ),
         (["--train", "train.de", "train.en", "--test", "sub", "--pair", "de-en"], "--test: sub is a folder"),
-        (["--train", "train.de", "train.en", "--pair", "german"], "--pair: expected SRC-TGT, got 'german'\nhint: two language codes"),
-        (["multi30k"], "hint: did you mean 'multi30k-deen' or 'multi30k-ende' or 'multi30k-enfr'? 'a2d recipes list' names them"),
+        (
+            ["--train", "train.de", "train.en", "--pair", "german"],
+            "--pair: expected SRC-TGT, got 'german'\nhint: two language codes",
+        ),
+        (
+            ["multi30k"],
+            "hint: did you mean 'multi30k-deen' or 'multi30k-ende' or 'multi30k-enfr'? 'a2d recipes list' names them",
+        ),
         (["multi30k-endee"], "no recipe is called 'multi30k-endee'\nhint: did you mean 'multi30k-ende'?"),
         (["nowhere.yaml"], "nowhere.yaml: no such recipe file"),
         (["demo", "--set", "tokenizer.vocab_sise=80"], "did you mean 'vocab_size'?"),
@@ -137,7 +160,10 @@ def test_an_empty_corpus_after_cleaning_is_refused(a2d: Launcher, text: Path):
     for lang in ("de", "en"):
         write(text / f"train.{lang}", ["same", "", "   ", "same"])
     said = a2d.error(text, "-C", "p", "prepare", *own_files(text), *SMALL, code=1)
-    assert "error: data.train: none of 4 pairs is left after cleaning: identical 2 · empty 2\nhint: check that the files" in said
+    assert (
+        "error: data.train: none of 4 pairs is left after cleaning: identical 2 · empty 2\nhint: check that the files"
+        in said
+    )
 
 
 def test_a_vocabulary_larger_than_the_corpus_allows_is_refused_with_the_size_that_fits(a2d: Launcher, text: Path):

@@ -36,9 +36,7 @@ from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
 MIRROR = Path(os.environ.get("A2D_TEST_MIRROR") or Path(__file__).parents[2] / "shared" / "mirror")
-needs_mirror = pytest.mark.skipif(
-    not MIRROR.is_dir(), reason="real corpora: no A2D_TEST_MIRROR, no ../shared/mirror"
-)
+needs_mirror = pytest.mark.skipif(not MIRROR.is_dir(), reason="real corpora: no A2D_TEST_MIRROR, no ../shared/mirror")
 FROM_TOKENIZER = STEPS[2:]
 
 
@@ -97,9 +95,7 @@ def with_data(recipe, **changes):
 
 
 def read(project, name):
-    sides = [
-        project.text_path(name, lang).read_text(encoding="utf-8").split("\n")[:-1] for lang in ("de", "en")
-    ]
+    sides = [project.text_path(name, lang).read_text(encoding="utf-8").split("\n")[:-1] for lang in ("de", "en")]
     return list(zip(*sides, strict=True))
 
 
@@ -114,8 +110,7 @@ def count_leaks(project, src_lang="de", tgt_lang="en"):
     leaks = 0
     for lang in (src_lang, tgt_lang):
         files = {
-            path.stem: path.read_text(encoding="utf-8").splitlines()
-            for path in project.text_dir.glob(f"*.{lang}")
+            path.stem: path.read_text(encoding="utf-8").splitlines() for path in project.text_dir.glob(f"*.{lang}")
         }
         train = {normal_form(line) for line in files.pop("train")}
         assert len(files) >= 2
@@ -188,9 +183,7 @@ def test_two_vocabularies(project, own):
 
 
 def test_a_test_set_can_give_way(project, own):
-    own = with_data(
-        own, tests={"mytest": write_pairs(project.folder.parent / "own", "test", sentences(205, 310))}
-    )
+    own = with_data(own, tests={"mytest": write_pairs(project.folder.parent / "own", "test", sentences(205, 310))})
     run(project, with_data(own, reduce_tests=("mytest",)))
     assert len(read(project, "train")) == 211
     assert read(project, "valid") == sentences(300, 313)
@@ -206,9 +199,7 @@ def test_training_text_alone_is_split(project, own):
     run(project, with_data(own, valid=(), tests={}), reporter=heard)
     assert any("10 for valid and 10 for test" in line for line in heard.lines)
     assert len(read(project, "valid")) == len(read(project, "test")) == 10
-    assert sorted(read(project, "train") + read(project, "valid") + read(project, "test")) == sorted(
-        sentences(0, 211)
-    )
+    assert sorted(read(project, "train") + read(project, "valid") + read(project, "test")) == sorted(sentences(0, 211))
     assert count_leaks(project) == 0
 
 
@@ -267,10 +258,7 @@ def test_a_changed_option_redoes_what_depends_on_it(project, own):
     assert run(project, replace(own, cleaning=Cleaning(max_words=99), training=training)).steps_done == ()
     assert read_project_recipe(project.recipe_path).training.lr == 0.5
     assert run(project, with_data(own, tests={}, split=Split("components", test_pairs=7))).steps_done == STEPS
-    assert (
-        run(project, with_data(own, tests={}, split=Split("components", test_pairs=9))).steps_done
-        == STEPS[1:]
-    )
+    assert run(project, with_data(own, tests={}, split=Split("components", test_pairs=9))).steps_done == STEPS[1:]
     # What the older recipe had made is not left to be taken for this one's.
     assert sorted(path.name for path in project.text_dir.iterdir()) == [
         "test.de", "test.en", "train.de", "train.en", "valid.de", "valid.en",
@@ -303,7 +291,13 @@ def test_files_that_nobody_needs_may_be_deleted(project, own):
 
 
 def test_what_several_processes_make_is_what_one_makes(own, tmp_path, monkeypatch):
-    dirty = [("", "a"), sentences(400, 401)[0], ("der  Baum\ufeff .", "the tree ."), ("der Baum .", "the tree ."), ("a", "a")]
+    dirty = [
+        ("", "a"),
+        sentences(400, 401)[0],
+        ("der  Baum\ufeff .", "the tree ."),
+        ("der Baum .", "the tree ."),
+        ("a", "a"),
+    ]
     pairs = [*sentences(0, 150), *dirty, *sentences(90, 211), *dirty]
     own = with_data(own, train=write_pairs(tmp_path / "own", "train", pairs))
     start, started = workers._workers, []
@@ -320,7 +314,11 @@ def test_what_several_processes_make_is_what_one_makes(own, tmp_path, monkeypatc
         monkeypatch.setattr(workers, "num_cores", lambda cores=cores: cores)
         project = Project(tmp_path / f"by-{cores}")
         run(project, own)
-        files = {path.relative_to(project.folder): path.read_bytes() for path in project.data_dir.rglob("*") if path.is_file()}
+        files = {
+            path.relative_to(project.folder): path.read_bytes()
+            for path in project.data_dir.rglob("*")
+            if path.is_file()
+        }
         report = json.loads(files.pop(Path("data/report.json")))
         for section in report["steps"].values():
             del section["duration_s"]
@@ -330,9 +328,7 @@ def test_what_several_processes_make_is_what_one_makes(own, tmp_path, monkeypatc
     assert started == [3, 3, 3]  # clean, decontaminate, ids
 
 
-@pytest.mark.parametrize(
-    "broken_step", ["clean_held_out", "Decontamination", "train_tokenizer", "write_corpus"]
-)
+@pytest.mark.parametrize("broken_step", ["clean_held_out", "Decontamination", "train_tokenizer", "write_corpus"])
 def test_an_interrupted_step_is_the_first_of_the_next_call(project, own, monkeypatch, broken_step):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
@@ -409,9 +405,7 @@ def test_runs_are_not_made_worthless_by_accident(project, own):
     with pytest.raises(ConfigError, match=r"changes its tokenizer, and these runs .*: teacher .*--overwrite"):
         run(project, with_vocab(own, 88))
     other = replace(with_data(own, valid=own.data.train), name="other")
-    with pytest.raises(
-        ConfigError, match=r"prepared with recipe 'own'; preparing 'other' .* its text and tokenizer"
-    ):
+    with pytest.raises(ConfigError, match=r"prepared with recipe 'own'; preparing 'other' .* its text and tokenizer"):
         run(project, other)
     after = snapshot(project)
     assert {path for path in before if before[path] != after[path]} <= {
@@ -461,7 +455,9 @@ def test_an_edited_recipe_keeps_its_comments_or_is_kept_beside(project, own):
     kept = project.folder / "a2d.yaml.old"
     assert kept.read_text(encoding="utf-8") == with_comment
     (said,) = [line for line in heard.lines if "a2d.yaml" in line]
-    assert said.startswith("a2d.yaml now holds the recipe as prepared; yours is kept as a2d.yaml.old: tokenizer.vocab_size: ")
+    assert said.startswith(
+        "a2d.yaml now holds the recipe as prepared; yours is kept as a2d.yaml.old: tokenizer.vocab_size: "
+    )
     kept.unlink()
     run(project, own)
     assert not kept.exists()  # what prepare wrote itself needs no copy
@@ -470,7 +466,9 @@ def test_an_edited_recipe_keeps_its_comments_or_is_kept_beside(project, own):
 def test_a_recipe_that_changes_with_the_command_is_told_in_one_line(project, own):
     run(project, own)
     heard = Listener()
-    changed = replace(own, training=replace(own.training, lr=1.0), student_training=replace(own.student_training, lr=1.0))
+    changed = replace(
+        own, training=replace(own.training, lr=1.0), student_training=replace(own.student_training, lr=1.0)
+    )
     run(project, changed, reporter=heard)
     lr = own.training.lr
     assert [line for line in heard.lines if "a2d.yaml" in line] == [
@@ -561,7 +559,9 @@ def test_an_optional_source_may_be_missing(project, own, tmp_path):
 def test_a_training_text_of_which_every_source_is_left_out_says_why(project, own, tmp_path):
     own, mirror = optional_sources(own, tmp_path)
     own = with_data(own, train=(own.data.train[1],))
-    with pytest.raises(A2DError, match=r"data\.train: every source is left out: http://127\.0\.0\.1:9/more\.de: .* --mirror"):
+    with pytest.raises(
+        A2DError, match=r"data\.train: every source is left out: http://127\.0\.0\.1:9/more\.de: .* --mirror"
+    ):
         run(project, own, str(mirror))
 
 
@@ -589,9 +589,7 @@ SMALL = Tokenizer(vocab_size=1000, max_training_sentences=4000)  # what is teste
 def test_multi30k(project):
     base = f"{GITHUB}/multi30k/dataset/a3d2e0d26b56f3846f66a952536ffed4e401d05a/data/task1/raw"
     names = ("train", "val", "test_2016_flickr")
-    downloads = {
-        f"{name}.{lang}": Download(f"{base}/{name}.{lang}.gz") for name in names for lang in ("de", "en")
-    }
+    downloads = {f"{name}.{lang}": Download(f"{base}/{name}.{lang}.gz") for name in names for lang in ("de", "en")}
     train, valid, test = ((CorpusFiles(f"{name}.de", f"{name}.en"),) for name in names)
     data = Data(downloads, train=train, valid=valid, tests={"test_2016_flickr": test})
     run(project, Recipe("multi30k", "de-en", data=data, tokenizer=SMALL), str(MIRROR))
@@ -604,9 +602,7 @@ def test_multi30k(project):
 @needs_mirror
 def test_wmt22_german_lower_sorbian(project):
     old = f"{GITHUB}/mariondimarco/WMT22_UnsupVeryLowResMT_Data/3c71b5147b52adb9c2c8ab752babe53fa6690d5b"
-    new = (
-        f"{GITHUB}/TUM-NLP/llms-limited-resources2025/913d1d3f359a748f53148ca3a860d08b48f992d0/Sorbian/dsb/MT"
-    )
+    new = f"{GITHUB}/TUM-NLP/llms-limited-resources2025/913d1d3f359a748f53148ca3a860d08b48f992d0/Sorbian/dsb/MT"
     downloads = {
         f"{name}.{lang}": Download(url.format(lang=lang))
         for name, url in {

@@ -34,7 +34,9 @@ from a2d_cli.errors import A2DError, ConfigError
 few = given_settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # So few that most stand several times, in several spellings.
-SENTENCES = st.sampled_from(["", "a", " a", "A", "\u200bb", "b", "zu\u0308g", "züg", "\x00", "c  d", "c d", "lang " * 251])
+SENTENCES = st.sampled_from(
+    ["", "a", " a", "A", "\u200bb", "b", "zu\u0308g", "züg", "\x00", "c  d", "c d", "lang " * 251]
+)
 PAIRS = st.lists(st.tuples(SENTENCES, SENTENCES), max_size=23)
 
 
@@ -153,7 +155,10 @@ def test_results_come_in_order_and_few_chunks_are_on_their_way(cores):
             yield str(i), ""
 
     returned = []
-    with Sharing(cores, chunk_pairs=5, alone_pairs=10).in_threads(), contextlib.closing(map_chunks(numbers, pairs())) as chunks:
+    with (
+        Sharing(cores, chunk_pairs=5, alone_pairs=10).in_threads(),
+        contextlib.closing(map_chunks(numbers, pairs())) as chunks,
+    ):
         for chunk, result in chunks:
             assert num_read - len(returned) <= 5 * (cores + 2)
             assert result == [int(src) for src, _ in chunk]
@@ -234,7 +239,13 @@ print([signal.SIGINT in found for _, found in workers.map_chunks(deaf_to, [signa
 
 
 def test_the_first_process_that_is_ever_started_is_deaf_to_ctrl_c_too():
-    done = subprocess.run([sys.executable, "-c", FIRST_PROCESSES], env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_PROCESSES],
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "[True, True, True]\n"
 
 
@@ -287,6 +298,8 @@ def is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
         state = Path(f"/proc/{process}/stat")
-        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"  # nobody's child is left over
+        return (
+            not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+        )  # nobody's child is left over
     except (ProcessLookupError, FileNotFoundError):
         return False

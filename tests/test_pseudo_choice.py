@@ -61,14 +61,18 @@ TEXT = [(src, tgt) for src, tgt in PAIRS[:17] if src and tgt]
 LANGUAGES = ("de", "en")
 
 
-def teacher_text(folder: Path, translations: dict[str, Translation], nbest: int = 1, choice: str = "best", both: bool = False) -> TeacherText:
+def teacher_text(
+    folder: Path, translations: dict[str, Translation], nbest: int = 1, choice: str = "best", both: bool = False
+) -> TeacherText:
     text = AlignedText(folder / "train.de", folder / "train.en")
     origin = PseudoOrigin("0123456789abcdef", text.write(TEXT), "float32", Decoding())
     corpus = PseudoCorpus(folder / "pseudo", origin, text, nbest, nbest)
     return TeacherText(corpus, choice, both, lambda: fill(corpus, Spelling(nbest, translations=translations)))
 
 
-def encoded(folder: Path, taught: TeacherText, held_out: dict | None = None) -> tuple[list[tuple[list[int], list[int]]], dict[str, int]]:
+def encoded(
+    folder: Path, taught: TeacherText, held_out: dict | None = None
+) -> tuple[list[tuple[list[int], list[int]]], dict[str, int]]:
     encoding = Encoding(folder / "ids", LANGUAGES, held_out or {"valid": []}, small_tokenizer("separate"))
     counts = taught.encode(encoding, Listener())
     return ids_of(ParallelCorpus.open(folder / "ids", "train", *LANGUAGES)), counts

@@ -45,7 +45,15 @@ def small(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory)
     """A project of 211 pairs, some of them long, and a teacher of another one, which has another vocabulary."""
     text, folder = tmp_path_factory.mktemp("text"), tmp_path_factory.mktemp("small")
     write_language(text, {"train": 211, "valid": 7, "test": 5})
-    a2d.well(folder, "prepare", *own_files(text), "--pair", "de-en", *settings({"tokenizer.vocab_size": 72}), *shape("student"))
+    a2d.well(
+        folder,
+        "prepare",
+        *own_files(text),
+        "--pair",
+        "de-en",
+        *settings({"tokenizer.vocab_size": 72}),
+        *shape("student"),
+    )
     shutil.copytree(taught / "runs/teacher", folder / "runs/teacher")
     return folder
 
@@ -116,7 +124,9 @@ def whole_or(reference: str, candidate: Candidate) -> str:
         ("seq+a2d-release", "seq+a2d-release", True),
     ],
 )
-def test_seq_says_where_the_text_comes_from_and_the_other_terms_what_is_learned_on_it(method: str, name: str, needs_teacher: bool):
+def test_seq_says_where_the_text_comes_from_and_the_other_terms_what_is_learned_on_it(
+    method: str, name: str, needs_teacher: bool
+):
     parsed = parse_method(Distillation(method=method))
     assert (parsed.name, parsed.needs_teacher, parsed.seq) == (name, needs_teacher, True)
 
@@ -125,10 +135,16 @@ def test_a_student_learns_the_teachers_translations(translated: Path):
     held_out = {line.casefold() for name in ("valid", "test") for line in lines(translated, f"{name}.en")}
     pairs = [
         (src, whole_or(tgt, candidates[0]))
-        for src, tgt, candidates in zip(lines(translated, "train.de"), lines(translated, "train.en"), candidates_of(translated), strict=True)
+        for src, tgt, candidates in zip(
+            lines(translated, "train.de"), lines(translated, "train.en"), candidates_of(translated), strict=True
+        )
     ]
-    assert ids_of(translated, "seq") == encode(translated, [pair for pair in pairs if pair[1].casefold() not in held_out])
-    assert sum(tgt == reference for (_, tgt), reference in zip(pairs, lines(translated, "train.en"), strict=True)) > 100  # it is a good teacher
+    assert ids_of(translated, "seq") == encode(
+        translated, [pair for pair in pairs if pair[1].casefold() not in held_out]
+    )
+    assert (
+        sum(tgt == reference for (_, tgt), reference in zip(pairs, lines(translated, "train.en"), strict=True)) > 100
+    )  # it is a good teacher
     info = json.loads((translated / "runs/seq/run.json").read_text(encoding="utf-8"))
     assert (info["method"], info["settings"]["pseudo"]["choice"]) == ("seq", "best")
     assert folder_of(translated).name == f"{info['settings']['teacher'][:8]}-beam5"
@@ -136,7 +152,9 @@ def test_a_student_learns_the_teachers_translations(translated: Path):
 
 def test_the_translations_are_those_of_translate(a2d: Launcher, translated: Path):
     sources = lines(translated, "train.de")[:61]
-    told = a2d.well(translated, "translate", "--model", "teacher", stdin="".join(f"{line}\n" for line in sources).encode())
+    told = a2d.well(
+        translated, "translate", "--model", "teacher", stdin="".join(f"{line}\n" for line in sources).encode()
+    )
     found = [candidates[0].text for candidates in candidates_of(translated)[:61]]
     assert found == told.out.split("\n")[:-1]
 
@@ -145,7 +163,14 @@ def test_the_translations_are_those_of_translate(a2d: Launcher, translated: Path
 def test_killed_anywhere_the_same_command_goes_on_with_the_first_missing_shard(
     a2d: Launcher, translated: Path, small_project: Path, count: int, before: bool
 ):
-    killed = a2d(small_project, "distill", "--method", "seq", *QUICK, before=SHARDS + KILL_AT_RENAME.format(count=count, before=before))
+    killed = a2d(
+        small_project,
+        "distill",
+        "--method",
+        "seq",
+        *QUICK,
+        before=SHARDS + KILL_AT_RENAME.format(count=count, before=before),
+    )
     assert killed.code == -9
     shards = {path: path.stat().st_mtime_ns for path in sorted(folder_of(small_project).glob("*.gz"))}
     info = folder_of(small_project) / "pseudo.json"
@@ -171,7 +196,9 @@ def test_stopped_it_tells_how_to_go_on(a2d: Launcher, translated: Path, small_pr
     assert (told["sentences"], told["nbest"], told["decoding"]["beam"]) == (211, 5, 5)
 
 
-def test_the_same_translations_serve_every_student_and_none_is_made_twice(a2d: Launcher, translated: Path, tmp_path: Path):
+def test_the_same_translations_serve_every_student_and_none_is_made_twice(
+    a2d: Launcher, translated: Path, tmp_path: Path
+):
     project = Path(shutil.copytree(translated, tmp_path / "project"))
     before = candidates_of(project)
     references = lines(project, "train.en")
@@ -185,7 +212,10 @@ def test_the_same_translations_serve_every_student_and_none_is_made_twice(a2d: L
     a2d.well(project, "distill", "--method", "seq", "--name", "near", "--set", "distillation.pseudo=closest", *QUICK)
     targets = [tgt for _, tgt in ids_of(project, "near")]
     found = [tgt for _, tgt in encode(project, [("", reference) for reference in references])]
-    among = sum(reference in [each.text for each in candidates if each.state == "whole"] for reference, candidates in zip(references, before, strict=True))
+    among = sum(
+        reference in [each.text for each in candidates if each.state == "whole"]
+        for reference, candidates in zip(references, before, strict=True)
+    )
     assert sum(tgt in found for tgt in targets) >= among > 0
     shutil.rmtree(project / "pseudo")  # what was learned from stands in the run
     a2d.well(project, "distill", "--method", "seq", *QUICK, "--set", "student_training.max_updates=5")
@@ -194,23 +224,43 @@ def test_the_same_translations_serve_every_student_and_none_is_made_twice(a2d: L
 
 def test_the_other_terms_are_computed_on_the_teachers_translations(a2d: Launcher, taught_project: Path):
     for method in ("seq+word", "seq+a2d"):
-        ended = a2d.well(taught_project, "distill", "--method", method, *QUICK, "--set", "distillation.pseudo_beam=1", "--set", "distillation.cache=states")
+        ended = a2d.well(
+            taught_project,
+            "distill",
+            "--method",
+            method,
+            *QUICK,
+            "--set",
+            "distillation.pseudo_beam=1",
+            "--set",
+            "distillation.cache=states",
+        )
     assert "sentences translated" not in ended.err
     assert folder_of(taught_project).name.endswith("-beam1")
     for run in ("seq+word", "seq+a2d-diagonal"):
         pairs = [
             (src, whole_or(tgt, candidates[0]))
             for src, tgt, candidates in zip(
-                lines(taught_project, "train.de"), lines(taught_project, "train.en"), candidates_of(taught_project), strict=True
+                lines(taught_project, "train.de"),
+                lines(taught_project, "train.en"),
+                candidates_of(taught_project),
+                strict=True,
             )
         ]
         held_out = {line.casefold() for name in ("valid", "test") for line in lines(taught_project, f"{name}.en")}
-        assert ids_of(taught_project, run) == encode(taught_project, [pair for pair in pairs if pair[1].casefold() not in held_out])
-    rows = [json.loads(line) for line in (taught_project / "runs/seq+word/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert ids_of(taught_project, run) == encode(
+            taught_project, [pair for pair in pairs if pair[1].casefold() not in held_out]
+        )
+    rows = [
+        json.loads(line)
+        for line in (taught_project / "runs/seq+word/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert all("word" in row for row in rows if row["event"] == "train")
 
 
-def test_both_engines_translate_alike_and_int8_has_a_folder_of_its_own(a2d: Launcher, translated: Path, small_project: Path):
+def test_both_engines_translate_alike_and_int8_has_a_folder_of_its_own(
+    a2d: Launcher, translated: Path, small_project: Path
+):
     a2d.well(small_project, "pseudo", "--engine", "torch", "--threads", "1")
     pairs = zip(candidates_of(small_project), candidates_of(translated), strict=True)
     assert sum(ours[0].text == theirs[0].text for ours, theirs in pairs) >= 209  # but for near-ties
@@ -224,11 +274,18 @@ def test_both_engines_translate_alike_and_int8_has_a_folder_of_its_own(a2d: Laun
 def test_where_ctranslate2_is_missing_torch_translates(a2d: Launcher, small_project: Path):
     without = "import sys; sys.modules['ctranslate2'] = None\n"
     ended = a2d.well(small_project, "pseudo", "--beam", "1", before=without)
-    assert "torch translates: the ct2 engine needs the package ctranslate2" in ended.err and "(torch, float32, cpu, " in ended.err
-    assert "ct2 engine needs" in a2d.error(small_project, "pseudo", "--beam", "2", "--engine", "ct2", before=without, code=1)
+    assert (
+        "torch translates: the ct2 engine needs the package ctranslate2" in ended.err
+        and "(torch, float32, cpu, " in ended.err
+    )
+    assert "ct2 engine needs" in a2d.error(
+        small_project, "pseudo", "--beam", "2", "--engine", "ct2", before=without, code=1
+    )
 
 
-def test_a_teacher_that_has_changed_translates_anew_and_teaches_no_old_run(a2d: Launcher, translated: Path, tmp_path: Path):
+def test_a_teacher_that_has_changed_translates_anew_and_teaches_no_old_run(
+    a2d: Launcher, translated: Path, tmp_path: Path
+):
     project = Path(shutil.copytree(translated, tmp_path / "project"))
     old = folder_of(project)
     path = project / "runs/teacher/best/model.safetensors"
@@ -243,7 +300,16 @@ def test_a_teacher_that_has_changed_translates_anew_and_teaches_no_old_run(a2d: 
 def test_translations_of_another_text_are_refused(a2d: Launcher, translated: Path, tmp_path: Path):
     project, text = Path(shutil.copytree(translated, tmp_path / "project")), tmp_path / "text"
     write_language(text, {"train": 223, "valid": 7, "test": 5})
-    a2d.well(project, "prepare", *own_files(text), "--pair", "de-en", *settings({"tokenizer.vocab_size": 72}), *shape("student"), "--overwrite")
+    a2d.well(
+        project,
+        "prepare",
+        *own_files(text),
+        "--pair",
+        "de-en",
+        *settings({"tokenizer.vocab_size": 72}),
+        *shape("student"),
+        "--overwrite",
+    )
     for command in (["pseudo"], ["distill", "--method", "seq", "--name", "new", *QUICK]):
         said = a2d.error(project, *command, code=2)
         assert f"error: {folder_of(project)} was made of another text or with other settings: text.digest: " in said
@@ -259,7 +325,14 @@ def test_what_cannot_be_is_told(a2d: Launcher, prepared: Path, translated: Path,
     assert a2d.error(tmp_path, "pseudo", code=2).startswith(f"error: {tmp_path}: nothing is prepared here")
     said = a2d.error(translated, "pseudo", "--beam", "2", "--nbest", "3", code=2)
     assert "--nbest: 3 is more than pseudo_beam 2" in said
-    said = a2d.error(translated, "distill", "--method", "seq", *settings({"distillation.pseudo": "closest", "distillation.pseudo_beam": 1}), code=2)
+    said = a2d.error(
+        translated,
+        "distill",
+        "--method",
+        "seq",
+        *settings({"distillation.pseudo": "closest", "distillation.pseudo_beam": 1}),
+        code=2,
+    )
     assert "distillation.pseudo: of one translation none is the closest" in said
     files = ["--pseudo", str(tmp_path / "src"), str(tmp_path / "hyp")]
     said = a2d.error(translated, "distill", "--method", "seq+word", *files, code=2)
@@ -267,14 +340,29 @@ def test_what_cannot_be_is_told(a2d: Launcher, prepared: Path, translated: Path,
     assert "--method: 'seq' stands twice" in a2d.error(translated, "distill", "--method", "seq+seq", code=2)
     assert "--engine: 'onnx' is none of auto, torch, ct2" in a2d.error(translated, "pseudo", "--engine", "onnx", code=2)
     said = a2d.error(translated, "distill", "--method", "seq+word", *QUICK, code=2)
-    assert "has another vocabulary" in said and "or let it teach by its translations (--method seq, or --pseudo SRC HYP)" in said
+    assert (
+        "has another vocabulary" in said
+        and "or let it teach by its translations (--method seq, or --pseudo SRC HYP)" in said
+    )
 
 
 def test_fewer_translations_than_are_asked_for_are_refused(a2d: Launcher, small_project: Path):
     a2d.well(small_project, "pseudo", "--nbest", "1", "--beam", "2")
     two = settings({"distillation.pseudo_beam": 2})
     a2d.well(small_project, "distill", "--method", "seq", *two, *QUICK)  # the best is there
-    said = a2d.error(small_project, "distill", "--method", "seq", "--name", "near", *two, "--set", "distillation.pseudo=closest", *QUICK, code=2)
+    said = a2d.error(
+        small_project,
+        "distill",
+        "--method",
+        "seq",
+        "--name",
+        "near",
+        *two,
+        "--set",
+        "distillation.pseudo=closest",
+        *QUICK,
+        code=2,
+    )
     assert f"error: {folder_of(small_project)} holds 1 translations of each sentence, 2 are asked for" in said
 
 

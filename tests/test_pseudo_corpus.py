@@ -84,7 +84,9 @@ def five(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.integers(1, 23), st.integers(1, 7), st.integers(1, 3), st.data())
 @quick
-def test_however_often_it_was_killed_each_sentence_gets_its_own_translations(tmp_path_factory, count, size, nbest, data):
+def test_however_often_it_was_killed_each_sentence_gets_its_own_translations(
+    tmp_path_factory, count, size, nbest, data
+):
     folder, sources = tmp_path_factory.mktemp("corpus"), sources_of(count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pseudo_corpus, "SHARD_LINES", size)
@@ -112,7 +114,10 @@ def test_a_shard_is_text_with_a_line_a_translation(tmp_path: Path):
     corpus = corpus_of(tmp_path, ["ba be", "bi"])
     fill(corpus, Spelling(2, translations={"bi": Translation(" i\tb\x0b\n\x00ib ", -1 / 3)}))
     lines = gzip.decompress((tmp_path / "pseudo/00000.tsv.gz").read_bytes()).decode()
-    assert lines == "1\t1\t-0.5000\twhole\teb ab\n1\t2\t-1.5000\twhole\teb ab 1\n2\t1\t-0.3333\twhole\ti b ib\n2\t2\t-1.5000\twhole\tib 1\n"
+    assert (
+        lines
+        == "1\t1\t-0.5000\twhole\teb ab\n1\t2\t-1.5000\twhole\teb ab 1\n2\t1\t-0.3333\twhole\ti b ib\n2\t2\t-1.5000\twhole\tib 1\n"
+    )
     assert sorted(path.name for path in (tmp_path / "pseudo").iterdir()) == [".lock", "00000.tsv.gz", "pseudo.json"]
 
 
@@ -154,7 +159,9 @@ def test_what_is_broken_is_not_read_and_is_translated_again(tmp_path: Path):
             list(corpus.read())
         translator, listener = Spelling(2), Listener()
         fill(corpus, translator, listener)
-        assert listener.lines[0].startswith(f"warning: {shards[1]}: {reason}") and listener.lines[0].endswith(": translated again")
+        assert listener.lines[0].startswith(f"warning: {shards[1]}: {reason}") and listener.lines[0].endswith(
+            ": translated again"
+        )
         assert translator.read == sources[5:10]
         assert [*corpus.read()] == whole and corpus.index().digest == digest
 
@@ -173,12 +180,22 @@ def test_translations_of_something_else_are_neither_used_nor_replaced(tmp_path: 
     before = (tmp_path / "pseudo/pseudo.json").read_bytes()
     for asked, change in (
         (corpus_of(tmp_path, sources_of(11)), "text.num_pairs: 7 -> 11"),
-        (corpus_of(tmp_path, sources_of(7), teacher="fedcba9876543210"), "teacher: 0123456789abcdef -> fedcba9876543210"),
-        (corpus_of(tmp_path, sources_of(7), decoding=Decoding(length_penalty=0.7)), "decoding.length_penalty: 1.0 -> 0.7"),
+        (
+            corpus_of(tmp_path, sources_of(7), teacher="fedcba9876543210"),
+            "teacher: 0123456789abcdef -> fedcba9876543210",
+        ),
+        (
+            corpus_of(tmp_path, sources_of(7), decoding=Decoding(length_penalty=0.7)),
+            "decoding.length_penalty: 1.0 -> 0.7",
+        ),
     ):
-        with pytest.raises(ConfigError, match=f"was made of another text or with other settings: .*{change}.*a2d pseudo --overwrite"):
+        with pytest.raises(
+            ConfigError, match=f"was made of another text or with other settings: .*{change}.*a2d pseudo --overwrite"
+        ):
             fill(asked, Spelling(2))
-    fill(corpus_of(tmp_path, sources_of(7), decoding=Decoding(batch_sentences=7)), Spelling(2, batches=0))  # changes nothing
+    fill(
+        corpus_of(tmp_path, sources_of(7), decoding=Decoding(batch_sentences=7)), Spelling(2, batches=0)
+    )  # changes nothing
     with pytest.raises(ConfigError, match="holds 2 translations of each sentence, 3 are asked for"):
         fill(corpus_of(tmp_path, sources_of(7), nbest=5, needed=3), Spelling(5))
     assert (tmp_path / "pseudo/pseudo.json").read_bytes() == before
@@ -192,7 +209,9 @@ def test_decoding_keys_that_an_older_version_did_not_know_stand_at_their_default
     corpus = corpus_of(tmp_path, sources_of(3))
     fill(corpus, Spelling(2))
     path = tmp_path / "pseudo/pseudo.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"no_repeat_ngram": 0', '"max_length_extra": 10'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"no_repeat_ngram": 0', '"max_length_extra": 10'), encoding="utf-8"
+    )
     fill(corpus, Spelling(2, batches=0))
     with pytest.raises(ConfigError, match="decoding.no_repeat_ngram: 0 -> 3"):
         fill(corpus_of(tmp_path, sources_of(3), decoding=Decoding(no_repeat_ngram=3)), Spelling(2))
@@ -225,7 +244,10 @@ def test_a_signal_ends_the_work_behind_a_batch_and_keeps_what_is_finished(tmp_pa
 
 def test_two_processes_do_not_translate_the_same(tmp_path: Path):
     corpus = corpus_of(tmp_path, sources_of(3))
-    with lock_folder(corpus.folder, "a2d distill --seed 2"), pytest.raises(A2DError, match="in use by 'a2d distill --seed 2'"):
+    with (
+        lock_folder(corpus.folder, "a2d distill --seed 2"),
+        pytest.raises(A2DError, match="in use by 'a2d distill --seed 2'"),
+    ):
         fill(corpus, Spelling(2))
 
 
@@ -241,7 +263,9 @@ def test_it_says_how_fast_it_was(tmp_path: Path):
     listener = Listener()
     fill(corpus_of(tmp_path, sources_of(11)), Spelling(2), listener)
     (said,) = listener.lines
-    assert said.startswith("11 sentences translated in 0 s, ") and said.endswith(f" a second (abacus, float32, by hand): {tmp_path}/pseudo")
+    assert said.startswith("11 sentences translated in 0 s, ") and said.endswith(
+        f" a second (abacus, float32, by hand): {tmp_path}/pseudo"
+    )
 
 
 def test_a_folder_is_named_after_what_people_choose():

@@ -22,9 +22,7 @@ from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.model.attention import AttentionMaps
 from a2d_cli.training.objective import Moment
 
-GOLDEN = Path(
-    os.environ.get("A2D_TEST_GOLDEN", Path(__file__).parents[2] / "shared" / "golden" / "release.json")
-)
+GOLDEN = Path(os.environ.get("A2D_TEST_GOLDEN", Path(__file__).parents[2] / "shared" / "golden" / "release.json"))
 GOLDEN_KINDS = {"enc": "encoder_self", "dself": "decoder_self", "dcross": "cross"}
 
 
@@ -44,10 +42,7 @@ def golden_case(case: dict, result: dict) -> dict[str, float]:
     num_student, num_teacher = case["student_channels"], case["teacher_channels"]
 
     def maps(values: dict, channels: int) -> dict[str, torch.Tensor]:
-        return {
-            GOLDEN_KINDS[key]: torch.tensor(values[key]).view(b, channels, *cells[key])
-            for key in GOLDEN_KINDS
-        }
+        return {GOLDEN_KINDS[key]: torch.tensor(values[key]).view(b, channels, *cells[key]) for key in GOLDEN_KINDS}
 
     def convolutions(values: dict, channels: int) -> dict[str, Pointwise]:
         return {
@@ -202,9 +197,7 @@ def written_out(objective: ReleaseObjective, teacher, batch, epoch: int, setting
     return loss
 
 
-@pytest.mark.parametrize(
-    "kinds", [(True, True, True), (True, True, False), (False, False, True), (True, False, False)]
-)
+@pytest.mark.parametrize("kinds", [(True, True, True), (True, True, False), (False, False, True), (True, False, False)])
 @pytest.mark.parametrize(("profile", "epoch"), [("release", 1), ("release", 4), ("paper", 3)])
 @torch.no_grad()
 def test_the_objective_is_the_formula_written_out(epoch, kinds, profile):
@@ -286,12 +279,8 @@ def test_the_random_teacher_mix_is_drawn_once_kept_and_never_trained():
         assert mixer.weight.shape == (count, count)
     gradients(objective)
     assert all(p.grad is None and not p.requires_grad for p in objective.teacher_mixers.parameters())
-    again = ReleaseObjective(
-        student, teacher, Distillation(method="a2d-release", teacher_mix="random"), 0.1, seed=1
-    )
-    other = ReleaseObjective(
-        student, teacher, Distillation(method="a2d-release", teacher_mix="random"), 0.1, seed=2
-    )
+    again = ReleaseObjective(student, teacher, Distillation(method="a2d-release", teacher_mix="random"), 0.1, seed=1)
+    other = ReleaseObjective(student, teacher, Distillation(method="a2d-release", teacher_mix="random"), 0.1, seed=2)
     drawn = [each.teacher_mixers["cross"].weight for each in (objective, again, other)]
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
 
@@ -303,9 +292,7 @@ def test_the_random_teacher_mix_convolves_the_teachers_maps():
     output = objective.model(batch.src, batch.tgt_in, need_attention=True)
     taught = teacher.model(batch.src, batch.tgt_in, need_attention=True)
     mixed = {
-        kind: torch.nn.functional.conv2d(
-            getattr(taught.maps, kind), mixer.weight[:, :, None, None], mixer.bias
-        )
+        kind: torch.nn.functional.conv2d(getattr(taught.maps, kind), mixer.weight[:, :, None, None], mixer.bias)
         for kind, mixer in objective.teacher_mixers.items()
     }
     expected = release_loss(

@@ -28,7 +28,9 @@ from a2d_cli.commands.report_chart import (
     tick_text,
 )
 
-values = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: round(value, 3)), min_size=1, max_size=13)
+values = st.lists(
+    st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: round(value, 3)), min_size=1, max_size=13
+)
 
 
 @given(values)
@@ -56,7 +58,15 @@ def test_ticks_by_hand():
     assert Scale(1.57, 2.13, 0, 1).ticks() == [1.6, 1.7, 1.8, 1.9, 2.0, 2.1]
     assert Scale(0.01, 300, 0, 1, is_log=True).ticks() == pytest.approx([0.01, 0.1, 1, 10, 100])
     assert Scale(0.9, 25, 0, 1, is_log=True).ticks() == [1, 3, 10]
-    assert [tick_text(value) for value in (0, 0.02, 3.5, 999, 5000, 20000, 3e6)] == ["0", "0.02", "3.5", "999", "5,000", "20k", "3M"]
+    assert [tick_text(value) for value in (0, 0.02, 3.5, 999, 5000, 20000, 3e6)] == [
+        "0",
+        "0.02",
+        "3.5",
+        "999",
+        "5,000",
+        "20k",
+        "3M",
+    ]
 
 
 def test_a_logarithmic_scale_is_taken_for_positive_values_of_very_different_size():
@@ -85,7 +95,9 @@ def test_what_is_no_number_is_left_out():
 
 
 def test_a_line_by_hand():
-    drawn = draw(LineChart("validation BLEU", "updates", [Line("ce", [(0, 10), (100, 30)], 1), Line("word", [(100, 20)], 9)]))
+    drawn = draw(
+        LineChart("validation BLEU", "updates", [Line("ce", [(0, 10), (100, 30)], 1), Line("word", [(100, 20)], 9)])
+    )
     # 2 % of room at the sides, 5 % above and below.
     width, height = RIGHT - LEFT, BOTTOM - TOP
     x0, x1 = LEFT + width * 2 / 104, LEFT + width * 102 / 104
@@ -104,11 +116,15 @@ def test_runs_of_one_method_share_an_entry_of_the_legend_and_a_single_name_needs
 
 
 def test_values_of_very_different_size_are_said_to_be_on_a_logarithmic_scale():
-    assert "<figcaption>terms (logarithmic)</figcaption>" in draw(LineChart("terms", "updates", [Line("a", [(1, 0.01), (2, 5)], 0)]))
+    assert "<figcaption>terms (logarithmic)</figcaption>" in draw(
+        LineChart("terms", "updates", [Line("a", [(1, 0.01), (2, 5)], 0)])
+    )
 
 
 def test_dots_by_hand():
-    drawn = draw(DotChart("BLEU", [Dots("ce", (10, 20), 15, math.nan, 0), Dots("a2d", (30,), 30, 5.0, 2)], Level("teacher", 40)))
+    drawn = draw(
+        DotChart("BLEU", [Dots("ce", (10, 20), 15, math.nan, 0), Dots("a2d", (30,), 30, 5.0, 2)], Level("teacher", 40))
+    )
     assert drawn.count("<circle") == 3
     assert ">ce  15.00</text>" in drawn and ">a2d  30.00 ± 5.00</text>" in drawn and ">teacher 40.00</text>" in drawn
     assert drawn.count('class="bar c0"') == 1 and drawn.count('class="bar c2"') == 2  # a mean; a mean and its interval

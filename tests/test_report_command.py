@@ -44,7 +44,14 @@ def page_of(project: Project, with_alignment: bool = False) -> str:
 def missing_in(html: str) -> list[str]:
     """Those named at the top, without their section."""
     top = re.search(r'<div class="missing">.*?</div>', html, re.DOTALL)
-    return [unescape(re.sub("<[^>]+>", "", each)).partition(": ")[2] for each in re.findall(r"<li>(.*?)</li>", top.group(0))] if top else []
+    return (
+        [
+            unescape(re.sub("<[^>]+>", "", each)).partition(": ")[2]
+            for each in re.findall(r"<li>(.*?)</li>", top.group(0))
+        ]
+        if top
+        else []
+    )
 
 
 def table_rows(html: str, title: str) -> list[list[str]]:
@@ -61,7 +68,9 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return Project(project)
 
 
-def add_run(project: Project, name: str, kind: str, method: str = "ce", seed: int = 1, weights: str = "", **facts: object) -> Run:
+def add_run(
+    project: Project, name: str, kind: str, method: str = "ce", seed: int = 1, weights: str = "", **facts: object
+) -> Run:
     """A finished run whose 'weights' are a text."""
     run = Run(project.runs_dir / name)
     run.best_dir.mkdir(parents=True)
@@ -86,13 +95,25 @@ def add_run(project: Project, name: str, kind: str, method: str = "ce", seed: in
         }
     )
     for update in (5, 10, 15, 20):
-        run.append_metrics({"event": "train", "update": update, "loss": 9.0 / update, "nll": 3.0, "simplex_cross": 0.5, "lr": 0.1})
+        run.append_metrics(
+            {"event": "train", "update": update, "loss": 9.0 / update, "nll": 3.0, "simplex_cross": 0.5, "lr": 0.1}
+        )
         if update % 10 == 0:
-            run.append_metrics({"event": "valid", "update": update, "loss": 20.0 / update, "bleu": float(update), "chrf": 30.0})
+            run.append_metrics(
+                {"event": "valid", "update": update, "loss": 20.0 / update, "bleu": float(update), "chrf": 30.0}
+            )
     return run
 
 
-def add_scores(project: Project, run: Run, bleu: float, lines: list[str], nll: float | None = None, engine: str = "torch 2", **decoding: object) -> None:
+def add_scores(
+    project: Project,
+    run: Run,
+    bleu: float,
+    lines: list[str],
+    nll: float | None = None,
+    engine: str = "torch 2",
+    **decoding: object,
+) -> None:
     cache, digest = ScoreCache(project.scores_dir), sha256_file(run.best_dir / "model.safetensors")
     src, tgt = (sha256_file(project.text_path("test", lang)) for lang in ("de", "en"))
     name = f"{run.name}.test{''.join(decoding)}.en"
@@ -193,7 +214,9 @@ def test_a_teacher_alone_has_its_curves_and_waits_for_a_student(here: Project):
 
 
 def table_rows_of_models(html: str) -> list[list[str]]:
-    return table_rows(html.partition('<section id="models">')[2].replace("<table>", "<table><caption>m</caption>", 1), "m")
+    return table_rows(
+        html.partition('<section id="models">')[2].replace("<table>", "<table><caption>m</caption>", 1), "m"
+    )
 
 
 def test_broken_and_unfinished_runs_and_one_in_training_are_told(here: Project):
@@ -246,12 +269,25 @@ def test_levels_over_seeds_are_told_out_of_scores_already_made_and_no_difference
         ["ce", "ce", "3", "20", "22.00 ± 1.00", "42.00 ± 1.00", "3.000 ± 0.000", "2.000 ± 0.000"],
         ["word", "word", "3", "20", "26.00 ± 2.00", "46.00 ± 2.00", "–", "–"],  # not all of its runs are measured
     ]
-    assert "family: runs whose names differ in the seed alone; BLEU, chrF2, NLL, KL: their mean ± standard deviation" in html
+    assert (
+        "family: runs whose names differ in the seed alone; BLEU, chrF2, NLL, KL: their mean ± standard deviation"
+        in html
+    )
     assert "whether levels differ by more than chance, 'a2d compare' says" in unescape(html)
     assert "unlike" not in html and "… of 3" not in html and "Δ" not in html
-    assert [each for each in missing_in(html) if "compare" in each] == [f"{proposal(6, 12)}: a2d compare --methods ce,word --seeds 6"]
+    assert [each for each in missing_in(html) if "compare" in each] == [
+        f"{proposal(6, 12)}: a2d compare --methods ce,word --seeds 6"
+    ]
     models = table_rows(html, "test: 37 sentences")
-    assert [row[0] for row in models[1:]] == ["teacher", "ce-seed1", "word-seed1", "ce-seed2", "word-seed2", "ce-seed3", "word-seed3"]
+    assert [row[0] for row in models[1:]] == [
+        "teacher",
+        "ce-seed1",
+        "word-seed1",
+        "ce-seed2",
+        "word-seed2",
+        "ce-seed3",
+        "word-seed3",
+    ]
     assert models[1][3:] == ["40.00", "60.00", "1.500", "–", "1.23 M", "4.9", "18.5"]
     chart = dots_of(html)
     assert chart.startswith("test, beam 5, length penalty 1.0: BLEU, mean and 95 % interval over seeds<")
@@ -269,7 +305,9 @@ def dots_of(html: str) -> str:
 
 def facts_of(html: str) -> dict[str, list[str]]:
     """Value and remark, by label."""
-    return {label: list(told) for label, *told in re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)<small>([^<]*)</small>", html)}
+    return {
+        label: list(told) for label, *told in re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)<small>([^<]*)</small>", html)
+    }
 
 
 def test_the_student_of_the_headline_is_chosen_by_validation_and_not_by_the_test_set(here: Project):
@@ -283,13 +321,18 @@ def test_the_student_of_the_headline_is_chosen_by_validation_and_not_by_the_test
     facts = facts_of(html)
     assert facts["BLEU of the teacher"][0] == "40.0"
     assert facts[BEST_STUDENT] == ["31.0", "good, 1.2 M parameters; test, beam 5, length penalty 1.0"]
-    assert "teacher 'teacher' and the student best by validation, 'good': sentences whose chrF differs most" in unescape(html)
+    assert (
+        "teacher 'teacher' and the student best by validation, 'good': sentences whose chrF differs most"
+        in unescape(html)
+    )
 
 
 def test_methods_that_do_not_have_all_seeds_are_marked(here: Project):
     for method, seeds in (("ce", (1, 2, 5)), ("word", (1, 5)), ("a2d", (3,))):
         for seed in seeds:
-            add_scores(here, add_run(here, f"{method}-seed{seed}", "student", method, seed), 20.0 + seed, references(here))
+            add_scores(
+                here, add_run(here, f"{method}-seed{seed}", "student", method, seed), 20.0 + seed, references(here)
+            )
     html = page_of(here)
     counts = {row[0]: row[2] for row in table_rows(html, "test: levels over seeds")[1:]}
     assert counts == {"ce": "3 of 4", "word": "2 of 4", "a2d": "1 of 4"}
@@ -299,7 +342,10 @@ def test_methods_that_do_not_have_all_seeds_are_marked(here: Project):
 def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(here: Project):
     usual = {"shape": SHAPE, "training": {"lr": 0.1}, "data": "d1", "teacher": "a", "decoding": {"beam": 1}}
     for family, changes in {
-        "alike": {"decoding": {"beam": 2}, "training": {"lr": 0.1, "samples": 7, "average_last": 5}},  # change no training, or are the default
+        "alike": {
+            "decoding": {"beam": 2},
+            "training": {"lr": 0.1, "samples": 7, "average_last": 5},
+        },  # change no training, or are the default
         "shapes": {"shape": {**SHAPE, "d_model": 48}},
         "teachers": {"teacher": "b"},
         "texts": {"data": "d2"},
@@ -307,9 +353,24 @@ def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(h
     }.items():
         for seed, own in ((1, {}), (2, changes)):
             settings = {**usual, **own, "training": {**usual["training"], **own.get("training", {}), "seed": seed}}
-            add_scores(here, add_run(here, f"{family}-seed{seed}", "student", "word", seed, settings=settings), 20.0 + seed, references(here))
-    for name, seed, updates in (("lengths-seed1", 1, 20), ("lengths-seed2", 2, 2300), ("twice", 1, 20), ("twice-seed1", 1, 20)):
-        add_scores(here, add_run(here, name, "student", "word", seed, weights=name, settings=usual, updates=updates), 20.0 + seed, references(here))
+            add_scores(
+                here,
+                add_run(here, f"{family}-seed{seed}", "student", "word", seed, settings=settings),
+                20.0 + seed,
+                references(here),
+            )
+    for name, seed, updates in (
+        ("lengths-seed1", 1, 20),
+        ("lengths-seed2", 2, 2300),
+        ("twice", 1, 20),
+        ("twice-seed1", 1, 20),
+    ):
+        add_scores(
+            here,
+            add_run(here, name, "student", "word", seed, weights=name, settings=usual, updates=updates),
+            20.0 + seed,
+            references(here),
+        )
     html = page_of(here)
     rows = {row[0]: row for row in table_rows(html, "test: levels over seeds")[1:]}
     told = {
@@ -338,9 +399,18 @@ def test_families_that_differ_in_more_than_their_methods_are_told(here: Project)
         for seed in (1, 2):
             settings = {"shape": SHAPE, "training": {"lr": 0.1, "seed": seed}, **changes}
             method = "ce" if family == "ce" else "word"
-            add_scores(here, add_run(here, f"{family}-seed{seed}", "student", method, seed, settings=settings), 20.0 + seed, references(here))
+            add_scores(
+                here,
+                add_run(here, f"{family}-seed{seed}", "student", method, seed, settings=settings),
+                20.0 + seed,
+                references(here),
+            )
     html = unescape(page_of(here))
-    assert [row[:2] for row in table_rows(html, "test: levels over seeds")[1:]] == [["ce", "ce"], ["wide", "word"], ["word", "word"]]
+    assert [row[:2] for row in table_rows(html, "test: levels over seeds")[1:]] == [
+        ["ce", "ce"],
+        ["wide", "word"],
+        ["word", "word"],
+    ]
     told = re.findall(r"\w+ and \w+ were trained unlike each other in more than their methods: [^<\n]*", html)
     assert told == ["wide and ce were trained unlike each other in more than their methods: shape.d_model: 24 -> 48"]
 
@@ -378,7 +448,11 @@ def test_the_proposed_seeds_can_tell_and_fewer_could_not(here: Project, num_meth
         add_scores(here, add_run(here, method, "student", method), 20.0, references(here))
     (told,) = [each for each in missing_in(page_of(here)) if "compare" in each]
     num_seeds = int(told.rpartition("--seeds ")[2])
-    assert max(holm([smallest_p_value(num_seeds)] * (num_methods - 1))) <= ALPHA < max(holm([smallest_p_value(num_seeds - 1)] * (num_methods - 1)))
+    assert (
+        max(holm([smallest_p_value(num_seeds)] * (num_methods - 1)))
+        <= ALPHA
+        < max(holm([smallest_p_value(num_seeds - 1)] * (num_methods - 1)))
+    )
 
 
 def test_a_comparison_is_proposed_with_the_teacher_that_is_there(here: Project):
@@ -389,7 +463,9 @@ def test_a_comparison_is_proposed_with_the_teacher_that_is_there(here: Project):
     for run in students:
         add_scores(here, run, 20.0, references(here))
     assert proposed() == []  # nobody could teach
-    digits = [sha256_file(add_run(here, name, "teacher").best_dir / "model.safetensors")[:16] for name in ("big", "wide")]
+    digits = [
+        sha256_file(add_run(here, name, "teacher").best_dir / "model.safetensors")[:16] for name in ("big", "wide")
+    ]
     assert proposed() == [" --teacher big"]
     students[1].record(settings={"teacher": digits[1]})
     assert proposed() == [" --teacher wide"]
@@ -401,7 +477,10 @@ def test_a_comparison_is_proposed_with_the_teacher_that_is_there(here: Project):
 
 
 def test_no_comparison_is_proposed_beside_one_that_is_kept(here: Project):
-    runs = [add_run(here, "teacher", "teacher"), *(add_run(here, f"{name}-seed1", "student", name) for name in ("ce", "word"))]
+    runs = [
+        add_run(here, "teacher", "teacher"),
+        *(add_run(here, f"{name}-seed1", "student", name) for name in ("ce", "word")),
+    ]
     for run in runs:
         add_scores(here, run, 20.0, references(here))
     assert any("compare" in told for told in missing_in(page_of(here)))
@@ -423,12 +502,19 @@ def test_a_method_has_one_colour_at_every_length(here: Project):
 def drawn_of_training(**logged: float) -> dict[str, list[str]]:
     """The names of lines, by the title of their chart."""
     charts = _charts_of([{"event": "train", "update": 5, "nll": 3.0, **logged}])
-    return {chart.title: [line.name for line in chart.lines] for chart in charts if chart.lines and "alidation" not in chart.title}
+    return {
+        chart.title: [line.name for line in chart.lines]
+        for chart in charts
+        if chart.lines and "alidation" not in chart.title
+    }
 
 
 def test_a_weight_is_drawn_only_for_what_it_weighs_and_as_it_was_applied_where_that_is_logged():
     words, inside = {"Training: words": ["nll"]}, {"Training: terms inside the models": ["simplex_cross"]}
-    applied, first = "Weight of these terms, λ", "Weight of these terms, λ at update 1 (an older a2d has logged no later one)"
+    applied, first = (
+        "Weight of these terms, λ",
+        "Weight of these terms, λ at update 1 (an older a2d has logged no later one)",
+    )
     assert drawn_of_training(term_weight=1.0) == words
     assert drawn_of_training(simplex_cross=0.5, term_weight=1.0) == words | inside | {first: ["term_weight"]}
     assert drawn_of_training(simplex_cross=0.5, attention_weight=1.0) == words | inside | {first: ["attention_weight"]}
@@ -499,7 +585,10 @@ def add_comparison(project: Project, runs: list[Run], day: int = 1, **changes: o
         "grid": Grid("de-en", SHAPE, methods, seeds, (20 + day,), ("test",)),
         "weights": {run.name: sha256_file(run.best_dir / "model.safetensors") for run in runs},
         "texts": {"test": (src, tgt)},
-        "tables": (Table(f"levels of day {day}", ["method", "BLEU"], [["ce", "20.00 ± 1.00"]]), Table(f"Δ of day {day}", ["p"], [["0.5"]], NASTY)),
+        "tables": (
+            Table(f"levels of day {day}", ["method", "BLEU"], [["ce", "20.00 ± 1.00"]]),
+            Table(f"Δ of day {day}", ["p"], [["0.5"]], NASTY),
+        ),
     }
     return keep(project, KeptComparison(**found | changes))
 
@@ -508,7 +597,9 @@ def add_comparison(project: Project, runs: list[Run], day: int = 1, **changes: o
 def compared(here: Project) -> tuple[Project, list[Run]]:
     """A teacher and two methods with two seeds, all scored."""
     runs = [add_run(here, "teacher", "teacher")]
-    runs += [add_run(here, f"{method}-seed{seed}", "student", method, seed) for seed in (1, 2) for method in ("ce", "word")]
+    runs += [
+        add_run(here, f"{method}-seed{seed}", "student", method, seed) for seed in (1, 2) for method in ("ce", "word")
+    ]
     for number, run in enumerate(runs):
         add_scores(here, run, 20.0 + number, references(here), nll=3.0)
     return here, runs
@@ -520,13 +611,22 @@ def test_translations_of_another_decoding_stand_apart(compared: tuple[Project, l
     html = page_of(project)
     assert "greedy" not in html
     apart = re.search(r"<summary>Translated otherwise: test</summary>(.*?)</details>", html, re.DOTALL).group(1)
-    assert ">77.00<" in apart and "decoding: beam 1, length penalty 1.0" in apart and "77.00" not in html.replace(apart, "")
+    assert (
+        ">77.00<" in apart
+        and "decoding: beam 1, length penalty 1.0" in apart
+        and "77.00" not in html.replace(apart, "")
+    )
     how = "1.2 M parameters; test, beam 5, length penalty 1.0"
     facts = facts_of(html)
-    assert facts["BLEU of the teacher"] == ["20.0", f"teacher, {how}"] and facts[BEST_STUDENT] == ["23.0", f"ce-seed2, {how}"]
+    assert facts["BLEU of the teacher"] == ["20.0", f"teacher, {how}"] and facts[BEST_STUDENT] == [
+        "23.0",
+        f"ce-seed2, {how}",
+    ]
 
 
-@pytest.mark.parametrize(("beam", "shown"), [(5, "beam 5, length penalty 1.0"), (3, "beam 5, length penalty 1.0, no repeat ngram 2")])
+@pytest.mark.parametrize(
+    ("beam", "shown"), [(5, "beam 5, length penalty 1.0"), (3, "beam 5, length penalty 1.0, no repeat ngram 2")]
+)
 def test_of_two_decodings_of_as_many_models_the_recipes_is_shown_else_the_newest(here: Project, beam: int, shown: str):
     recipe = here.recipe_path.read_text(encoding="utf-8")
     here.recipe_path.write_text(re.sub(r"(?m)^  beam: \d+", f"  beam: {beam}", recipe), encoding="utf-8")
@@ -536,7 +636,9 @@ def test_of_two_decodings_of_as_many_models_the_recipes_is_shown_else_the_newest
     cache = ScoreCache(here.scores_dir)
     cache.add(replace(cache.find("ce-testno_repeat_ngram"), translated_at="2026-01-02T00:00:00"))
     html = page_of(here)
-    assert f"decoding: {shown}\n" in unescape(html.partition("Translated otherwise")[0]).replace("</", "\n</").replace("<br", "\n<br")
+    assert f"decoding: {shown}\n" in unescape(html.partition("Translated otherwise")[0]).replace("</", "\n</").replace(
+        "<br", "\n<br"
+    )
 
 
 def outside_folds(html: str) -> str:
@@ -551,7 +653,10 @@ def test_the_newest_comparison_is_unfolded_and_the_older_ones_are_below_it(compa
     titles = re.findall(r"<caption>levels of day (\d+)", html)
     assert titles == ["13", "11", "7"] and re.findall(r"<caption>levels of day (\d+)", outside_folds(html)) == ["13"]
     assert "<summary>2026-02-11: ce, word (seeds 1, 2; 31 updates; test)</summary>" in html
-    assert "Compared on 2026-02-13 with a2d 0.7, under equal conditions: ce, word (seeds 1, 2; 33 updates; test). The same again:" in html
+    assert (
+        "Compared on 2026-02-13 with a2d 0.7, under equal conditions: ce, word (seeds 1, 2; 33 updates; test). The same again:"
+        in html
+    )
     assert table_rows(html, "levels of day 13") == [["method", "BLEU"], ["ce", "20.00 ± 1.00"]]
     assert NASTY in "".join(Read(html).texts)
     commands = html.partition('<section id="commands-to-repeat">')[2]
@@ -583,7 +688,9 @@ def test_methods_that_a_comparison_covers_are_told_once_and_still_drawn(compared
         (lambda project, run: project.text_path("test", "en").write_text("one\n"), "other text: test"),
     ],
 )
-def test_a_comparison_of_what_has_changed_is_left_out_with_the_command_that_renews_it(compared: tuple[Project, list[Run]], change, told: str):
+def test_a_comparison_of_what_has_changed_is_left_out_with_the_command_that_renews_it(
+    compared: tuple[Project, list[Run]], change, told: str
+):
     project, runs = compared
     path = add_comparison(project, runs)
     assert "levels of day 1" in page_of(project)
@@ -601,24 +708,45 @@ def test_students_of_a_teacher_or_a_text_that_has_changed_are_in_the_way(compare
     add_comparison(project, runs)
     teacher, ce, word = runs[:3]
     for run in (ce, word):
-        run.record(settings={"teacher": ("0123," if run is ce else "") + sha256_file(teacher.best_dir / "model.safetensors")[:16]})
+        run.record(
+            settings={
+                "teacher": ("0123," if run is ce else "") + sha256_file(teacher.best_dir / "model.safetensors")[:16]
+            }
+        )
     runs[3].record(settings={"teacher": "0123", "data": "other"})
     (teacher.best_dir / "model.safetensors").write_text("wiser")
     first = "If their settings have changed, too, first move ce-seed1, word-seed1, ce-seed2 out of "
     assert any(f"(other weights: teacher). {first}" in told for told in missing_in(page_of(project)))
 
 
-def test_a_comparison_that_its_runs_refuse_is_renewed_as_the_report_says(a2d: Launcher, taught_project: Path, tmp_path: Path):
-    options = settings({"student_training.max_updates": 3, "student_training.warmup_updates": 2, "student_training.patience": 0})
+def test_a_comparison_that_its_runs_refuse_is_renewed_as_the_report_says(
+    a2d: Launcher, taught_project: Path, tmp_path: Path
+):
+    options = settings(
+        {"student_training.max_updates": 3, "student_training.warmup_updates": 2, "student_training.patience": 0}
+    )
     for method in ("ce", "word"):
         a2d.well(taught_project, "distill", "--method", method, "--name", f"{method}-seed1", *options)
     a2d.well(taught_project, "compare", "--methods", "ce,word", "--seeds", "1", *options)
-    a2d.well(taught_project, "distill", "--method", "word", "--name", "word-seed1", *options, "--set", "training.lr=0.01", "--overwrite")
+    a2d.well(
+        taught_project,
+        "distill",
+        "--method",
+        "word",
+        "--name",
+        "word-seed1",
+        *options,
+        "--set",
+        "training.lr=0.01",
+        "--overwrite",
+    )
     (told,) = [told for told in missing_in(page_of(Project(taught_project))) if "is left out" in told]
     before, _, command = told.partition("; then: ")
     assert before.endswith(f"first move word-seed1 out of {taught_project / 'runs'}")
     renewing = shlex.split(command)[3:]  # behind `a2d -C FOLDER`
-    assert "runs have other settings than this comparison: training.lr: " in a2d.error(taught_project, *renewing, code=2)
+    assert "runs have other settings than this comparison: training.lr: " in a2d.error(
+        taught_project, *renewing, code=2
+    )
     (taught_project / "runs/word-seed1").rename(tmp_path / "word-seed1")
     a2d.well(taught_project, *renewing)
     assert not any("is left out" in told for told in missing_in(page_of(Project(taught_project))))
@@ -640,7 +768,9 @@ def test_a_comparison_that_cannot_be_read_stops_no_report(compared: tuple[Projec
     (folder / "d.json").mkdir()
     html = page_of(project)
     assert "<caption>levels of day 1</caption>" in html
-    problems = [told.partition("A kept comparison is skipped: ")[2] for told in missing_in(html) if "is skipped" in told]
+    problems = [
+        told.partition("A kept comparison is skipped: ")[2] for told in missing_in(html) if "is skipped" in told
+    ]
     expected = [
         "a.json: not a comparison of a2d: Unterminated string",
         "b.json: format 2 is newer than this a2d reads (up to 1) | hint: upgrade: pip install -U a2d-cli",
@@ -666,11 +796,18 @@ def aligned(here: Project) -> Project:
 def test_the_alignment_of_the_best_run_is_measured_and_drawn(aligned: Project, monkeypatch: pytest.MonkeyPatch):
     found = SimpleNamespace(tables=lambda: [Table("means", ["KL"], [["0.5"]]), Table("by head", ["KL"], [["0.7"]])])
     asked = []
-    monkeypatch.setattr("a2d_cli.commands.inspect_run.inspect_run", lambda project, name, *rest: asked.append(name) or found)
-    monkeypatch.setattr("a2d_cli.commands.inspect_figure.alignment_figures", lambda inspection: {"simplex-cross": b"<svg/>"})
+    monkeypatch.setattr(
+        "a2d_cli.commands.inspect_run.inspect_run", lambda project, name, *rest: asked.append(name) or found
+    )
+    monkeypatch.setattr(
+        "a2d_cli.commands.inspect_figure.alignment_figures", lambda inspection: {"simplex-cross": b"<svg/>"}
+    )
     html = page_of(aligned, with_alignment=True)
     assert asked == ["a2d-masked"]
-    assert "Of the finished runs with an alignment, &#x27;a2d-masked&#x27; has the best validation BLEU. Another one: a2d inspect RUN" in html
+    assert (
+        "Of the finished runs with an alignment, &#x27;a2d-masked&#x27; has the best validation BLEU. Another one: a2d inspect RUN"
+        in html
+    )
     assert table_rows(html, "means") == [["KL"], ["0.5"]] and '<img alt="simplex-cross"' in html
 
 
@@ -684,13 +821,17 @@ def test_an_alignment_that_cannot_be_read_is_told(aligned: Project, monkeypatch:
 
 
 def test_without_alignment_nothing_heavy_is_loaded(aligned: Project):
-    assert "What the alignment of 'a2d-masked' has learned (--no-alignment): a2d inspect a2d-masked" in missing_in(page_of(aligned))
+    assert "What the alignment of 'a2d-masked' has learned (--no-alignment): a2d inspect a2d-masked" in missing_in(
+        page_of(aligned)
+    )
     code = (
         "import sys; from pathlib import Path; from a2d_cli.commands.report import report; from a2d_cli.project.project import Project; "
         "from a2d_cli.reporting import Reporter; report(Project(Path('.')), None, False, Reporter()); print('torch' in sys.modules)"
     )
     root = str(Path(report.__code__.co_filename).parents[2])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}, check=True
+    )
     assert done.stdout == "False\n"
 
 

@@ -48,7 +48,9 @@ class Read(HTMLParser):
         self.tags.append(tag)
         if tag not in WITHOUT_END:
             self._open.append(tag)
-        self.targets += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action", "poster")]
+        self.targets += [
+            value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action", "poster")
+        ]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -107,7 +109,13 @@ def test_nothing_is_loaded_from_anywhere():
 
 def test_the_page_follows_the_readers_light_paper_and_screen():
     html = render(page(Paragraph("x")))
-    for told in ("prefers-color-scheme: dark", "@media print", 'name="viewport"', 'lang="en"', '<meta charset="utf-8">'):
+    for told in (
+        "prefers-color-scheme: dark",
+        "@media print",
+        'name="viewport"',
+        'lang="en"',
+        '<meta charset="utf-8">',
+    ):
         assert told in html
 
 
@@ -126,7 +134,11 @@ def test_what_is_missing_is_told_where_it_would_stand_and_at_the_top():
 
 
 def test_a_table_sets_numbers_to_the_right_and_leaves_out_columns_without_values():
-    html = render(page(Table("T", ["run", "BLEU", "NLL", "note"], [["a", "12.5 ± 0.3", "–", "x" * 61], ["b", "–", "", "2 words"]])))
+    html = render(
+        page(
+            Table("T", ["run", "BLEU", "NLL", "note"], [["a", "12.5 ± 0.3", "–", "x" * 61], ["b", "–", "", "2 words"]])
+        )
+    )
     assert '<th class="number">BLEU</th>' in html and '<td class="number">12.5 ± 0.3</td>' in html
     assert "NLL" not in html
     assert f'<td class="wide">{"x" * 61}</td>' in html and "<td>2 words</td>" in html
@@ -142,7 +154,10 @@ def test_a_picture_is_inside_the_page():
 
 
 def test_words_that_the_reference_has_not_are_marked():
-    assert marked("the old <b> dog sleeps", "the old dog slept") == "the old <mark>&lt;b&gt;</mark> dog <mark>sleeps</mark>"
+    assert (
+        marked("the old <b> dog sleeps", "the old dog slept")
+        == "the old <mark>&lt;b&gt;</mark> dog <mark>sleeps</mark>"
+    )
     assert marked("dog the", "the dog") in ("<mark>dog</mark> the", "dog <mark>the</mark>")
     assert marked("", "the dog") == "" and marked("die", "the dog") == "die"
     assert marked("same words", "same words") == "same words"

@@ -63,15 +63,15 @@ def test_it_is_the_sum_of_its_terms_in_values_and_gradients(kind, seed, alpha, t
 @pytest.mark.parametrize(("kind", "temperature"), [("fkl", 1.0), ("fkl", 2.0), ("js", 1.0)])
 def test_its_gradients_are_the_differences_of_its_values(kind, temperature):
     inputs, teacher, targets = draw(1)
-    assert torch.autograd.gradcheck(
-        lambda *x: response(x, teacher, targets, 0.3, temperature, kind)["loss"], inputs
-    )
+    assert torch.autograd.gradcheck(lambda *x: response(x, teacher, targets, 0.3, temperature, kind)["loss"], inputs)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 999), num_hard=st.integers(0, N), tokens_at_once=st.integers(1, N + 1))
 @quick
-def test_where_tokens_are_selected_it_is_response_for_some_and_references_for_the_others(kind, seed, num_hard, tokens_at_once):
+def test_where_tokens_are_selected_it_is_response_for_some_and_references_for_the_others(
+    kind, seed, num_hard, tokens_at_once
+):
     inputs, teacher, targets = draw(seed)
     states, weight, bias = inputs
     logits = F.linear(states, weight[:-1], bias)

@@ -67,7 +67,9 @@ def assert_same_run(run: Path, other: Path) -> None:
     states = [torch.load(each / "training_state.pt", weights_only=True) for each in (run, other)]
     for state in states:
         state["state"]["elapsed_s"] = state["state"]["log"]["begun_s"] = 0.0
-        state["optimizer"]["state"] = {f"{i}.{k}": v for i, d in state["optimizer"]["state"].items() for k, v in d.items()}
+        state["optimizer"]["state"] = {
+            f"{i}.{k}": v for i, d in state["optimizer"]["state"].items() for k, v in d.items()
+        }
     for part in ("state", "scaler", "extra"):
         assert states[0][part] == states[1][part]
     for tensors, others in ((s["objective"], t["objective"]) for s, t in [states]):
@@ -145,9 +147,9 @@ def test_killed_and_stopped_anywhere_training_ends_as_if_never_interrupted(
     assert len({row["update"] for row in metrics(run) if row["event"] == "train"}) == 45 // 3
 
 
-
-
-def test_what_a_method_remembers_from_update_to_update_is_resumed(a2d: Launcher, taught: Path, tmp_path: Path, rng: random.Random):
+def test_what_a_method_remembers_from_update_to_update_is_resumed(
+    a2d: Launcher, taught: Path, tmp_path: Path, rng: random.Random
+):
     method = "word-selective+a2d-proj"
     command = ["distill", "--method", method, *SHORT, *settings({"training.max_updates": 12})]
     whole, broken = (Path(shutil.copytree(taught, tmp_path / side)) for side in ("whole", "broken"))

@@ -79,10 +79,22 @@ def test_a_broken_run_that_is_asked_for_is_named_and_may_be_overwritten(project:
     ("bests", "said"),
     [
         # name: (validation BLEU, validation loss, finished)
-        ({"a": (31.0, 2.0, True), "b": (37.0, 3.0, True), "c": (41.0, 1.0, False)}, "finished runs with an alignment, 'b' has the best validation BLEU"),
-        ({"a": (None, 2.0, True), "b": (None, 1.5, True)}, "finished runs with an alignment, 'b' has the lowest validation loss (none has a BLEU)"),
-        ({"a": (None, 1.0, True), "b": (0.0, 3.0, True)}, "finished runs with an alignment, 'b' has the best validation BLEU"),
-        ({"a": (None, 1.0, False), "b": None}, "unfinished runs with an alignment, 'a' has the lowest validation loss (none has a BLEU)"),
+        (
+            {"a": (31.0, 2.0, True), "b": (37.0, 3.0, True), "c": (41.0, 1.0, False)},
+            "finished runs with an alignment, 'b' has the best validation BLEU",
+        ),
+        (
+            {"a": (None, 2.0, True), "b": (None, 1.5, True)},
+            "finished runs with an alignment, 'b' has the lowest validation loss (none has a BLEU)",
+        ),
+        (
+            {"a": (None, 1.0, True), "b": (0.0, 3.0, True)},
+            "finished runs with an alignment, 'b' has the best validation BLEU",
+        ),
+        (
+            {"a": (None, 1.0, False), "b": None},
+            "unfinished runs with an alignment, 'a' has the lowest validation loss (none has a BLEU)",
+        ),
         ({"b": None}, "unfinished runs with an alignment, 'b' has no validation"),
     ],
 )
@@ -91,7 +103,9 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
     assert choose_aligned([]) is None
     for name, best in {"plain": (50.0, 0.1, True), **bests}.items():
         run = Run(project.runs_dir / name)
-        run.record(kind="student", **({"best": {"bleu": best[0], "loss": best[1]}, "finished": best[2]} if best else {}))
+        run.record(
+            kind="student", **({"best": {"bleu": best[0], "loss": best[1]}, "finished": best[2]} if best else {})
+        )
         if name != "plain":
             (run.folder / "aligner.x.safetensors").touch()
     runs = list_runs(project)
@@ -104,7 +118,10 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
     ("students", "said"),
     [
         # name: (validation BLEU, finished)
-        ({"a": (31.0, True), "b": (37.0, True), "c": (41.0, False)}, "of the finished students, 'b' has the best validation BLEU"),
+        (
+            {"a": (31.0, True), "b": (37.0, True), "c": (41.0, False)},
+            "of the finished students, 'b' has the best validation BLEU",
+        ),
         ({"a": (31.0, True), "b": (31.0, True)}, "of the finished students, 'b' has the best validation BLEU"),
         ({"a": (31.0, False), "b": (30.0, False)}, "of the unfinished students, 'a' has the best validation BLEU"),
         ({"b": (1.0, False)}, "of the unfinished students, 'b' has the best validation BLEU"),
@@ -112,11 +129,18 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
         ({}, ""),
     ],
 )
-def test_where_no_model_is_named_it_is_the_best_finished_student_else_the_teacher(students: dict, said: str, tmp_path: Path):
+def test_where_no_model_is_named_it_is_the_best_finished_student_else_the_teacher(
+    students: dict, said: str, tmp_path: Path
+):
     project = Project(tmp_path)
     for age, (name, (bleu, finished)) in enumerate({"teacher": (99.0, True), **students}.items()):
         run = Run(project.runs_dir / name)
-        run.record(kind="teacher" if name == "teacher" else "student", best={"bleu": bleu, "loss": 1.0}, finished=finished, created=str(age))
+        run.record(
+            kind="teacher" if name == "teacher" else "student",
+            best={"bleu": bleu, "loss": 1.0},
+            finished=finished,
+            created=str(age),
+        )
         run.best_dir.mkdir()
 
     listener = Listener()

@@ -346,7 +346,9 @@ def test_the_plain_student_has_been_trained_as_long(project):
     """As the runs of `a2d compare --updates 1000,4000`, the short ones first."""
     for seed in (1, 2):
         for updates in (1000, 4000):
-            add_run(project, f"ce-{updates}u-{seed}", "student", "ce", drop=0.3 - updates / 1e5, seed=seed, updates=updates)
+            add_run(
+                project, f"ce-{updates}u-{seed}", "student", "ce", drop=0.3 - updates / 1e5, seed=seed, updates=updates
+            )
             add_run(project, f"a2d-{updates}u-{seed}", "student", "a2d-diagonal", drop=0.15, seed=seed, updates=updates)
     add_run(project, "a2d-2000u-1", "student", "a2d-diagonal", drop=0.15, updates=2000)
     table = run(project, test_sets=["news"])
@@ -371,13 +373,19 @@ def test_a_student_is_held_against_the_teacher_it_learned_from(project):
 def test_a_student_of_several_teachers_is_held_against_the_best_of_them(project):
     folders = [add_run(project, name, "teacher", "ce", drop=drop) for name, drop in (("poor", 0.4), ("good", 0.1))]
     hashes = [hashlib.sha256((folder / "best" / "model.safetensors").read_bytes()).hexdigest() for folder in folders]
-    add_run(project, "word", "student", "word", drop=0.2, settings={"teacher": ",".join(digits[:16] for digits in hashes)})
+    add_run(
+        project, "word", "student", "word", drop=0.2, settings={"teacher": ",".join(digits[:16] for digits in hashes)}
+    )
     table = run(project, test_sets=["news"])
     assert row_of(table, "teacher").bleu > row_of(table, "good").bleu  # not one of them
-    assert row_of(table, "word").to_teacher.delta == pytest.approx(row_of(table, "word").bleu - row_of(table, "good").bleu)
+    assert row_of(table, "word").to_teacher.delta == pytest.approx(
+        row_of(table, "word").bleu - row_of(table, "good").bleu
+    )
     assert "\nof several teachers, Δ to the best: word\n" in table.tables()[0].note
     alone = run(project, models=["word", "teacher"], test_sets=["news"])
-    assert row_of(alone, "word").to_teacher.delta == pytest.approx(row_of(alone, "word").bleu - row_of(alone, "teacher").bleu)
+    assert row_of(alone, "word").to_teacher.delta == pytest.approx(
+        row_of(alone, "word").bleu - row_of(alone, "teacher").bleu
+    )
     assert "several teachers" not in alone.tables()[0].note
 
 
@@ -386,7 +394,9 @@ def test_an_export_knows_all_the_teachers_of_its_student(project):
     (project.folder / "model.bin").write_bytes(b"")
     manifest = replace(MANIFEST, teacher={"name": None, "weights_sha256": ",".join(digits[:16] for digits in hashes)})
     exported = describe_export(Exported(project.folder, manifest))
-    assert exported.is_taught_by(describe_model(project.runs_dir / "teacher")) and exported.is_taught_by(describe_model(project.runs_dir / "ce"))
+    assert exported.is_taught_by(describe_model(project.runs_dir / "teacher")) and exported.is_taught_by(
+        describe_model(project.runs_dir / "ce")
+    )
     assert not exported.is_taught_by(describe_model(project.runs_dir / "a2d-diagonal"))
 
 
@@ -397,7 +407,17 @@ def test_an_export_that_was_made_anew_is_another_model(project):
         return describe_export(Exported(project.folder, replace(MANIFEST, files=files))).identity
 
     assert identity(model="aa", spm="bb") == identity(spm="bb", model="aa")
-    assert len({identity(model="aa", spm="bb"), identity(model="cc", spm="bb"), identity(model="aa", spm="cc"), identity(model="aa")}) == 4
+    assert (
+        len(
+            {
+                identity(model="aa", spm="bb"),
+                identity(model="cc", spm="bb"),
+                identity(model="aa", spm="cc"),
+                identity(model="aa"),
+            }
+        )
+        == 4
+    )
 
 
 def find_model_hash(project, name):
@@ -428,7 +448,10 @@ def test_decoding_settings_are_taken_over_those_of_the_recipe(project, monkeypat
     with pytest.raises(ZeroDivisionError):
         score()
     assert (asked[1]["decoding"], asked[1]["with_speed"]) == ({}, True)
-    with pytest.raises(ConfigError, match="--set training.lr=1: a model that is trained can only decode otherwise.*--set decoding.length"):
+    with pytest.raises(
+        ConfigError,
+        match="--set training.lr=1: a model that is trained can only decode otherwise.*--set decoding.length",
+    ):
         score("--set", "training.lr=1")
     with pytest.raises(ConfigError, match="--set: decoding.beam: expected at least 1, got 0"):
         score("--set", "decoding.beam=0")

@@ -55,9 +55,7 @@ def test_the_table_of_one_plain_system_is_small(files):
 
 
 def test_further_systems_are_compared_to_the_first(files):
-    found = score_files(
-        [files / "bad", files / "good", files / "bad"], [files / "ref"], ["bleu"], bootstrap=101
-    )
+    found = score_files([files / "bad", files / "good", files / "bad"], [files / "ref"], ["bleu"], bootstrap=101)
     baseline, good, again = found
     assert baseline.difference is None
     assert good.difference.delta == pytest.approx(good.score.value - baseline.score.value)
@@ -79,9 +77,7 @@ def test_hypotheses_come_from_stdin(files, monkeypatch):
     monkeypatch.setattr(sys, "stdin", stream)
     from_stdin = score_files(["-"], [files / "ref"])
     assert [result.system for result in from_stdin] == ["stdin", "stdin"]
-    assert [result.score for result in from_stdin] == [
-        r.score for r in score_files([files / "good"], [files / "ref"])
-    ]
+    assert [result.score for result in from_stdin] == [r.score for r in score_files([files / "good"], [files / "ref"])]
 
 
 def test_only_a_newline_ends_a_line(tmp_path):
@@ -125,7 +121,9 @@ def test_models_in_the_place_of_files_are_told_their_option(tmp_path, monkeypatc
     project = Project(tmp_path / "p")
     (project.runs_dir / "ce").mkdir(parents=True)
     (tmp_path / "two words").mkdir()
-    with pytest.raises(ConfigError, match=r"^ce: a model, not a file of translations .* a2d -C p score --model ce --model 'two words'$"):
+    with pytest.raises(
+        ConfigError, match=r"^ce: a model, not a file of translations .* a2d -C p score --model ce --model 'two words'$"
+    ):
         refuse_models(project, [Path("ce"), Path("two words"), Path("hyp.txt")])
     (tmp_path / "ce").touch()  # a file of that name is what was meant
     refuse_models(project, [Path("ce"), Path("hyp.txt"), Path("-")])

@@ -84,7 +84,9 @@ def test_a_second_time_nothing_is_translated(project: Project, gaps: list[Gap], 
 
 def test_what_is_quantised_for_the_table_is_gone_afterwards(project: Project):
     with ExitStack() as stack:
-        folder = command._find_int8(project, command._find_student(project, None, "de-en", Reporter()), DECODING, stack).folder
+        folder = command._find_int8(
+            project, command._find_student(project, None, "de-en", Reporter()), DECODING, stack
+        ).folder
         assert (folder / "model.bin").is_file()
     assert not folder.exists() and not project.exports_dir.exists()
 
@@ -120,14 +122,22 @@ def test_the_teacher_is_the_one_that_the_student_learned_from(tmp_path: Path):
     student = command._find_student(project, "student", "de-en", Reporter())
     assert command._find_teacher(project, student).name == "teacher"
     digits = command._find_teacher(project, student).weights_sha256[:16]
-    Run(project.runs_dir / "student").record(settings={"teacher": f"{'0' * 16},{digits}"})  # of two together, the one that is here
-    assert command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "teacher"
+    Run(project.runs_dir / "student").record(
+        settings={"teacher": f"{'0' * 16},{digits}"}
+    )  # of two together, the one that is here
+    assert (
+        command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "teacher"
+    )
     Run(project.runs_dir / "student").record(settings={})
-    assert command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "another"
+    assert (
+        command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "another"
+    )
 
 
 def test_wrong_models_are_told(project: Project, tmp_path: Path):
-    with pytest.raises(ConfigError, match="'teacher' is a teacher; the gap is a student's.*name a student with --model"):
+    with pytest.raises(
+        ConfigError, match="'teacher' is a teacher; the gap is a student's.*name a student with --model"
+    ):
         score_gap(project, model="teacher", reporter=Reporter())
     with pytest.raises(ConfigError, match="no run or folder 'studnet'.*did you mean 'student'"):
         score_gap(project, model="studnet", reporter=Reporter())

@@ -121,7 +121,9 @@ def test_alarms_are_counted_by_model_kind_of_stress_and_kind(project: Project, m
     assert [each.alarms for each in report.suspects[:2]] == [("empty",), ("repetition",)]
 
 
-def test_the_tables_show_counts_what_they_mean_and_one_example_of_each_stress(project: Project, monkeypatch: pytest.MonkeyPatch):
+def test_the_tables_show_counts_what_they_mean_and_one_example_of_each_stress(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
     counts, examples = report_of(project, monkeypatch, loop="(1988)", silent="(47)").tables()
     assert counts.title == "stress: de-en, sentences of news, beam 3"
     assert counts.columns == ["model", "stress", "lines", "empty", "repetition", "length", "numbers"]

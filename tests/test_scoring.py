@@ -159,9 +159,7 @@ def test_line_counts_are_named():
         check_lines({"out.txt": 2, "ref.txt": 3})
 
 
-@pytest.mark.parametrize(
-    ("name", "nearest"), [("blue", "bleu"), ("BLEU", "bleu"), ("chrf2", "chrf"), ("tre", "ter")]
-)
+@pytest.mark.parametrize(("name", "nearest"), [("blue", "bleu"), ("BLEU", "bleu"), ("chrf2", "chrf"), ("tre", "ter")])
 def test_unknown_metric_names_the_nearest(name, nearest):
     with pytest.raises(ConfigError, match=rf"unknown metric '{name}'.*did you mean '{nearest}'"):
         score(["a"], [["a"]], [name])

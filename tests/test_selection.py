@@ -179,7 +179,9 @@ def test_before_an_update_it_looks_at_some_sentences_with_dropout_off_and_leaves
     selective.before_update(lambda: random_batch(lengths), FIRST)
     assert student.training and torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in student.named_parameters())
-    assert int(selective.selection.recent.isfinite().sum()) == random_batch().num_tgt_tokens + 5 * 32  # of `make`, and now
+    assert (
+        int(selective.selection.recent.isfinite().sum()) == random_batch().num_tgt_tokens + 5 * 32
+    )  # of `make`, and now
     exact = make("word-selective+a2d-proj", tiny_model())
     exact.before_update(lambda: random_batch(lengths), FIRST)
     for name, value in state_of(exact).items():

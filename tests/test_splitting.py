@@ -60,9 +60,7 @@ def test_parts_share_no_sentence_and_have_their_size(seed, num_valid, num_test, 
     parts = [[pairs[i] for i in split.valid], [pairs[i] for i in split.test]]
     parts.append([pair for i, pair in enumerate(pairs) if i not in leaving])
     for side in (0, 1):
-        sentences = [
-            normal_form(pair[side]) for part in parts for pair in {p[side]: p for p in part}.values()
-        ]
+        sentences = [normal_form(pair[side]) for part in parts for pair in {p[side]: p for p in part}.values()]
         assert len(sentences) == len(set(sentences))
     assert ("Ja .", "yes 0") in parts[2]  # the giant stays in the training text
 
@@ -82,9 +80,7 @@ def test_the_split_depends_on_the_sentences_not_on_their_order(random):
 @given(st.integers(0, 99), st.integers(0, 99))
 def test_another_seed_chooses_others(seed, other):
     assume(seed != other)
-    first, second = (
-        split_pairs(corpus(301, 10**6), Split("components", 0, 53, seed=s)) for s in (seed, other)
-    )
+    first, second = (split_pairs(corpus(301, 10**6), Split("components", 0, 53, seed=s)) for s in (seed, other))
     assert first.test.tolist() != second.test.tolist()
 
 

@@ -125,9 +125,7 @@ def test_imports_point_down_or_sideways_inside_a_folder():
         for place in own_places(module):
             num_imports += 1
             # Modules that stand in no folder are in one: the package.
-            same_folder = place == module.place or not any(
-                (PACKAGE / p).is_dir() for p in (place, module.place)
-            )
+            same_folder = place == module.place or not any((PACKAGE / p).is_dir() for p in (place, module.place))
             down = LAYER_OF[place] < LAYER_OF[module.place]
             if not down and not (same_folder and LAYER_OF[place] == LAYER_OF[module.place]):
                 wrong.append(f"{module.path} imports {place}")
@@ -288,7 +286,9 @@ def test_the_documents_commands_are_commands(document: str):
 
 
 def test_readme_shows_the_main_path():
-    assert {"demo", "prepare", "train-teacher", "distill", "translate", "score"} <= {each[0] for each in commands_of("README.md")}
+    assert {"demo", "prepare", "train-teacher", "distill", "translate", "score"} <= {
+        each[0] for each in commands_of("README.md")
+    }
 
 
 def test_the_helps_commands_are_commands():
@@ -323,9 +323,7 @@ def test_commands_are_found_in_shell(line: str, commands: list[list[str]]):
     assert list(commands_in(line)) == commands
 
 
-@pytest.mark.parametrize(
-    "line", ["distil", "score --refrence x", "prepare demo extra", "translate --beam wide"]
-)
+@pytest.mark.parametrize("line", ["distil", "score --refrence x", "prepare demo extra", "translate --beam wide"])
 def test_a_wrong_command_would_be_found(line: str):
     with pytest.raises(Exception, match=r"(?i)no such|unexpected|valid integer"):
         parse(line.split())

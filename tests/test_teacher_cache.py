@@ -60,7 +60,9 @@ def request(folder: Path, **changes) -> CacheRequest:
     return replace(whole, **changes)
 
 
-def remember(folder: Path, live: Teacher | None = None, plan: BatchPlan | None = None, **changes) -> tuple[Teacher, list[str]]:
+def remember(
+    folder: Path, live: Teacher | None = None, plan: BatchPlan | None = None, **changes
+) -> tuple[Teacher, list[str]]:
     """The teacher that the command would take, and what it says on the way."""
     listener = Listener()
     stage = Stage(plan or plan_of(), special_ids(), torch.device("cpu"), World(), listener, "a2d distill")
@@ -303,7 +305,9 @@ def test_a_cache_that_cannot_be_made_right_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(
         cached_teacher, "_answers", lambda *given: {name: 0 * numbers for name, numbers in answers(*given).items()}
     )
-    with pytest.raises(A2DError, match=r"made anew, it still differs from the live teacher: words by .*leave out --cache-teacher"):
+    with pytest.raises(
+        A2DError, match=r"made anew, it still differs from the live teacher: words by .*leave out --cache-teacher"
+    ):
         remember(tmp_path)
 
 
@@ -318,7 +322,9 @@ def teacher_of_large_states() -> Teacher:
 
 def test_states_that_float16_would_change_are_kept_in_float32(tmp_path: Path):
     cached, said = remember(tmp_path, teacher_of_large_states())
-    assert said[0].startswith("teacher cache: states in float32, as float16 would be ") and said[0].endswith(" nats off")
+    assert said[0].startswith("teacher cache: states in float32, as float16 would be ") and said[0].endswith(
+        " nats off"
+    )
     assert "float32 states and float16 maps" in said[1]
     for batch in every_batch(plan_of()):
         exact = log_probabilities(teacher_of_large_states(), batch)
@@ -328,7 +334,10 @@ def test_states_that_float16_would_change_are_kept_in_float32(tmp_path: Path):
 def test_two_processes_do_not_fill_it_at_once(tmp_path: Path):
     remember(tmp_path)
     (folder_in(tmp_path) / "cache.json").unlink()
-    with lock_folder(folder_in(tmp_path), "a2d distill --name other"), pytest.raises(A2DError, match="in use by 'a2d distill --name other'"):
+    with (
+        lock_folder(folder_in(tmp_path), "a2d distill --name other"),
+        pytest.raises(A2DError, match="in use by 'a2d distill --name other'"),
+    ):
         remember(tmp_path)
 
 
@@ -339,7 +348,9 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path: P
     monkeypatch.setattr(shutil, "disk_usage", disk_with(free=17_000))
     with pytest.raises(A2DError) as caught:
         remember(tmp_path, mode="states")
-    assert "0.03 MB are needed for float16 states and float16 maps of 10 pairs, 0.02 MB are free" in caught.value.message
+    assert (
+        "0.03 MB are needed for float16 states and float16 maps of 10 pairs, 0.02 MB are free" in caught.value.message
+    )
     assert caught.value.hint.startswith("free some space, ")
     assert not (tmp_path / "cache").exists()
 
@@ -352,7 +363,9 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path: P
         (10**9, 10**9, ""),
     ],
 )
-def test_auto_lets_the_teacher_teach_live_where_there_is_no_room(tmp_path: Path, monkeypatch, free: int, memory: int, why: str):
+def test_auto_lets_the_teacher_teach_live_where_there_is_no_room(
+    tmp_path: Path, monkeypatch, free: int, memory: int, why: str
+):
     monkeypatch.setattr(shutil, "disk_usage", disk_with(free))
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": memory}[name])
     live = tiny_teacher()
@@ -361,7 +374,9 @@ def test_auto_lets_the_teacher_teach_live_where_there_is_no_room(tmp_path: Path,
         assert isinstance(teacher, CachedTeacher)
         return
     assert teacher is live
-    assert said == [f"the teacher teaches live: a cache of float16 states and float16 maps of 10 pairs, 0.03 MB, would take {why}"]
+    assert said == [
+        f"the teacher teaches live: a cache of float16 states and float16 maps of 10 pairs, 0.03 MB, would take {why}"
+    ]
     assert not (tmp_path / "cache").exists()
 
 
@@ -422,13 +437,19 @@ def live_run(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFacto
     return folder / "runs" / "a2d-diagonal"
 
 
-def test_killed_while_it_fills_it_goes_on_and_training_is_the_live_teachers(a2d: Launcher, taught_project: Path, live_run: Path):
+def test_killed_while_it_fills_it_goes_on_and_training_is_the_live_teachers(
+    a2d: Launcher, taught_project: Path, live_run: Path
+):
     command = ["distill", "--cache-teacher", *SHORT]
-    ended = a2d.start(taught_project, *command, before=SIGNAL_AT_BATCH.format(count=5, number=int(signal.SIGKILL))).wait()
+    ended = a2d.start(
+        taught_project, *command, before=SIGNAL_AT_BATCH.format(count=5, number=int(signal.SIGKILL))
+    ).wait()
     assert ended.code == -signal.SIGKILL
     marked = json.loads((folder_in(taught_project) / "cache.json").read_text())["pairs"]
     assert 0 < marked["states.float16"] == marked["cross.float16"] < 2500
-    ended = a2d.start(taught_project, *command, before=SIGNAL_AT_BATCH.format(count=5, number=int(signal.SIGTERM))).wait()
+    ended = a2d.start(
+        taught_project, *command, before=SIGNAL_AT_BATCH.format(count=5, number=int(signal.SIGTERM))
+    ).wait()
     assert ended.code == 143
     assert "goes on with: a2d distill --cache-teacher --set" in ended.err and "Traceback" not in ended.err
     more = json.loads((folder_in(taught_project) / "cache.json").read_text())["pairs"]
@@ -465,7 +486,10 @@ def test_a_text_that_a_teacher_wrote_has_a_cache_of_its_own(a2d: Launcher, taugh
 def test_the_released_objective_has_a_live_teacher(a2d: Launcher, taught_project: Path):
     command = ["distill", "--method", "a2d-release", "--cache-teacher", *SHORT]
     said = a2d.error(taught_project, *command, "--set", "distillation.cache=states", code=2)
-    assert "distillation.cache: 'states' cannot teach: a2d-release learns from padding too, of which a cache knows nothing" in said
+    assert (
+        "distillation.cache: 'states' cannot teach: a2d-release learns from padding too, of which a cache knows nothing"
+        in said
+    )
     assert "the teacher teaches live: a2d-release learns from padding too" in a2d.well(taught_project, *command).err
     assert not (taught_project / "cache").exists()
 

@@ -19,8 +19,7 @@ relaxed = settings(deadline=None)  # a busy machine is no failure
 NOUNS = ["Hund", "Mann", "Baum", "Vogel", "Zug", "Kühlschrank", "Straßenbahn"]
 ALPHABET = sorted({character for noun in NOUNS for character in noun} | set("derhatn 0123456789.…½"))
 PAIRS = [
-    (f"der {NOUNS[i % 7]} hat {i} {NOUNS[i * 3 % 7]} … ½.", f"the {NOUNS[i % 7].lower()} has {i}.")
-    for i in range(301)
+    (f"der {NOUNS[i % 7]} hat {i} {NOUNS[i * 3 % 7]} … ½.", f"the {NOUNS[i % 7].lower()} has {i}.") for i in range(301)
 ]
 
 
@@ -60,9 +59,7 @@ def test_what_is_scored_is_not_rewritten(tokenizer):
 
 def test_equal_text_gets_equal_ids_however_it_is_composed(tokenizer):
     line = "der Kühlschrank hat 7."
-    assert tokenizer.encode_src([unicodedata.normalize("NFD", line) + "\u200b \r"]) == tokenizer.encode_src(
-        [line]
-    )
+    assert tokenizer.encode_src([unicodedata.normalize("NFD", line) + "\u200b \r"]) == tokenizer.encode_src([line])
 
 
 def test_a_long_list_is_encoded_as_its_lines(tokenizer):
@@ -84,9 +81,7 @@ def test_saved_and_loaded(tokenizer, two_models, tmp_path):
         (tokenizer, ["spm.model"]),
     ]:
         assert [path.name for path in model.save(tmp_path)] == names
-        assert (
-            sorted(path.name for path in tmp_path.iterdir()) == names
-        )  # the other kind does not stay beside it
+        assert sorted(path.name for path in tmp_path.iterdir()) == names  # the other kind does not stay beside it
         loaded = Tokenizer.load(tmp_path)
         assert (loaded.fingerprint, loaded.joint) == (model.fingerprint, model.joint)
 
@@ -115,7 +110,9 @@ class Streamed:
 
 @pytest.mark.parametrize("joint", [True, False])
 def test_a_text_that_streams_trains_as_one_in_memory_does(joint):
-    settings = schema.Tokenizer(vocab_size="auto", joint=joint, max_training_sentences=211)  # more than there is: trained twice
+    settings = schema.Tokenizer(
+        vocab_size="auto", joint=joint, max_training_sentences=211
+    )  # more than there is: trained twice
     streamed, listed = (train_tokenizer(pairs, len(PAIRS), settings) for pairs in (Streamed(), PAIRS))
     assert streamed.fingerprint == listed.fingerprint
 
@@ -137,9 +134,7 @@ def test_a_vocabulary_beyond_the_corpus(model_type):
     largest = int(error.value.hint.split("=")[1].split(",")[0])
     assert f"--set tokenizer.vocab_size={largest}" in error.value.hint
     assert train(vocab_size=largest, model_type=model_type).src_vocab_size == largest
-    assert (
-        train(vocab_size="auto", model_type=model_type).src_vocab_size == largest
-    )  # `auto` takes what there is
+    assert train(vocab_size="auto", model_type=model_type).src_vocab_size == largest  # `auto` takes what there is
 
 
 def test_a_vocabulary_smaller_than_the_alphabet():

@@ -75,7 +75,12 @@ def test_a_batch_finds_what_a_textbook_search_finds_sentence_by_sentence(model, 
 
 
 @given(
-    st.sampled_from(MODELS), texts, st.integers(1, 5), st.integers(0, 3), st.booleans(), st.randoms(use_true_random=False)
+    st.sampled_from(MODELS),
+    texts,
+    st.integers(1, 5),
+    st.integers(0, 3),
+    st.booleans(),
+    st.randoms(use_true_random=False),
 )
 @few
 def test_what_a_sentence_becomes_does_not_depend_on_its_batch(model, lengths, beam, no_repeat, exact_length, random):

@@ -51,7 +51,9 @@ def limited(self, batch, moment):
 TranslationObjective.forward = limited
 """
 CUDA_ERROR = 'torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")'
-CPU_ERROR = '''RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")'''
+CPU_ERROR = (
+    """RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")"""
+)
 # A loss that is no number at one update, as long as the learning rate is what the recipe says.
 DIVERGE_AT = """
 import math
@@ -82,7 +84,9 @@ ONE_BEHIND = "from a2d_cli.training import trainer; trainer.UPDATES_BEHIND['cpu'
 
 
 def train(a2d: Launcher, folder: Path, before: str = "", **changes: object) -> Ended:
-    return a2d(folder, "train-teacher", *settings({**SHORT, **{f"training.{k}": v for k, v in changes.items()}}), before=before)
+    return a2d(
+        folder, "train-teacher", *settings({**SHORT, **{f"training.{k}": v for k, v in changes.items()}}), before=before
+    )
 
 
 def info(project: Path, name: str = "teacher") -> dict[str, object]:
@@ -119,7 +123,9 @@ def test_out_of_memory_cuts_updates_finer_with_the_same_result(a2d: Launcher, pl
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-3)
 
 
-def test_out_of_memory_at_the_smallest_piece_stops_and_the_same_command_goes_on(a2d: Launcher, plain: Path, project: Path):
+def test_out_of_memory_at_the_smallest_piece_stops_and_the_same_command_goes_on(
+    a2d: Launcher, plain: Path, project: Path
+):
     command = ["train-teacher", *settings(SHORT)]
     said = a2d.error(project, *command, before=SMALL_MEMORY.format(sentences=0, error=CUDA_ERROR), code=1)
     assert said.startswith("error: out of memory on cpu at update 1 (13 pairs in 8 pieces)\nhint: cut updates finer (")
@@ -141,7 +147,10 @@ def limited(self, src, beam):
 IncrementalDecoder.start = limited
 """
     said = a2d.error(project, *command, before=before, code=1)
-    assert "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\nhint: smaller batches: --set decoding.batch_sentences=N" in said
+    assert (
+        "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\nhint: smaller batches: --set decoding.batch_sentences=N"
+        in said
+    )
     ended = a2d.well(project, *command, "--set", "decoding.batch_sentences=2", before=before)
     assert "resuming teacher at update 10" in ended.err and info(project)["updates"] == 20
 
@@ -178,7 +187,10 @@ def test_what_is_read_one_update_late_is_the_same(a2d: Launcher, project: Path, 
         ended = train(a2d, folder, before=before, **often)
         assert "diverged at update 15 (loss nan" in ended.err and "back to update 10 at 0.5 of" in ended.err
     rows = [
-        [{key: value for key, value in row.items() if key not in ("elapsed_s", "wps", "ups")} for row in map(json.loads, text.splitlines())]
+        [
+            {key: value for key, value in row.items() if key not in ("elapsed_s", "wps", "ups")}
+            for row in map(json.loads, text.splitlines())
+        ]
         for text in ((each / "runs/teacher/metrics.jsonl").read_text(encoding="utf-8") for each in (project, late))
     ]
     assert rows[0] == rows[1] and len(rows[0]) == 23 // 3 + 3
@@ -238,7 +250,10 @@ Validator.__call__ = lambda self, model, device: ValidationResult(1.0, None, Non
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
     assert info(project)["stop_reason"] == "no better bleu in 3 validations" and info(project)["updates"] == 8
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
-    assert "teacher is finished (no better bleu in 3 validations; best at update 2); raise that limit with --set to train on, or train anew" in ended.err
+    assert (
+        "teacher is finished (no better bleu in 3 validations; best at update 2); raise that limit with --set to train on, or train anew"
+        in ended.err
+    )
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=0, max_updates=15)
     assert ended.code == 0 and info(project)["updates"] == 15
 
@@ -273,9 +288,21 @@ def test_other_settings_are_not_mixed_into_a_run(a2d: Launcher, plain: Path, pro
     shutil.copytree(plain / "runs", project / "runs")
     ended = train(a2d, project, lr=0.01, seed=2)
     assert ended.code == 2
-    assert "error: run 'teacher' exists with other settings: training.lr: 0.006 -> 0.01; training.seed: 1 -> 2\n" in ended.err
+    assert (
+        "error: run 'teacher' exists with other settings: training.lr: 0.006 -> 0.01; training.seed: 1 -> 2\n"
+        in ended.err
+    )
     assert "hint: choose another --name, or --overwrite to train 'teacher' anew" in ended.err
-    wall = ["lr=0.01", "seed=2", "adam_beta1=0.7", "adam_beta2=0.8", "weight_decay=0.1", "clip_norm=3", "warmup_updates=7", "max_length=20"]
+    wall = [
+        "lr=0.01",
+        "seed=2",
+        "adam_beta1=0.7",
+        "adam_beta2=0.8",
+        "weight_decay=0.1",
+        "clip_norm=3",
+        "warmup_updates=7",
+        "max_length=20",
+    ]
     ended = train(a2d, project, **dict(each.split("=") for each in wall))
     assert ended.code == 2 and ended.err.count(" -> ") == 6 and "; and 2 more\nhint: choose another --name" in ended.err
 
@@ -285,7 +312,9 @@ def test_a_long_setting_is_cut_in_a_message():
 
 
 @pytest.mark.parametrize("flags", [[], ["--overwrite"]])
-def test_no_student_takes_the_place_of_a_teacher_nor_the_other_way_round(a2d: Launcher, plain: Path, project: Path, flags: list[str]):
+def test_no_student_takes_the_place_of_a_teacher_nor_the_other_way_round(
+    a2d: Launcher, plain: Path, project: Path, flags: list[str]
+):
     shutil.copytree(plain / "runs", project / "runs")
     before = sorted(project.rglob("*"))
     # Even of the same shape, and even if it needs no teacher.
@@ -299,7 +328,9 @@ def test_no_student_takes_the_place_of_a_teacher_nor_the_other_way_round(a2d: La
     said = a2d.error(project, "train-teacher", "--name", "second", *flags, code=2)
     assert said == "error: run 'second' is a student: no teacher takes its place\nhint: choose another --name\n"
     said = a2d.error(project, "distill", "--teacher", "second", "--name", "second", "--method", "word", *flags, code=2)
-    assert said == "error: run 'second' is the teacher itself: no student takes its place\nhint: choose another --name\n"
+    assert (
+        said == "error: run 'second' is the teacher itself: no student takes its place\nhint: choose another --name\n"
+    )
     shutil.rmtree(project / "runs/second")
     assert sorted(project.rglob("*")) == before
 
@@ -318,13 +349,19 @@ def test_a_schedule_that_cools_down_cannot_be_stretched(a2d: Launcher, project: 
     ended = train(a2d, project, max_updates=4, **cool)
     assert ended.code == 2 and "other settings: training.max_updates: 2 -> 4" in ended.err
     ended = train(a2d, project, max_updates=2, **cool)
-    assert "(reached max_updates = 2; best at update 2); train anew with --overwrite, or under another --name\n" in ended.err
+    assert (
+        "(reached max_updates = 2; best at update 2); train anew with --overwrite, or under another --name\n"
+        in ended.err
+    )
     assert "raise that limit" not in ended.err
 
 
 def test_what_is_trained_and_how_long_it_took_is_told_in_plain_words(a2d: Launcher, project: Path):
     ended = train(a2d, project, max_updates=1)
-    assert "\ntraining teacher: 0.0 M parameters, 2,5" in f"\n{ended.err}" and " (0 over 200 tokens left out), on cpu\n" in ended.err
+    assert (
+        "\ntraining teacher: 0.0 M parameters, 2,5" in f"\n{ended.err}"
+        and " (0 over 200 tokens left out), on cpu\n" in ended.err
+    )
     assert "teacher finished: reached max_updates = 1; 1 update in " in ended.err
     assert re.search(r"; 1 update in \d+ s; best weights in ", ended.err)
     assert ended.err.endswith("next: a2d distill\n") and ended.out == ""
@@ -362,7 +399,10 @@ def test_a_validation_text_longer_than_the_model_reads(a2d: Launcher, project: P
     """Such pairs do not count in the loss; their source is cut for the translation."""
     ended = a2d(
         project,
-        *("train-teacher", *settings({**SHORT, "teacher.max_positions": 9, "training.max_length": 9, "training.decode_below_nll": 9})),
+        *(
+            "train-teacher",
+            *settings({**SHORT, "teacher.max_positions": 9, "training.max_length": 9, "training.decode_below_nll": 9}),
+        ),
     )
     assert ended.code == 0, ended.err
 
@@ -373,7 +413,9 @@ def test_a_validation_text_longer_than_the_model_reads(a2d: Launcher, project: P
 @pytest.fixture
 def by_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are the gradient times the learning rate: SGD instead of Adam."""
-    monkeypatch.setattr(trainer_module, "make_adam", lambda parameters, settings: torch.optim.SGD(parameters, settings.lr))
+    monkeypatch.setattr(
+        trainer_module, "make_adam", lambda parameters, settings: torch.optim.SGD(parameters, settings.lr)
+    )
 
 
 def weights_now(trainer: Trainer) -> torch.Tensor:
@@ -390,7 +432,9 @@ def test_a_gradient_is_clipped_to_the_norm_asked_for(tmp_path, by_gradient):
     trainer = trainer_of("ce", tmp_path)
     step = step_of(trainer)
     assert trainer.state.log.gradient_norms > 2 * trainer.settings.clip_norm
-    assert float(step.norm()) == pytest.approx(trainer.settings.clip_norm * learning_rate(LATE + 1, trainer.settings), rel=1e-3)
+    assert float(step.norm()) == pytest.approx(
+        trainer.settings.clip_norm * learning_rate(LATE + 1, trainer.settings), rel=1e-3
+    )
 
 
 def test_the_scale_of_fp16_changes_no_step(tmp_path, by_gradient):
@@ -439,7 +483,9 @@ def test_every_update_and_every_rank_draws_its_own_dropout(tmp_path, monkeypatch
 
 @pytest.mark.parametrize(("hardware", "chosen"), [(True, torch.bfloat16), (False, torch.float16)])
 def test_bf16_is_chosen_where_the_hardware_has_it(monkeypatch, hardware, chosen):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: hardware or including_emulation)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: hardware or including_emulation
+    )
     assert choose_precision("auto", torch.device("cuda")) == chosen
     assert choose_precision("auto", CPU) == torch.float32
 

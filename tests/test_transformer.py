@@ -155,9 +155,7 @@ def test_positions_are_no_weights():
 
 @pytest.mark.parametrize(("d_model", "num_heads"), [(10, 3), (9, 3)])
 def test_a_width_that_cannot_be_split_is_refused(d_model, num_heads):
-    with pytest.raises(
-        ValueError, match=f"d_model {d_model} must be even and a multiple of num_heads {num_heads}"
-    ):
+    with pytest.raises(ValueError, match=f"d_model {d_model} must be even and a multiple of num_heads {num_heads}"):
         Transformer(replace(SHAPE, d_model=d_model, num_heads=num_heads), Vocabularies(SIZE, SIZE))
 
 
@@ -171,7 +169,9 @@ def test_dropout_falls_on_embeddings_sublayers_and_attention(monkeypatch, need_a
     monkeypatch.setattr(transformer, "dropout", lambda x, *how: dropped.append((x.shape[1:], *how)) or x)
     monkeypatch.setattr(attention, "drop", lambda x, *how: dropped.append((x.shape[1:], *how)) or x)
     attend = F.scaled_dot_product_attention
-    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *x, **how: fused.append(how["dropout_p"]) or attend(*x, **how))
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda *x, **how: fused.append(how["dropout_p"]) or attend(*x, **how)
+    )
     batch = random_batch()
     (_, s), (_, t) = batch.src.shape, batch.tgt_in.shape
     heads, encoders, decoders = shape.num_heads, shape.encoder_layers, shape.decoder_layers
@@ -179,7 +179,10 @@ def test_dropout_falls_on_embeddings_sublayers_and_attention(monkeypatch, need_a
         dropped.clear(), fused.clear()
         tiny_model(shape).train(training)(batch.src, batch.tgt_in, need_attention=need_attention)
         # Of each side the embeddings; of an encoder layer 2 sublayers, of a decoder layer 3.
-        expected = {((s, shape.d_model), 0.25, training): 1 + 2 * encoders, ((t, shape.d_model), 0.25, training): 1 + 3 * decoders}
+        expected = {
+            ((s, shape.d_model), 0.25, training): 1 + 2 * encoders,
+            ((t, shape.d_model), 0.25, training): 1 + 3 * decoders,
+        }
         if need_attention:
             maps = {(heads, s, s): encoders, (heads, t, t): decoders, (heads, t, s): decoders}
             expected |= {(cells, 0.125, training): count for cells, count in maps.items()}

@@ -123,7 +123,9 @@ def test_lines_that_are_cut_are_named_by_number():
 def test_invalid_utf8_is_refused_by_line_number_after_the_lines_before_it():
     sink = Sink()
     data = b"eins\nzwei\n" + "drü".encode("latin-1") + b"\nvier\n"
-    with pytest.raises(A2DError, match=r"input line 3: not UTF-8 \(byte 0xfc at column 3\) .*--errors replace to go on"):
+    with pytest.raises(
+        A2DError, match=r"input line 3: not UTF-8 \(byte 0xfc at column 3\) .*--errors replace to go on"
+    ):
         translate_stream(Echo(), Pipe(data, [4, 4]), sink, Reporter(), "strict", "text")
     assert sink.data == b"4 eins\n4 zwei\n"
     assert stream(data, errors="replace").data.decode() == "4 eins\n4 zwei\n3 dr\ufffd\n4 vier\n"
@@ -166,7 +168,9 @@ def test_a_very_long_line_is_cut_with_a_warning(a2d: Launcher, taught: Path):
     assert len(ended.out.split("\n")) == 4
     who, warning = ended.err.splitlines()
     assert who == "translating with runs/teacher/best (torch)"
-    assert warning.startswith("warning: line 2: ") and warning.endswith(" tokens, cut to 512 (decoding.max_source_tokens)")
+    assert warning.startswith("warning: line 2: ") and warning.endswith(
+        " tokens, cut to 512 (decoding.max_source_tokens)"
+    )
 
 
 def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
@@ -198,9 +202,17 @@ def test_a_run_folder_translates_anywhere(a2d: Launcher, taught: Path, tmp_path:
         (["--model", "xyz"], 2, "no run or folder 'xyz'\nhint: the project has: teacher"),
         (["--model", "a2d.yaml"], 1, "model 'a2d.yaml' is a file, not a run or checkpoint folder"),
         (["--model", "data"], 1, "data: no checkpoint here\nhint: expected config.json and model.safetensors"),
-        (["-i", "nofile"], 2, "input nofile: No such file or directory\nhint: name a text file with -i, or pipe lines in"),
+        (
+            ["-i", "nofile"],
+            2,
+            "input nofile: No such file or directory\nhint: name a text file with -i, or pipe lines in",
+        ),
         (["-i", "data"], 2, "input data: Is a directory"),
-        (["my text"], 2, "'my text' stands without an option\nhint: text comes from stdin, or a2d translate -i 'my text'"),
+        (
+            ["my text"],
+            2,
+            "'my text' stands without an option\nhint: text comes from stdin, or a2d translate -i 'my text'",
+        ),
         (["--errors", "ignore"], 2, "--errors: 'ignore' is none of strict, replace"),
         (["--format", "xml"], 2, "--format: 'xml' is none of text, tsv, jsonl"),
         (["--device", "gpu"], 2, "'gpu' is no device\nhint: use --device auto, cpu, cuda or cuda:N"),
@@ -215,17 +227,26 @@ def test_without_a_model_the_command_is_told(a2d: Launcher, project: Path, tmp_p
     no_model = "no model is trained yet\nhint: run 'a2d train-teacher', then 'a2d distill'"
     assert no_model in a2d.error(project, "translate", code=2)
     # A run that has only begun is known by name, and no model yet.
-    write_json(project / "runs/teacher/run.json", {"format": 1, "kind": "teacher", "command": "a2d train-teacher --seed 3"})
+    write_json(
+        project / "runs/teacher/run.json", {"format": 1, "kind": "teacher", "command": "a2d train-teacher --seed 3"}
+    )
     assert no_model in a2d.error(project, "translate", code=2)
     said = a2d.error(project, "translate", "--model", "teacher", code=2)
-    assert "run 'teacher' has no weights yet: it is before its first validation\nhint: a2d train-teacher --seed 3" in said
-    assert f"{tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE' first" in a2d.error(tmp_path, "translate", code=2)
+    assert (
+        "run 'teacher' has no weights yet: it is before its first validation\nhint: a2d train-teacher --seed 3" in said
+    )
+    assert f"{tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE' first" in a2d.error(
+        tmp_path, "translate", code=2
+    )
 
 
 def test_invalid_utf8_through_the_command(a2d: Launcher, taught: Path):
     ended = a2d(taught, "translate", stdin=b"dose labi\n\xfe\n")
     assert ended.code == 1 and ended.out.count("\n") == 1
-    assert "error: input line 2: not UTF-8 (byte 0xfe at column 1)\nhint: convert the file, or --errors replace" in ended.err
+    assert (
+        "error: input line 2: not UTF-8 (byte 0xfe at column 1)\nhint: convert the file, or --errors replace"
+        in ended.err
+    )
     assert len(translate(a2d, taught, b"dose labi\n\xfe\nlabi\n", "--errors", "replace")) == 3
 
 
@@ -253,7 +274,9 @@ def test_answers_come_before_the_input_ends_and_a_closed_pipe_ends_it_quietly(a2
     process = start(taught, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdin.write(b"dose labi\nlabi\n")
     answers = [process.stdout.readline() for _ in range(2)]  # the input is still open
-    assert [answer.decode().rstrip("\n") for answer in answers] == translate(a2d, taught, b"dose labi\nlabi\n", "--beam", "1")
+    assert [answer.decode().rstrip("\n") for answer in answers] == translate(
+        a2d, taught, b"dose labi\nlabi\n", "--beam", "1"
+    )
     process.stdout.close()
     try:
         for _ in range(1009):
@@ -277,7 +300,10 @@ def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught:
     os.write(master, b"\x04")  # Ctrl-D
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert talk.decode() == "translating with runs/teacher/best (torch)\none sentence a line; Ctrl-D ends\n" + "> " * 4 + "\n"
+    assert (
+        talk.decode()
+        == "translating with runs/teacher/best (torch)\none sentence a line; Ctrl-D ends\n" + "> " * 4 + "\n"
+    )
     os.close(master)
 
 
@@ -287,7 +313,10 @@ def test_words_are_aligned_in_a_project_that_may_only_be_read(a2d: Launcher, tau
     read_only = "import errno, pathlib, tempfile\ndef mkstemp(**_):\n    raise OSError(errno.EROFS, 'Read-only file system')\ntempfile.mkstemp = mkstemp"
     ended = a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n", before=read_only)
     assert " ||| " in ended.out and info.read_bytes() == before
-    assert "run.json: cannot be written: Read-only file system" in ended.err and "not noted for the next time: " in ended.err
+    assert (
+        "run.json: cannot be written: Read-only file system" in ended.err
+        and "not noted for the next time: " in ended.err
+    )
 
 
 CHOSEN = "alignment: head "
@@ -322,14 +351,20 @@ def test_the_head_of_an_ensembles_student_is_that_of_all_its_teachers(a2d: Launc
     weights = load_file(runs / "second/best/model.safetensors")
     save_file({key: 1.01 * value for key, value in weights.items()}, runs / "second/best/model.safetensors")
     digits = [sha256_file(runs / name / "best/model.safetensors")[:16] for name in ("teacher", "second")]
-    edit(runs / "student/run.json", lambda values: values.update(kind="student", settings={"teacher": ",".join(digits)}))
+    edit(
+        runs / "student/run.json", lambda values: values.update(kind="student", settings={"teacher": ",".join(digits)})
+    )
     said = a2d.well(taught_project, "translate", "--alignment", "--model", "student", stdin=b"x\n").err
-    assert re.search(r"alignment: head \d of layer \d serves best: \d+% of its links are those of its teachers' mean\n", said)
+    assert re.search(
+        r"alignment: head \d of layer \d serves best: \d+% of its links are those of its teachers' mean\n", said
+    )
     assert json.loads((runs / "student/run.json").read_text())["alignment_head"]["reference"] == "teacher + second"
     a2d.well(taught_project, "export", "student", "-q", "float32")
     manifest = json.loads((taught_project / "exports/student-ct2-float32/a2d.json").read_text())
     assert manifest["teacher"] == {"name": "teacher + second", "weights_sha256": ",".join(digits)}
     shutil.rmtree(runs / "second")
     edit(runs / "student/run.json", lambda values: values.pop("alignment_head"))
-    said = a2d.well(taught_project, "translate", "--alignment", "--model", "student", "--engine", "torch", stdin=b"x\n").err
+    said = a2d.well(
+        taught_project, "translate", "--alignment", "--model", "student", "--engine", "torch", stdin=b"x\n"
+    ).err
     assert "of its links are those of its own mean\n" in said

@@ -32,7 +32,9 @@ class NumberTokenizer:
 
 
 def translator(**settings) -> Translator:
-    return Translator(TorchEngine(MODEL, SpecialIds.of(NumberTokenizer())), NumberTokenizer(), replace(SETTINGS, **settings))
+    return Translator(
+        TorchEngine(MODEL, SpecialIds.of(NumberTokenizer())), NumberTokenizer(), replace(SETTINGS, **settings)
+    )
 
 
 words = st.lists(st.integers(1, SIZE - 2), max_size=9).map(lambda ids: " ".join(map(str, ids)))
@@ -82,18 +84,14 @@ def test_no_line_outgrows_the_models_positions():
     found = translator(max_source_tokens=512, max_length_extra=500).translate(
         [long], on_cut=lambda *cut: told.append(cut)
     )
-    assert (
-        told == [(0, 101)] and translator(max_source_tokens=512).max_source_tokens == SHAPE.max_positions - 1
-    )
+    assert told == [(0, 101)] and translator(max_source_tokens=512).max_source_tokens == SHAPE.max_positions - 1
     assert len(found[0][0].text.split()) < SHAPE.max_positions
 
 
 @given(st.integers(1, 9), st.sampled_from([0.1, 1.0, 1.5]), st.integers(0, 3))
 @quick
 def test_an_output_keeps_to_its_limit_in_tokens(length, ratio, extra):
-    (found,) = translator(max_length_ratio=ratio, max_length_extra=extra).translate(
-        [" ".join(["3"] * length)]
-    )
+    (found,) = translator(max_length_ratio=ratio, max_length_extra=extra).translate([" ".join(["3"] * length)])
     limit = max(1, int(ratio * length) + extra)
     assert len(found[0].text.split()) + 1 <= limit  # the end mark counts
     assert found[0].score < 0  # searched, even where the limit is below one token

@@ -20,9 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     """The standard output of a command that must succeed."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "A2D_PROJECT")}
-    done = subprocess.run(
-        command, cwd=cwd, env=kept | environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=cwd, env=kept | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

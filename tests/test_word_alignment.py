@@ -39,7 +39,9 @@ def num_words(line: str) -> int:
 
 
 # Unknown letters, the space mark itself, punctuation alone and in words, white space of all kinds
-odd = st.sampled_from(["▁", "Жук", "Gaжrten", "!", "(", "…", "a▁b", "🙂", "12", "\u00a0", "\t", "\u3000", "-", "e\u0301"])
+odd = st.sampled_from(
+    ["▁", "Жук", "Gaжrten", "!", "(", "…", "a▁b", "🙂", "12", "\u00a0", "\t", "\u3000", "-", "e\u0301"]
+)
 lines = st.lists(st.one_of(st.sampled_from(WORDS), odd), max_size=11).map(" ".join)
 
 

@@ -102,7 +102,8 @@ def explain(error: Exception) -> A2DError | None:
         if is_out_of_memory(error):
             what = str(error).partition("\n")[0]
             return A2DError(
-                f"out of memory: {what}", "smaller batches: --set decoding.batch_sentences=N (translate: --batch-size N)"
+                f"out of memory: {what}",
+                "smaller batches: --set decoding.batch_sentences=N (translate: --batch-size N)",
             )
     return None
 
@@ -118,7 +119,8 @@ def check_order(arguments: list[str]) -> None:
     late = next((each for each in arguments[position + 1 :] if each.partition("=")[0] in ("-C", "--project")), None)
     if late:
         raise ConfigError(
-            f"{late.partition('=')[0]} stands behind the command", f"it belongs before it: 'a2d -C DIR {arguments[position]} …'"
+            f"{late.partition('=')[0]} stands behind the command",
+            f"it belongs before it: 'a2d -C DIR {arguments[position]} …'",
         )
 
 
@@ -150,10 +152,14 @@ def project_folder(
     folder: Annotated[
         Path, typer.Option("-C", "--project", envvar="A2D_PROJECT", metavar="DIR", help="The project folder.")
     ] = Path("."),
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")
+    ] = False,
 ) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"-C {folder}: a file, not a folder", "name a folder")
     if not folder.exists() and context.invoked_subcommand not in WITHOUT_FOLDER:
-        raise ConfigError(f"-C {folder}: no such folder", f"'a2d -C {shlex.quote(str(folder))} prepare RECIPE' makes a project there")
+        raise ConfigError(
+            f"-C {folder}: no such folder", f"'a2d -C {shlex.quote(str(folder))} prepare RECIPE' makes a project there"
+        )
     context.obj = Project(folder.absolute())

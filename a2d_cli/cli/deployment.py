@@ -58,7 +58,9 @@ def translate(
 
     if context.args:
         path = context.args[0]
-        raise ConfigError(f"'{path}' stands without an option", f"text comes from stdin, or a2d translate -i {shlex.quote(path)}")
+        raise ConfigError(
+            f"'{path}' stands without an option", f"text comes from stdin, or a2d translate -i {shlex.quote(path)}"
+        )
     check_choice("--errors", errors, ("strict", "replace"))
     check_choice("--format", form, ("text", "tsv", "jsonl"))
     check_choice("--engine", engine, ("auto", "torch", "ct2"))
@@ -83,20 +85,31 @@ def translate(
 
 def score(
     context: typer.Context,
-    hypotheses: Annotated[list[Path] | None, typer.Argument(help="Translations to score; none: the project's models.")] = None,
-    reference: Annotated[list[Path] | None, typer.Option("--reference", "-r", help="Reference file. Repeatable.")] = None,
-    metrics: Annotated[list[str] | None, typer.Option("-m", "--metric", help="bleu, chrf, chrf++ or ter. Repeatable.")] = None,
+    hypotheses: Annotated[
+        list[Path] | None, typer.Argument(help="Translations to score; none: the project's models.")
+    ] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option("--reference", "-r", help="Reference file. Repeatable.")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option("-m", "--metric", help="bleu, chrf, chrf++ or ter. Repeatable.")
+    ] = None,
     models: Annotated[list[str] | None, typer.Option("--model", help="Only these runs. Repeatable.")] = None,
     tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for confidence intervals of files; 0 = none.")] = 0,
     beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Translate again what is cached.")] = False,
-    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure it: not while other work shares the machine.")] = True,
+    speed: Annotated[
+        bool, typer.Option("--speed/--no-speed", help="Measure it: not while other work shares the machine.")
+    ] = True,
     gap: Annotated[bool, typer.Option("--gap", help="From the teacher to a student in int8, step by step.")] = False,
-    stress: Annotated[bool, typer.Option("--stress", help="Count loops, lost numbers, odd lengths on odd input.")] = False,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Count loops, lost numbers, odd lengths on odd input.")
+    ] = False,
     device: Device = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a decoding.* key of the recipe. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a decoding.* key of the recipe. Repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +122,9 @@ def score(
               a2d score --gap
     """
     if (gap and stress) or ((gap or stress) and (hypotheses or reference)):
-        raise ConfigError("--gap and --stress stand alone, for the project's models", "run them one by one, without files")
+        raise ConfigError(
+            "--gap and --stress stand alone, for the project's models", "run them one by one, without files"
+        )
     if hypotheses or reference:
         from a2d_cli.commands import score_files as files
 
@@ -146,12 +161,17 @@ def score(
 
 def export(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="Run name, run folder or checkpoint folder (default: best student by validation).")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Run name, run folder or checkpoint folder (default: best student by validation)."),
+    ] = None,
     to: Annotated[str, typer.Option(help="ct2 (CTranslate2) or hf (Hugging Face).")] = "ct2",
     quantization: Annotated[
         str | None, typer.Option("-q", "--quantization", help="int8 (default of ct2), int16, float16 or float32.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder (default: exports/NAME-… of the project).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder (default: exports/NAME-… of the project).")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -196,13 +216,17 @@ def bench(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Untrained models: mini,tiny,small,base,paper, 6-6 (layers), KEY=VALUE changes the one before it."),
+        typer.Option(
+            help="Untrained models: mini,tiny,small,base,paper, 6-6 (layers), KEY=VALUE changes the one before it."
+        ),
     ] = None,
     sentences: Annotated[int, typer.Option(min=1, help="Of the test set, evenly chosen.")] = 200,
     beam: Annotated[str, typer.Option("-b", "--beam", help="Hypotheses kept; several with commas.")] = "1,5",
     batch_size: Annotated[str, typer.Option(help="Sentences translated at once; several with commas.")] = "1,32",
     engine: Annotated[str, typer.Option(help="torch, ct2 or both.")] = "torch,ct2",
-    precision: Annotated[str, typer.Option(help="Of ct2: float32, int8 or both; an export keeps its own.")] = "float32,int8",
+    precision: Annotated[
+        str, typer.Option(help="Of ct2: float32, int8 or both; an export keeps its own.")
+    ] = "float32,int8",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Each measures everything once; medians are told.")] = 3,
     as_json: Json = False,

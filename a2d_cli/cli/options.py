@@ -25,12 +25,19 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Hours = Annotated[float | None, typer.Option(help="Stop after this much training time, all sittings together.")]
 Seed = Annotated[int | None, typer.Option(help="Of initial weights, batch order and dropout.")]
-Model = Annotated[str | None, typer.Option(help="Run name, or folder of a run, checkpoint or export (default: best student by validation).")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Run name, or folder of a run, checkpoint or export (default: best student by validation)."),
+]
 
 
 def typed() -> str:
     """What goes on with the command as typed, should it be interrupted: the same, but never once more from the start."""
-    launcher = f"torchrun --nproc-per-node {os.environ['LOCAL_WORLD_SIZE']} --no-python " if "LOCAL_WORLD_SIZE" in os.environ else ""
+    launcher = (
+        f"torchrun --nproc-per-node {os.environ['LOCAL_WORLD_SIZE']} --no-python "
+        if "LOCAL_WORLD_SIZE" in os.environ
+        else ""
+    )
     return f"{launcher}a2d {shlex.join(argument for argument in sys.argv[1:] if argument != '--overwrite')}"
 
 
@@ -64,7 +71,10 @@ def decoding_of(project: Project, settings: list[str] | None, beam: int | None) 
 
     for setting in settings or ():
         if section_of(setting) != "decoding":
-            raise ConfigError(f"--set {setting}: a model that is trained can only decode otherwise", "for example --set decoding.length_penalty=0.8")
+            raise ConfigError(
+                f"--set {setting}: a model that is trained can only decode otherwise",
+                "for example --set decoding.length_penalty=0.8",
+            )
     overrides = overrides_of(settings, decoding__beam=beam)
     # One translation is scored, however many the recipe asks for.
     return asdict(project_recipe(project, [*overrides, "decoding.nbest=1"]).decoding) if overrides else {}

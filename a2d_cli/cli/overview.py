@@ -39,18 +39,25 @@ def inspect_run(
     context: typer.Context,
     run: Annotated[
         str | None,
-        typer.Argument(help="Run name or run folder (default: the finished one that is best by validation BLEU, else by loss)."),
+        typer.Argument(
+            help="Run name or run folder (default: the finished one that is best by validation BLEU, else by loss)."
+        ),
     ] = None,
     sentence: Annotated[str | None, typer.Option(help="Show attention maps of this source sentence.")] = None,
     target: Annotated[str | None, typer.Option(help="Its translation (default: the student's own).")] = None,
     kinds: Annotated[
-        list[str] | None, typer.Option("--kind", help="Of the sentence: encoder_self, decoder_self or cross. Repeatable.")
+        list[str] | None,
+        typer.Option("--kind", help="Of the sentence: encoder_self, decoder_self or cross. Repeatable."),
     ] = None,
     heads: Annotated[
         list[str] | None,
-        typer.Option("--head", metavar="LAYER.HEAD", help="Of the teacher, on the sentence; or best, worst. Repeatable."),
+        typer.Option(
+            "--head", metavar="LAYER.HEAD", help="Of the teacher, on the sentence; or best, worst. Repeatable."
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the pictures (default: the run's inspection/).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the pictures (default: the run's inspection/).")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="Of the pictures: svg or png.")] = "svg",
     device: Device = None,
     as_json: Json = False,
@@ -71,7 +78,9 @@ def inspect_run(
     problem, reporter = missing_package(), make_reporter()
     if problem and output:
         raise problem
-    request = None if sentence is None else command.SentenceRequest(sentence, target, tuple(kinds or ()), tuple(heads or ()))
+    request = (
+        None if sentence is None else command.SentenceRequest(sentence, target, tuple(kinds or ()), tuple(heads or ()))
+    )
     inspection = command.inspect_run(context.obj, run, request, device or "auto", reporter)
     pictures: list[Path] = []
     if problem:
@@ -85,11 +94,19 @@ def inspect_run(
 
 def report(
     context: typer.Context,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write (default: the project's report.html).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write (default: the project's report.html).")
+    ] = None,
     alignment: Annotated[
-        bool, typer.Option("--alignment/--no-alignment", help="Measure and draw that of the finished run that is best by validation BLEU, else by loss.")
+        bool,
+        typer.Option(
+            "--alignment/--no-alignment",
+            help="Measure and draw that of the finished run that is best by validation BLEU, else by loss.",
+        ),
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help='Print the place of the page as JSON: {"report": FILE}.')] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help='Print the place of the page as JSON: {"report": FILE}.')
+    ] = False,
 ) -> None:
     """Write a report of the project: one HTML file.
 

@@ -42,9 +42,12 @@ def prepare(
         str | None, typer.Option(envvar="A2D_MIRROR", help="Folder or URL that holds HOST/PATH of each download.")
     ] = None,
     tokenizer_from: Annotated[
-        str | None, typer.Option(metavar="RUN|FOLDER", help="Take the tokenizer of a run (a2d import) instead of training one.")
+        str | None,
+        typer.Option(metavar="RUN|FOLDER", help="Take the tokenizer of a run (a2d import) instead of training one."),
     ] = None,
-    trim: Annotated[bool, typer.Option("--trim", help="Cut that tokenizer to the pieces of the training text.")] = False,
+    trim: Annotated[
+        bool, typer.Option("--trim", help="Cut that tokenizer to the pieces of the training text.")
+    ] = False,
     settings: Set = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -66,7 +69,9 @@ def prepare(
     parsed = own_files.choose_recipe(project, recipe, given, pair, overrides_of(settings), tokenizer_from, trim)
     again = typed() + " --overwrite" * overwrite
     try:
-        report = command.prepare(project, parsed, mirror=mirror, reporter=make_reporter(), overwrite=overwrite, command=again)
+        report = command.prepare(
+            project, parsed, mirror=mirror, reporter=make_reporter(), overwrite=overwrite, command=again
+        )
     except KeyboardInterrupt:
         stop_at_once(again)
     if as_json:
@@ -75,16 +80,22 @@ def prepare(
         from a2d_cli.commands.status import project_status
 
         source = parsed.tokenizer.taken_from or ""
-        elsewhere = project.command(f"distill --teacher {shlex.quote(source)}") if "/" in source else ""  # no run of the project
+        elsewhere = (
+            project.command(f"distill --teacher {shlex.quote(source)}") if "/" in source else ""
+        )  # no run of the project
         note = f"next: {elsewhere}" if elsewhere else project_status(project).note
         print_table(f"prepared {parsed.name}", ["what", "result"], report.summary_rows(), note)
 
 
 def import_model(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A Marian model in Hugging Face form (OPUS-MT, MarianMT).")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A Marian model in Hugging Face form (OPUS-MT, MarianMT).")
+    ],
     name: Annotated[str, typer.Option(help="Name of the run.")] = "teacher",
-    pair: Annotated[str | None, typer.Option(help="Its languages, where the folder does not say them, e.g. de-en.")] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="Its languages, where the folder does not say them, e.g. de-en.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Take a model that others have trained as the teacher.
@@ -134,10 +145,12 @@ def train_teacher(
 def distill(
     context: typer.Context,
     teacher: Annotated[
-        str | None, typer.Option(help="Run name, run folder or checkpoint folder; several, with commas between, teach together.")
+        str | None,
+        typer.Option(help="Run name, run folder or checkpoint folder; several, with commas between, teach together."),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="ce, word, seq, a2d, a2d-PROFILE, hidden, attn-fixed, amad, … (all: README), joined by '+'.")
+        str | None,
+        typer.Option(help="ce, word, seq, a2d, a2d-PROFILE, hidden, attn-fixed, amad, … (all: README), joined by '+'."),
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of a plain a2d.")] = None,
     student: Annotated[
@@ -145,7 +158,9 @@ def distill(
     ] = None,
     pseudo: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="SRC HYP", help="Learn from these lines and their translations instead of the training text."),
+        typer.Option(
+            metavar="SRC HYP", help="Learn from these lines and their translations instead of the training text."
+        ),
     ] = None,
     cache_teacher: Annotated[
         bool, typer.Option("--cache-teacher", help="Ask the teacher once and keep what it says on disk, if it fits.")
@@ -157,7 +172,9 @@ def distill(
     max_hours: Hours = None,
     settings: Set = None,
     overwrite: Overwrite = False,
-    resume_with: Annotated[str | None, typer.Option(hidden=True, help="What goes on with this, and more: a2d compare.")] = None,
+    resume_with: Annotated[
+        str | None, typer.Option(hidden=True, help="What goes on with this, and more: a2d compare.")
+    ] = None,
 ) -> None:
     """Train the student with the teacher's help.
 
@@ -249,18 +266,25 @@ def compare(
     methods: Annotated[str, typer.Option(help="Of a2d distill, with commas between.")] = "ce,word,a2d",
     seeds: Annotated[str, typer.Option(help="How many (7 = 1 to 7), or which (3,4,5; one alone: 3,).")] = "7",
     updates: Annotated[
-        str | None, typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each.")
+        str | None,
+        typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs trained or scored at a time.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run (default: the cores, shared by the jobs).")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of a run (default: the cores, shared by the jobs).")
+    ] = None,
     teacher: Annotated[str | None, typer.Option(help="As in a2d distill; several teach together.")] = None,
     student: Annotated[str | None, typer.Option(help="As in a2d distill.")] = None,
     baselines: Annotated[
-        list[str] | None, typer.Option("--baseline", help="What to compare to, of the methods (default: ce and word). Repeatable.")
+        list[str] | None,
+        typer.Option("--baseline", help="What to compare to, of the methods (default: ce and word). Repeatable."),
     ] = None,
     tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
     beam: Annotated[
-        int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept while test sets are translated; trains nothing anew.")
+        int | None,
+        typer.Option(
+            "-b", "--beam", min=1, help="Hypotheses kept while test sets are translated; trains nothing anew."
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a row a run to this file.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw means with intervals: FILE.png or FILE.svg.")] = None,

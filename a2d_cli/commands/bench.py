@@ -111,16 +111,9 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="a2d-bench-") as name:
         workshop = _Workshop(project, Path(name), settings)
         forms = [form for folder in folders for form in workshop.forms_of_folder(folder)]
-        forms += [
-            form
-            for name, shape in shapes.items()
-            for form in workshop.forms_of_shape(name, shape, recipe.pair)
-        ]
+        forms += [form for name, shape in shapes.items() for form in workshop.forms_of_shape(name, shape, recipe.pair)]
         ratio = text.length_ratio(Tokenizer.load(project.data_dir)) if shapes else None
-        jobs = [
-            Job(form, text.src, decodings, settings.threads, ratio if form.is_random else None)
-            for form in forms
-        ]
+        jobs = [Job(form, text.src, decodings, settings.threads, ratio if form.is_random else None) for form in forms]
         rows = _measure(jobs, settings.rounds, reporter)
     packages = dict.fromkeys(ENGINES[form.engine] for form in forms)
     versions = {"a2d": __version__, **{package: version(package) for package in packages}}
@@ -193,9 +186,7 @@ class _Workshop:
 
         tokenizer = Tokenizer.load(self.project.data_dir)
         torch.manual_seed(1)
-        model = Transformer(
-            shape, Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size, tokenizer.joint)
-        )
+        model = Transformer(shape, Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size, tokenizer.joint))
         folder = self._new_folder()
         save_checkpoint(folder, model, weights_of(model), pair, tokenizer)
         tokenizer.save(folder)
@@ -207,13 +198,9 @@ class _Workshop:
             for precision in self.settings.precisions:
                 if engine == "torch" and precision != "float32":
                     continue
-                found = (
-                    self._of_torch(checkpoint) if engine == "torch" else self._of_ct2(checkpoint, precision)
-                )
+                found = self._of_torch(checkpoint) if engine == "torch" else self._of_ct2(checkpoint, precision)
                 max_tokens = model.shape.max_positions
-                forms.append(
-                    Form(name, model.num_parameters, is_random, engine, precision, *found, max_tokens)
-                )
+                forms.append(Form(name, model.num_parameters, is_random, engine, precision, *found, max_tokens))
         if not forms:
             raise ConfigError(
                 f"{name}: torch computes in float32 alone", "add float32 to --precision, or ct2 to --engine"
@@ -305,10 +292,7 @@ def _send_observation(job: Job, pipe: Connection) -> None:
 def observe(job: Job) -> Observation:
     """Measure in this process."""
     engine, tokenizer = _load(job.form, job.threads)
-    passes = [
-        time_translation(engine, tokenizer, decoding, job.lines, job.length_ratio)
-        for decoding in job.decodings
-    ]
+    passes = [time_translation(engine, tokenizer, decoding, job.lines, job.length_ratio) for decoding in job.decodings]
     return Observation(tuple(passes), peak_memory_bytes())
 
 

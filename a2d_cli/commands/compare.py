@@ -95,7 +95,9 @@ class Request:
         words += ["--student", self.student] if self.student else []
         words += ["--jobs", str(self.jobs), "--threads", str(self.threads)] if self.jobs > 1 else []
         repeatable = {"--baseline": self.baselines, "--test-set": self.test_sets, "--set": self.settings}
-        return shlex.join([*words, *(part for option, values in repeatable.items() for value in values for part in (option, value))])
+        return shlex.join(
+            [*words, *(part for option, values in repeatable.items() for value in values for part in (option, value))]
+        )
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,14 @@ def read_seeds(text: str) -> tuple[int, ...]:
     numbers = read_numbers("--seeds", listed)
     seeds = numbers if "," in text else tuple(range(1, numbers[0] + 1))
     if len(numbers) <= listed.count(","):
-        raise ConfigError(f"--seeds {text}: a seed stands twice, which would be the same run", f"name each once; a single one as {numbers[0]},")
+        raise ConfigError(
+            f"--seeds {text}: a seed stands twice, which would be the same run",
+            f"name each once; a single one as {numbers[0]},",
+        )
     if not 1 <= len(seeds) <= MAX_SEEDS:
-        raise ConfigError(f"--seeds {text}: from 1 to {MAX_SEEDS} seeds can be compared", "for example --seeds 5, or --seeds 3,4,5")
+        raise ConfigError(
+            f"--seeds {text}: from 1 to {MAX_SEEDS} seeds can be compared", "for example --seeds 5, or --seeds 3,4,5"
+        )
     return seeds
 
 
@@ -188,7 +195,8 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
     for teacher in teachers:
         if Run(teacher.folder.parent).info.get("finished") is False:
             raise ConfigError(
-                f"the training of {teacher.folder.parent} has not ended: runs would learn from different teachers", "let it end first"
+                f"the training of {teacher.folder.parent} has not ended: runs would learn from different teachers",
+                "let it end first",
             )
     return Plan(recipe, methods, baselines, lengths, tuple(cells), tuple(texts), decoding, tuple(teachers))
 
@@ -197,7 +205,8 @@ def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Re
     """The recipe of all runs, and what is the methods' own, by their canonical names."""
     if not all(method.strip() for method in request.methods):
         raise ConfigError(
-            f"--methods {','.join(request.methods)}: expected methods, with commas between", "for example --methods ce,word,a2d"
+            f"--methods {','.join(request.methods)}: expected methods, with commas between",
+            "for example --methods ce,word,a2d",
         )
     methods: dict[str, Distillation] = {}
     for method in request.methods:
@@ -207,7 +216,10 @@ def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Re
             reporter.info(f"{method}: {name} stands in the comparison already")
         methods[name] = recipe.distillation
     if len(methods) < 2:
-        raise ConfigError(f"--methods {','.join(request.methods)}: a comparison takes two methods", "for example --methods ce,word,a2d")
+        raise ConfigError(
+            f"--methods {','.join(request.methods)}: a comparison takes two methods",
+            "for example --methods ce,word,a2d",
+        )
     if request.student:
         recipe = replace(recipe, student=parse_student(request.student, recipe))
     return recipe, methods
@@ -216,7 +228,9 @@ def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Re
 def _recipe_of(project: Project, request: Request, option: str, method: str) -> Recipe:
     """Of the runs of one method, which an option has named."""
     teacher = [f"--teacher distillation.teacher={request.teacher}"] if request.teacher else []
-    return read_project_recipe(project.recipe_path, [*request.run_settings, *teacher, f"{option} distillation.method={method}"])
+    return read_project_recipe(
+        project.recipe_path, [*request.run_settings, *teacher, f"{option} distillation.method={method}"]
+    )
 
 
 def _baselines(project: Project, request: Request, methods: Sequence[str]) -> tuple[str, ...]:
@@ -262,23 +276,31 @@ def _score_options(plan: Plan) -> tuple[str, ...]:
     decoding = unlike(plan.decoding, replace(plan.recipe.decoding, nbest=1))
     options = [("--test-set", text.name) for text in plan.texts]
     options += [("--set", f"decoding.{key}={value}") for key, value in decoding.items()]
-    return (*(part for option in options for part in option), "--device", plan.recipe.student_training.device, "--no-speed")
+    return (
+        *(part for option in options for part in option),
+        "--device",
+        plan.recipe.student_training.device,
+        "--no-speed",
+    )
 
 
 def _unscored(project: Project, plan: Plan, reporter: Reporter) -> list[ScoredModel]:
     """Teachers and finished runs, where they have not translated all texts."""
     cache = ScoreCache(project.scores_dir)
-    folders = [*(teacher.folder for teacher in plan.teachers), *(cell.run.folder for cell in plan.cells if cell.run.is_finished)]
+    folders = [
+        *(teacher.folder for teacher in plan.teachers),
+        *(cell.run.folder for cell in plan.cells if cell.run.is_finished),
+    ]
     models = [describe_model(folder.absolute()) for folder in folders]
     return [
-        model
-        for model in models
-        if not all(map(_on_texts(model, plan, cache, reporter).has_translated, plan.texts))
+        model for model in models if not all(map(_on_texts(model, plan, cache, reporter).has_translated, plan.texts))
     ]
 
 
 def _on_texts(model: ScoredModel, plan: Plan, cache: ScoreCache, reporter: Reporter) -> ModelOnTexts:
-    return ModelOnTexts(model, plan.decoding, plan.recipe.student_training.device, plan.recipe.tgt_lang, cache, reporter)
+    return ModelOnTexts(
+        model, plan.decoding, plan.recipe.student_training.device, plan.recipe.tgt_lang, cache, reporter
+    )
 
 
 def _kept(project: Project, plan: Plan, comparison: Comparison, command: str) -> KeptComparison:
@@ -319,14 +341,18 @@ def _measure(project: Project, plan: Plan, reporter: Reporter) -> Comparison:
     blocks = []
     for text in plan.texts:
         measured_teachers = tuple(
-            _measured_teacher(each[text.name], forced.measure(model, text)) for model, each in zip(teachers, taught, strict=True)
+            _measured_teacher(each[text.name], forced.measure(model, text))
+            for model, each in zip(teachers, taught, strict=True)
         )
         measured = [
-            _measured_run(cell, rows[cell.run.name][text.name], forced.measure(models[cell.run.name], text)) for cell in cells
+            _measured_run(cell, rows[cell.run.name][text.name], forced.measure(models[cell.run.name], text))
+            for cell in cells
         ]
         for updates, group in groupby(measured, key=lambda run: run.updates):
             runs = list(group)
-            found = contrasts(runs, baselines, _bootstrap(runs, baselines, text, rows, cache, recipe.tgt_lang, reporter))
+            found = contrasts(
+                runs, baselines, _bootstrap(runs, baselines, text, rows, cache, recipe.tgt_lang, reporter)
+            )
             blocks.append(ComparedRuns(text.name, len(text.src), updates, measured_teachers, tuple(runs), found))
     shape = recipe.student
     size = models[cells[0].run.name].parameters / 1e6
@@ -435,7 +461,9 @@ class _Forced:
             tokenizer = self._teachers[0].tokenizer
             teacher = one_teacher([Teacher(teacher.model.to(self._device)) for teacher in self._teachers])
             encoded = EncodedText(text.src, text.tgt, tokenizer)
-            self._tests[text.name] = FidelityTest(encoded, SpecialIds.of(tokenizer), teacher, self._max_length, self._device)
+            self._tests[text.name] = FidelityTest(
+                encoded, SpecialIds.of(tokenizer), teacher, self._max_length, self._device
+            )
         # A teacher of a cut vocabulary is the one that teaches, not the one on disk.
         own = {teacher.weights_sha256: teacher for teacher in self._teachers}
         found = self._tests[text.name]((own.get(model.weights_sha256) or load_checkpoint(model.folder)).model)

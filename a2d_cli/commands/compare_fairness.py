@@ -65,7 +65,9 @@ def refuse_other_settings(
     told = []
     for key, by_run in strays.items():
         asked_values = sorted({"nothing" if asked is None else str(asked) for asked, _ in by_run.values()})
-        told.append(f"{key}: {' or '.join(asked_values)} asked, {_places({run: found for run, (_, found) in by_run.items()})}")
+        told.append(
+            f"{key}: {' or '.join(asked_values)} asked, {_places({run: found for run, (_, found) in by_run.items()})}"
+        )
     raise ConfigError("runs have other settings than this comparison: " + "; ".join(told), _remedy(strays))
 
 
@@ -205,7 +207,9 @@ def notes_on(cells: Sequence[Cell]) -> list[str]:
     notes = []
     other_text = sorted({cell.method for cell in cells if learns_from_other_text(infos[cell.run.name])})
     if other_text:
-        notes.append(f"{', '.join(other_text)}: the teacher's translations as text; as many updates, but not the same batches")
+        notes.append(
+            f"{', '.join(other_text)}: the teacher's translations as text; as many updates, but not the same batches"
+        )
     copying = sorted({cell.method for cell in cells if copies_layers(cell)})
     if copying:
         notes.append(f"{', '.join(copying)}: began with layers of the teacher, the others with random weights")

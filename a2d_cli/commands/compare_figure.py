@@ -29,7 +29,9 @@ def check_figure(path: Path) -> None:
         A2DError: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"--figure {path}: the name must end in {' or '.join(FORMATS)}", "for example --figure comparison.svg")
+        raise ConfigError(
+            f"--figure {path}: the name must end in {' or '.join(FORMATS)}", "for example --figure comparison.svg"
+        )
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -79,7 +81,16 @@ def _draw_methods(axes: Axes, block: ComparedRuns, metric: str) -> None:
         sample = block.sample(method, metric)
         colour, marker = f"C{place % 10}", MARKERS[place % len(MARKERS)]
         axes.plot([place + 0.18] * len(sample.values), sample.values, ".", color=colour, alpha=0.45, markersize=5)
-        axes.errorbar([place], [sample.mean], yerr=_bars([sample]), fmt=marker, color=colour, capsize=3, markersize=5, label=method)
+        axes.errorbar(
+            [place],
+            [sample.mean],
+            yerr=_bars([sample]),
+            fmt=marker,
+            color=colour,
+            capsize=3,
+            markersize=5,
+            label=method,
+        )
     axes.set_xticks([])
     axes.set_xlim(-0.6, len(block.methods) - 0.4)
 

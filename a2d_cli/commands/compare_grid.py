@@ -106,7 +106,11 @@ class _Child:
 
     def warnings(self) -> list[str]:
         """Of a scoring: a training has a log."""
-        return [] if self.task.run else [line.removeprefix("warning: ") for line in self._said() if line.startswith("warning: ")]
+        return (
+            []
+            if self.task.run
+            else [line.removeprefix("warning: ") for line in self._said() if line.startswith("warning: ")]
+        )
 
     def problem(self) -> str:
         """Why it failed, in its own words; empty: it did not."""
@@ -183,7 +187,9 @@ def train_grid(
                         failures[task.name] = problem
                         reporter.warn(f"{task.name} failed: {problem}")
                     else:
-                        reporter.warn(f"{task.name} is scored after the others, because its own process failed: {problem}")
+                        reporter.warn(
+                            f"{task.name} is scored after the others, because its own process failed: {problem}"
+                        )
         finally:
             _end(children)
     if interruption.number:
@@ -225,7 +231,9 @@ def _news(child: _Child) -> str:
     if not child.task.run:
         return f"{child.task.name} scored in {elapsed}"
     best = child.task.run.info.get("best", {})
-    scores = [f"{name} {best[key]:.2f}" for name, key in (("loss", "loss"), ("BLEU", "bleu")) if best.get(key) is not None]
+    scores = [
+        f"{name} {best[key]:.2f}" for name, key in (("loss", "loss"), ("BLEU", "bleu")) if best.get(key) is not None
+    ]
     return f"{child.task.name} finished in {elapsed}" + (f": valid {', '.join(scores)}" if scores else "")
 
 

@@ -44,7 +44,9 @@ class KeptComparison:
     a2d: str  # version
     command: str  # that repeats it, without the leading `a2d`
     grid: Grid
-    weights: Mapping[str, str]  # SHA-256 of the best weights, by run of the project: students, and the teachers that are one
+    weights: Mapping[
+        str, str
+    ]  # SHA-256 of the best weights, by run of the project: students, and the teachers that are one
     texts: Mapping[str, tuple[str, str]]  # SHA-256 of source and reference, by test set
     tables: tuple[Table, ...]
 

@@ -86,7 +86,10 @@ class Contrast:
 
     def bootstrap_text(self) -> str:
         """`+3 -0 of 3`: seeds in which the method is better and worse: by the interval, for the p errs on the small side."""
-        better, worse = sum(result.low > 0 for result in self.bootstrap), sum(result.high < 0 for result in self.bootstrap)
+        better, worse = (
+            sum(result.low > 0 for result in self.bootstrap),
+            sum(result.high < 0 for result in self.bootstrap),
+        )
         return f"+{better} -{worse} of {len(self.bootstrap)}"
 
 
@@ -171,7 +174,9 @@ def contrasts(
             others = {method: sample for method, sample in by_method.items() if method not in baselines[: number + 1]}
             tests[metric] = paired_tests(by_method[baseline], others)
         found += [
-            Contrast(baseline, method, {metric: tests[metric][method] for metric in METRICS}, bootstrap[baseline, method])
+            Contrast(
+                baseline, method, {metric: tests[metric][method] for metric in METRICS}, bootstrap[baseline, method]
+            )
             for method in others
         ]
     return tuple(found)
@@ -238,7 +243,9 @@ class Comparison:
             test = contrast.tests["bleu"]
             p_values = [f"{test.p_value:.3f}", f"{test.holm_p_value:.3f}"]
             verdict = [_detectable(test), contrast.bootstrap_text(), contrast.claim(block.headroom_bleu)]
-            rows.append([contrast.method, contrast.baseline, _difference(test, METRICS["bleu"][1]), *p_values, *verdict])
+            rows.append(
+                [contrast.method, contrast.baseline, _difference(test, METRICS["bleu"][1]), *p_values, *verdict]
+            )
         others = [metric for metric in METRICS if metric != "bleu"]
         other_columns = [text for metric in others for text in (f"Δ {METRICS[metric][0]}", "p Holm")]
         other_rows = []
@@ -270,7 +277,8 @@ class Comparison:
             *self.signatures,
             "minutes (or seconds) a run: wall time of training and its validations, whatever else the machine did; "
             + "a teacher's cache and translations, made once, are not in them",
-            "peak MB: the most that a training process of the method held" + " (–: an older a2d did not record it)" * unknown,
+            "peak MB: the most that a training process of the method held"
+            + " (–: an older a2d did not record it)" * unknown,
             "Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t over seeds)",
             f"p: exact two-sided sign-flip permutation over seeds; {reach}",
             f"p Holm: corrected over methods ({told}); not over metrics, test sets and lengths",
@@ -290,7 +298,9 @@ class Comparison:
                 cells = by_pair.setdefault((contrast.method, contrast.baseline), [])
                 cells.append(_difference(contrast.tests["bleu"], 2))
         rows = [[method, baseline, *cells] for (method, baseline), cells in by_pair.items()]
-        note = "a head start shrinks from left to right, a better end does not; every run has a schedule of its own length"
+        note = (
+            "a head start shrinks from left to right, a better end does not; every run has a schedule of its own length"
+        )
         return Table(f"{test_set}: Δ BLEU by length", columns, rows, note)
 
     def to_json(self) -> dict[str, Any]:
@@ -315,7 +325,10 @@ class Comparison:
             "headroom_bleu": block.headroom_bleu,
             "headroom_suffices": block.headroom_bleu is not None and block.headroom_bleu >= HEADROOM_BLEU,
             "methods": {
-                method: {metric: _sample_json(block.sample(method, metric)) for metric in (*METRICS, "valid_nll", "elapsed_s")}
+                method: {
+                    metric: _sample_json(block.sample(method, metric))
+                    for metric in (*METRICS, "valid_nll", "elapsed_s")
+                }
                 for method in block.methods
             },
             "differences": [

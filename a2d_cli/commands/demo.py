@@ -46,7 +46,9 @@ def demo(project: Project, overrides: list[str], command: str, reporter: Reporte
         ConfigError: the folder holds another project.
     """
     state = project.state()
-    if state.get("recipe", "demo") != "demo" or (not state and project.folder.exists() and any(project.folder.iterdir())):
+    if state.get("recipe", "demo") != "demo" or (
+        not state and project.folder.exists() and any(project.folder.iterdir())
+    ):
         raise ConfigError(f"{project.folder} is not the demo's folder", "name a new folder: 'a2d demo FOLDER'")
     where = f"a2d -C {project.folder.name}"
     reporter.info("1/6 prepare: German-English sentences from a grammar")

@@ -174,7 +174,11 @@ def _beyond_a_cache(method: Method) -> str:
     """What the method learns from that no cache holds; empty: nothing."""
     if method.is_released:
         return f"{method.name} learns from padding too, of which a cache knows nothing"
-    return f"{method.name} learns from the states of all layers, of which a cache keeps the last" if method.needs_hidden else ""
+    return (
+        f"{method.name} learns from the states of all layers, of which a cache keeps the last"
+        if method.needs_hidden
+        else ""
+    )
 
 
 def _check_cache(recipe: Recipe, method: Method) -> None:

@@ -116,7 +116,9 @@ def _open_job(project: Project, folder: Path, reporter: Reporter) -> _Job:
             "name the project that it belongs to with -C DIR",
         )
     sources, references = (project.read_text("valid", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
-    decoding = replace(read_project_recipe(run.recipe_path).decoding if run.recipe_path.exists() else recipe.decoding, nbest=1)
+    decoding = replace(
+        read_project_recipe(run.recipe_path).decoding if run.recipe_path.exists() else recipe.decoding, nbest=1
+    )
     return _Job(project, recipe, checkpoint, run, decoding, sources, references, reporter)
 
 
@@ -130,9 +132,13 @@ def _require_free(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not overwrite:
-        raise ConfigError(f"{folder} is not empty", "name a new folder with --output, or replace an export with --overwrite")
+        raise ConfigError(
+            f"{folder} is not empty", "name a new folder with --output, or replace an export with --overwrite"
+        )
     if not is_export(folder):
-        raise ConfigError(f"{folder} is no export ({MANIFEST} is missing) and will not be replaced", "name a new folder with --output")
+        raise ConfigError(
+            f"{folder} is no export ({MANIFEST} is missing) and will not be replaced", "name a new folder with --output"
+        )
 
 
 def _write_ct2(job: _Job, folder: Path, quantization: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:

@@ -77,9 +77,13 @@ def import_model(
 def _pair_of(found: MarianModel, folder: Path) -> str:
     path = folder / "tokenizer_config.json"
     if not found.pair:
-        raise ConfigError(f"{path} does not say which languages the model translates", "say it, for example --pair de-en")
+        raise ConfigError(
+            f"{path} does not say which languages the model translates", "say it, for example --pair de-en"
+        )
     try:
         check_pair(found.pair, str(path))
     except ConfigError as error:
-        raise ConfigError(error.message, "say which languages it shall translate here, for example --pair de-en") from None
+        raise ConfigError(
+            error.message, "say which languages it shall translate here, for example --pair de-en"
+        ) from None
     return found.pair

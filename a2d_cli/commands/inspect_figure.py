@@ -25,7 +25,14 @@ FOLDER = "inspection"  # in a run folder
 SEQUENTIAL, DIVERGING = "magma_r", "coolwarm"  # nothing is light; equal steps look equal
 TEXT = 7.0  # points
 LAYER_GAP = 0.35  # between two layers, in cells
-OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans", "Noto Sans Arabic")
+OTHER_SCRIPTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Hiragino Sans",
+    "Arial Unicode MS",
+    "Noto Sans",
+    "Noto Sans Arabic",
+)
 
 
 def missing_package() -> A2DError | None:
@@ -61,14 +68,17 @@ def alignment_figures(inspection: Inspection, form: str = "svg") -> dict[str, by
     Raises:
         A2DError: matplotlib is not installed.
     """
-    return {each.name: _drawn(lambda each=each: _draw_alignment(each, inspection), form) for each in inspection.alignments}
+    return {
+        each.name: _drawn(lambda each=each: _draw_alignment(each, inspection), form) for each in inspection.alignments
+    }
 
 
 def sentence_figures(inspection: Inspection, form: str = "svg") -> dict[str, bytes]:
     """A picture a kind of attention of the inspected sentence, by name (`simplex-cross-sentence`); empty without one."""
     found = inspection.sentence.maps if inspection.sentence else ()
     return {
-        f"{maps.term}-{maps.kind}-sentence": _drawn(lambda maps=maps: _draw_sentence(maps, inspection), form) for maps in found
+        f"{maps.term}-{maps.kind}-sentence": _drawn(lambda maps=maps: _draw_sentence(maps, inspection), form)
+        for maps in found
     }
 
 
@@ -108,7 +118,9 @@ class _Canvas:
 
     def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
         total_width, total_height = self._size
-        return self.figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
+        return self.figure.add_axes(
+            (left / total_width, bottom / total_height, width / total_width, height / total_height)
+        )
 
     def text(self, left: float, bottom: float, text: str, **style: object) -> None:
         self.figure.text(left / self._size[0], bottom / self._size[1], text, **style)
@@ -125,7 +137,9 @@ def _draw_alignment(alignment: Alignment, inspection: Inspection) -> Figure:
     left, bottom, top, gap, right = 0.66, 1.04, 0.78, 0.14, 0.5
     scale_width = max(width, 1.5)
     canvas = _Canvas(max(left + width + gap + side + right, 4.4), bottom + height + top)
-    canvas.text(left, bottom + height + top - 0.2, _capital(KIND_TITLES[alignment.kind]), fontsize=TEXT + 2, fontweight="bold")
+    canvas.text(
+        left, bottom + height + top - 0.2, _capital(KIND_TITLES[alignment.kind]), fontsize=TEXT + 2, fontweight="bold"
+    )
     subtitle = _subtitle(inspection, alignment.term)
     canvas.text(left, bottom + height + top - 0.34, subtitle, color="0.35")
 
@@ -156,7 +170,14 @@ def _draw_alignment(alignment: Alignment, inspection: Inspection) -> Figure:
         heat.annotate(label, (centre, 0), (0, -12), ("data", "axes fraction"), "offset points", ha="center", va="top")
     for label, centre in teacher.layers(cell):
         heat.annotate(
-            label, (0, centre), (-11, 0), ("axes fraction", "data"), "offset points", ha="right", va="center", rotation=90
+            label,
+            (0, centre),
+            (-11, 0),
+            ("axes fraction", "data"),
+            "offset points",
+            ha="right",
+            va="center",
+            rotation=90,
         )
     canvas.text(left + width / 2, bottom - 0.4, "student head", ha="center")
     canvas.text(left - 0.5, bottom + height / 2, "teacher head", va="center", rotation=90)
@@ -179,7 +200,9 @@ class _Ruler:
 
     def __init__(self, heads: Sequence[Head]):
         self.heads = list(heads)
-        self._layers = [list(group) for _, group in groupby(range(len(heads)), lambda i: (heads[i].member, heads[i].layer))]
+        self._layers = [
+            list(group) for _, group in groupby(range(len(heads)), lambda i: (heads[i].member, heads[i].layer))
+        ]
         self._layer_of = [number for number, layer in enumerate(self._layers) for _ in layer]
         self.length = len(heads) + LAYER_GAP * (len(self._layers) - 1)
 
@@ -204,7 +227,8 @@ class _Ruler:
             return f"teacher {head.member}, {layer}" if room > 1.0 else f"{head.member}: L{head.layer}"
 
         return [
-            (label(self.heads[layer[0]], cell * len(layer)), (edges[0] + edges[-1]) / 2) for layer, edges in self.blocks()
+            (label(self.heads[layer[0]], cell * len(layer)), (edges[0] + edges[-1]) / 2)
+            for layer, edges in self.blocks()
         ]
 
 
@@ -241,7 +265,9 @@ def _draw_residuals(axes: Axes, alignment: Alignment, teacher: _Ruler, small: fl
     for one, place in zip(ones, places, strict=True):
         text = f"{one.effective_heads:.1f}"
         axes.annotate(text, (1, place), (18, 0), beside, "offset points", ha="right", va="center", fontsize=small)
-    axes.annotate("heads\nin use", (1, 1), (18, 3), "axes fraction", "offset points", ha="right", va="bottom", fontsize=TEXT - 1)
+    axes.annotate(
+        "heads\nin use", (1, 1), (18, 3), "axes fraction", "offset points", ha="right", va="bottom", fontsize=TEXT - 1
+    )
 
 
 # --- a sentence
@@ -273,7 +299,9 @@ def _draw_sentence(maps: SentenceMaps, inspection: Inspection) -> Figure:
             axes.tick_params(length=0, pad=1.5, labelsize=small)
             axes.set_title(title, fontsize=TEXT, pad=3)
             centres = [[i + 0.5 for i in range(len(labels))] for labels in (maps.keys, maps.queries)]
-            axes.set_xticks(centres[0], map(_shown, maps.keys) if row == num_rows - 1 else [""] * len(maps.keys), rotation=90)
+            axes.set_xticks(
+                centres[0], map(_shown, maps.keys) if row == num_rows - 1 else [""] * len(maps.keys), rotation=90
+            )
             axes.set_yticks(centres[1], map(_shown, maps.queries) if column == 0 else [""] * len(maps.queries))
     scale_height = min(1.6, height)
     scale_left = left + step_x * (num_columns - 1) + width + 0.14

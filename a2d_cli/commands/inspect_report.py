@@ -94,7 +94,9 @@ class Inspection:
         ]
         note += _gradient_note(self.gradient, self.update)
         note += [f"note: {each}" for each in self.notes]
-        return Table(f"{self.run} ({self.method}, {self.pair}), taught by {self.teacher}: means", columns, rows, "\n".join(note))
+        return Table(
+            f"{self.run} ({self.method}, {self.pair}), taught by {self.teacher}: means", columns, rows, "\n".join(note)
+        )
 
 
 def _gradient_note(found: GradientShare | None, update: int) -> list[str]:

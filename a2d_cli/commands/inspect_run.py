@@ -166,7 +166,9 @@ def find_aligned_run(project: Project, name: str | None) -> tuple[Run, str]:
     folder = find_model(project, name)
     run = next((Run(place) for place in (folder, folder.parent) if Run(place).info), None)
     if run is None:
-        raise ConfigError(f"{folder} is no run folder: alignments stand beside a run's weights", "name a run, or its folder")
+        raise ConfigError(
+            f"{folder} is no run folder: alignments stand beside a run's weights", "name a run, or its folder"
+        )
     if run.has_aligners:
         return run, ""
     kind, method = run.info["kind"], run.info["method"]
@@ -174,7 +176,9 @@ def find_aligned_run(project: Project, name: str | None) -> tuple[Run, str]:
         raise _missing(run, "aligner.*.safetensors")
     having = [each.name for each in runs if each.has_aligners]
     what = "a teacher" if kind == "teacher" else f"a {kind} of method {method}, which aligns no heads"
-    hint = f"inspect {', '.join(having)}" if having else f"train one that does: {project.command('distill --method a2d')}"
+    hint = (
+        f"inspect {', '.join(having)}" if having else f"train one that does: {project.command('distill --method a2d')}"
+    )
     raise ConfigError(f"run '{run.name}' is {what}: there is no alignment to inspect", hint)
 
 
@@ -188,7 +192,9 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
     student = load_checkpoint(run.last_dir if (run.last_dir / WEIGHTS).is_file() else run.folder, device)
     recipe = read_project_recipe(run.recipe_path)
     if student.tokenizer.fingerprint != Tokenizer.load(project.data_dir).fingerprint:
-        raise ConfigError(f"run '{run.name}' has another vocabulary than {project.folder}", "name its own project with -C DIR")
+        raise ConfigError(
+            f"run '{run.name}' has another vocabulary than {project.folder}", "name its own project with -C DIR"
+        )
     checkpoints = _teachers_of(project, run, recipe)
     form = MapForm(recipe.distillation.map_form, recipe.distillation.map_temperature)
     teacher = one_teacher([Teacher(checkpoint.model.to(device), form) for checkpoint in checkpoints])

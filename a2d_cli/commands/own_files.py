@@ -53,7 +53,9 @@ def choose_recipe(
         return _own_recipe(files, pair, overrides)
     if project.recipe_path.exists():
         return read_project_recipe(project.recipe_path, overrides)
-    raise ConfigError("nothing to prepare", "name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)")
+    raise ConfigError(
+        "nothing to prepare", "name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)"
+    )
 
 
 def _tokenizer_overrides(project: Project, source: str | None, trim: bool) -> list[str]:

@@ -105,7 +105,13 @@ def _durations(steps: dict[str, Any], done: tuple[str, ...]) -> str:
 
 
 def prepare(
-    project: Project, recipe: Recipe, *, mirror: str | None, reporter: Reporter, overwrite: bool = False, command: str = ""
+    project: Project,
+    recipe: Recipe,
+    *,
+    mirror: str | None,
+    reporter: Reporter,
+    overwrite: bool = False,
+    command: str = "",
 ) -> PrepareReport:
     """Bring the project's data up to date with `recipe`.
 
@@ -141,9 +147,7 @@ def _check_recipe(recipe: Recipe) -> None:
     if not data.train and not data.generated:
         raise ConfigError("data.train: no training text", "name its files")
     if data.generated and set(recipe.pair.split("-")) != {"de", "en"}:
-        raise ConfigError(
-            f"pair: the demo corpus is German and English, not {recipe.pair}", "take de-en or en-de"
-        )
+        raise ConfigError(f"pair: the demo corpus is German and English, not {recipe.pair}", "take de-en or en-de")
 
 
 def _find_tokenizer(project: Project, recipe: Recipe) -> Tokenizer | None:
@@ -158,7 +162,9 @@ def _find_tokenizer(project: Project, recipe: Recipe) -> Tokenizer | None:
         raise ConfigError(f"tokenizer.taken_from: {error.message}", hint) from None
     pair = read_json(folder / CONFIG, "checkpoint config").get("pair")
     if pair is None:
-        raise ConfigError(f"tokenizer.taken_from: {folder} is no model of a2d", f"import it first: 'a2d import {source}'")
+        raise ConfigError(
+            f"tokenizer.taken_from: {folder} is no model of a2d", f"import it first: 'a2d import {source}'"
+        )
     if pair != recipe.pair:
         raise ConfigError(
             f"tokenizer.taken_from: {source} translates {pair}, the recipe's text is {recipe.pair}",
@@ -318,11 +324,7 @@ def _clean(job: _Job) -> _Result:
     for name in sorted(opened.sets, key=lambda name: name == "train"):
         tallies = [(source, Tally()) for source in opened.sets[name]]
         clean = cleaner.clean if name == "train" else clean_held_out
-        pairs = (
-            pair
-            for source, tally in tallies
-            for pair in clean(job.watched(source.pairs, f"clean {name}"), tally)
-        )
+        pairs = (pair for source, tally in tallies for pair in clean(job.watched(source.pairs, f"clean {name}"), tally))
         with closing(pairs):
             texts[name] = job.cleaned(name).write(pairs)
         sources += [{"set": name, **source.origin, **tally.as_dict()} for source, tally in tallies]
@@ -349,8 +351,7 @@ def _all_dropped(name: str, tallies: list[Tally]) -> A2DError:
     return A2DError(
         f"data.{name}: none of {sum(tally.num_read for tally in tallies):,} pairs is left after cleaning: "
         f"{_counts(dropped)}",
-        "check that the files hold what the recipe says, "
-        "or relax the rule that drops them (--set cleaning.KEY=VALUE)",
+        "check that the files hold what the recipe says, or relax the rule that drops them (--set cleaning.KEY=VALUE)",
     )
 
 
@@ -369,9 +370,7 @@ def _decontaminate(job: _Job) -> _Result:
     settings = job.recipe.data.split or _missing_sets(job, held_out, train_stamp.num_pairs)
     if settings:
         split = split_pairs(job.watched(train(), "split", train_stamp.num_pairs), settings)
-        part_of = dict.fromkeys(split.valid.tolist(), "valid") | dict.fromkeys(
-            split.test.tolist(), DEFAULT_TEST
-        )
+        part_of = dict.fromkeys(split.valid.tolist(), "valid") | dict.fromkeys(split.test.tolist(), DEFAULT_TEST)
         for name in dict.fromkeys(part_of.values()):
             held_out[name] = []
         for i, pair in enumerate(train()):
@@ -412,11 +411,7 @@ def _missing_sets(job: _Job, held_out: Mapping[str, list[Pair]], num_pairs: int)
     if not need_valid and not need_test:
         return None
     split = automatic_split(num_pairs, need_valid, need_test)
-    taken = [
-        f"{n:,} for {name}"
-        for n, name in ((split.valid_pairs, "valid"), (split.test_pairs, DEFAULT_TEST))
-        if n
-    ]
+    taken = [f"{n:,} for {name}" for n, name in ((split.valid_pairs, "valid"), (split.test_pairs, DEFAULT_TEST)) if n]
     job.reporter.info(
         f"taken out of the {num_pairs:,} training pairs, with every pair that shares a sentence on one side: "
         + " and ".join(taken)
@@ -461,11 +456,7 @@ def _make_tokenizer(job: _Job) -> _Result:
         tokenizer = tokenizer.trimmed(pairs)
     if not job.overwrite:
         _protect_vocabulary(job, tokenizer)
-    sizes = (
-        [tokenizer.src_vocab_size]
-        if tokenizer.joint
-        else [tokenizer.src_vocab_size, tokenizer.tgt_vocab_size]
-    )
+    sizes = [tokenizer.src_vocab_size] if tokenizer.joint else [tokenizer.src_vocab_size, tokenizer.tgt_vocab_size]
     if settings.taken_from is None:
         origin = {"model_type": settings.model_type}
     else:
@@ -490,9 +481,7 @@ def _encode(job: _Job) -> _Result:
         sides = dict(zip(job.languages, (corpus.index.src, corpus.index.tgt), strict=True))
         lengths = dict(zip(job.languages, (corpus.src_lengths, corpus.tgt_lengths), strict=True))
         section["lengths"][name] = {lang: _describe_lengths(tokens) for lang, tokens in lengths.items()}
-        section["unknown"][name] = {
-            lang: side.num_unknown / max(1, side.num_tokens) for lang, side in sides.items()
-        }
+        section["unknown"][name] = {lang: side.num_unknown / max(1, side.num_tokens) for lang, side in sides.items()}
         section["fingerprints"][name] = corpus.fingerprint
     return _Result(files, section)
 

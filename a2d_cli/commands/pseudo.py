@@ -118,7 +118,9 @@ def _open_engine(
     """The fastest that can hold the teacher: CTranslate2 on a CPU, torch for float32 on a GPU."""
     chosen = choose_device(device)
     if engine == "torch" and quantization != "float32":
-        raise ConfigError(f"quantization {quantization} goes with the ct2 engine", "leave out --engine torch, or --quantization")
+        raise ConfigError(
+            f"quantization {quantization} goes with the ct2 engine", "leave out --engine torch, or --quantization"
+        )
     if engine == "auto":
         engine = "torch" if chosen.type == "cuda" and quantization == "float32" else "ct2"
         may_fall_back = quantization == "float32"

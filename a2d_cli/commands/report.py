@@ -84,7 +84,9 @@ def _refuse_other_file(path: Path) -> None:
     if path.exists():
         with open(path, "rb") as stream:
             if f'content="{GENERATOR}"'.encode() not in stream.read(1000):
-                raise ConfigError(f"-o {path}: this file is no report of a2d, and is not overwritten", "choose another name")
+                raise ConfigError(
+                    f"-o {path}: this file is no report of a2d, and is not overwritten", "choose another name"
+                )
 
 
 def make_page(
@@ -97,7 +99,9 @@ def make_page(
 ) -> Page:
     """All that is known, as a page; `made` says when."""
     state, data, colours = project.state(), read_data(project), colours_of(runs)
-    pair = (state.get("prepared") or {}).get("pair") or next((each.info["pair"] for each in runs if "pair" in each.info), "")
+    pair = (state.get("prepared") or {}).get("pair") or next(
+        (each.info["pair"] for each in runs if "pair" in each.info), ""
+    )
     name = project.folder.resolve().name
     sections = {
         "Data": data_blocks(project, data),
@@ -118,7 +122,9 @@ def make_page(
     )
 
 
-def _facts(data: Report | A2DError | None, runs: Sequence[KnownRun], scores: Mapping[str, list[ScoredRun]]) -> Iterator[Fact]:
+def _facts(
+    data: Report | A2DError | None, runs: Sequence[KnownRun], scores: Mapping[str, list[ScoredRun]]
+) -> Iterator[Fact]:
     """What one wants to know first."""
     if isinstance(data, Report):
         texts = data.sections.get("decontaminate", {}).get("texts", {})
@@ -126,7 +132,11 @@ def _facts(data: Report | A2DError | None, runs: Sequence[KnownRun], scores: Map
             held_out = ", ".join(f"{name} {text['num_pairs']:,}" for name, text in texts.items() if name != "train")
             yield Fact("training pairs", f"{texts['train']['num_pairs']:,}", f"held out: {held_out}")
     num_teachers = sum(each.is_teacher for each in runs)
-    yield Fact("runs", str(len(runs)), f"{count_text(num_teachers, 'teacher')}, {count_text(len(runs) - num_teachers, 'student')}")
+    yield Fact(
+        "runs",
+        str(len(runs)),
+        f"{count_text(num_teachers, 'teacher')}, {count_text(len(runs) - num_teachers, 'student')}",
+    )
     for test_set, scored in list(scores.items())[:1]:
         student = best_student(scored)
         teacher = teacher_of(scored, student)
@@ -153,7 +163,10 @@ def _alignment(project: Project, runs: Sequence[KnownRun], wanted: bool, reporte
         return
     best, why = chosen
     if not wanted:
-        yield Missing(f"What the alignment of '{best.name}' has learned (--no-alignment):", project.command(f"inspect {best.name}"))
+        yield Missing(
+            f"What the alignment of '{best.name}' has learned (--no-alignment):",
+            project.command(f"inspect {best.name}"),
+        )
         return
     # Both load much that a report without alignment does not need.
     from a2d_cli.commands.inspect_figure import alignment_figures
@@ -172,7 +185,12 @@ def _alignment(project: Project, runs: Sequence[KnownRun], wanted: bool, reporte
 
 def _environment(runs: Sequence[KnownRun], data: Report | A2DError | None) -> Iterator[Block]:
     yield from environment_blocks(runs)
-    here = [["a2d", __version__], ["Python", platform.python_version()], ["system", platform.platform()], ["processor", platform.machine()]]
+    here = [
+        ["a2d", __version__],
+        ["Python", platform.python_version()],
+        ["system", platform.platform()],
+        ["processor", platform.machine()],
+    ]
     yield Table("This report", ["what", "made with"], here)
     if isinstance(data, Report):
         yield from data_hashes(data)
@@ -187,4 +205,6 @@ def _commands(project: Project, runs: Sequence[KnownRun], comparisons: Compariso
     lines += [project.command(each.command) for each in reversed(comparisons.shown)]
     yield Code("\n".join([*lines, "a2d score", "a2d report"]))
     if recipe.is_file():
-        yield Fold(f"The recipe: {recipe.name}, every key", (Code(recipe.read_text(encoding="utf-8", errors="replace")),))
+        yield Fold(
+            f"The recipe: {recipe.name}, every key", (Code(recipe.read_text(encoding="utf-8", errors="replace")),)
+        )

@@ -97,7 +97,9 @@ def round_step(wanted: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * (1 - 1e-9))
 
 
-def scale_over(values: Sequence[float], start: float, end: float, may_be_log: bool = False, padding: float = 0.05) -> Scale:
+def scale_over(
+    values: Sequence[float], start: float, end: float, may_be_log: bool = False, padding: float = 0.05
+) -> Scale:
     """One that shows all values, with some room at both ends."""
     low, high = min(values), max(values)
     if may_be_log and low > 0 and high / low >= LOG_FROM:
@@ -120,12 +122,16 @@ def thinned(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
     finite = [point for point in points if all(map(math.isfinite, point))]
     size = math.ceil(len(finite) / limit) or 1
     groups = [finite[i : i + size] for i in range(0, len(finite), size)]
-    return [(math.fsum(x for x, _ in group) / len(group), math.fsum(y for _, y in group) / len(group)) for group in groups]
+    return [
+        (math.fsum(x for x, _ in group) / len(group), math.fsum(y for _, y in group) / len(group)) for group in groups
+    ]
 
 
 def draw(chart: LineChart | DotChart) -> str:
     """A <figure>; where there is nothing to show it says so."""
-    kind, (title, drawing, legend) = ("lines", _lines(chart)) if isinstance(chart, LineChart) else ("dots", _dots(chart))
+    kind, (title, drawing, legend) = (
+        ("lines", _lines(chart)) if isinstance(chart, LineChart) else ("dots", _dots(chart))
+    )
     return f'<figure class="chart {kind}"><figcaption>{escape(title)}</figcaption>{drawing}{legend}</figure>'
 
 
@@ -140,7 +146,9 @@ def _lines(chart: LineChart) -> tuple[str, str, str]:
     parts.append(f'<text class="axis" x="{RIGHT}" y="{BOTTOM + 29}" text-anchor="end">{escape(chart.x_title)}</text>')
     for line, points in lines:
         places = [(x.place(a), y.place(b)) for a, b in points]
-        parts.append(f'<polyline class="{_colour(line)}"{_dash(line)} points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}"/>')
+        parts.append(
+            f'<polyline class="{_colour(line)}"{_dash(line)} points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}"/>'
+        )
         if len(points) <= MAX_DOTS:
             parts += [
                 f'<circle class="{_colour(line)}" cx="{a:.1f}" cy="{b:.1f}" r="2.4"><title>{escape(line.name)}: '
@@ -155,7 +163,11 @@ def _dots(chart: DotChart) -> tuple[str, str, str]:
     if not chart.rows:
         return chart.title, '<p class="quiet">nothing measured</p>', ""
     halves = [0.0 if math.isnan(row.half_width) else row.half_width for row in chart.rows]
-    ends = [end for row, half in zip(chart.rows, halves, strict=True) for end in (row.mean - half, row.mean + half, *row.values)]
+    ends = [
+        end
+        for row, half in zip(chart.rows, halves, strict=True)
+        for end in (row.mean - half, row.mean + half, *row.values)
+    ]
     x = scale_over([*ends, *([chart.level.value] if chart.level else [])], LEFT / 2, RIGHT, padding=0.03)
     bottom = TOP + ROW_HEIGHT * len(chart.rows) + 18 * bool(chart.level)
     parts = [*_x_axis(x, bottom, top=TOP)]
@@ -165,7 +177,9 @@ def _dots(chart: DotChart) -> tuple[str, str, str]:
         parts.append(f'<line class="level" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{bottom}"/>')
         shift = -4 if anchor == "end" else 4
         words = f"{chart.level.name} {chart.level.value:.2f}"
-        parts.append(f'<text class="axis" x="{place + shift:.1f}" y="{bottom - 5}" text-anchor="{anchor}">{escape(words)}</text>')
+        parts.append(
+            f'<text class="axis" x="{place + shift:.1f}" y="{bottom - 5}" text-anchor="{anchor}">{escape(words)}</text>'
+        )
     for number, (row, half) in enumerate(zip(chart.rows, halves, strict=True)):
         top = TOP + ROW_HEIGHT * number
         middle = top + 24
@@ -174,12 +188,16 @@ def _dots(chart: DotChart) -> tuple[str, str, str]:
         parts.append(f'<text class="name" x="{LEFT / 2:.0f}" y="{top + 14}">{escape(words)}</text>')
         if half:
             low, high = x.place(row.mean - half), x.place(row.mean + half)
-            parts.append(f'<line class="bar {_colour(row)}" x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}"/>')
+            parts.append(
+                f'<line class="bar {_colour(row)}" x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}"/>'
+            )
         parts += [
             f'<circle class="faint {_colour(row)}" cx="{x.place(value):.1f}" cy="{middle}" r="3"><title>{value:.2f}</title></circle>'
             for value in row.values
         ]
-        parts.append(f'<line class="bar {_colour(row)}" x1="{mean:.1f}" x2="{mean:.1f}" y1="{middle - 6}" y2="{middle + 6}"/>')
+        parts.append(
+            f'<line class="bar {_colour(row)}" x1="{mean:.1f}" x2="{mean:.1f}" y1="{middle - 6}" y2="{middle + 6}"/>'
+        )
     return chart.title, _svg(chart.title, bottom + 24, parts), ""
 
 

@@ -43,7 +43,11 @@ def read_comparisons(project: Project, runs: Sequence[KnownRun], texts: Mapping[
         if changes:
             what = f"The comparison of {_methods(kept)} of {_day(kept)} ({path.name}) is left out, for the project has changed since ({changes})"
             strays = _strays(kept, runs, weights, (project.state().get("prepared") or {}).get("data_fingerprint"))
-            remedy = f". If their settings have changed, too, first move {', '.join(strays)} out of {project.runs_dir}; then:" if strays else ":"
+            remedy = (
+                f". If their settings have changed, too, first move {', '.join(strays)} out of {project.runs_dir}; then:"
+                if strays
+                else ":"
+            )
             left_out.append(Missing(what + remedy, project.command(kept.command)))
         else:
             shown.append(kept)
@@ -70,8 +74,15 @@ def _strays(kept: KeptComparison, runs: Sequence[KnownRun], weights: Mapping[str
     strays = []
     for each in runs:
         settings = each.info.get("settings", {})
-        taught_otherwise = any(is_taught_by(settings.get("teacher", ""), digest) for digest in changed) or settings.get("data", data) != data
-        if each.name in kept.weights and not each.is_teacher and (kept.weights[each.name] in changed or taught_otherwise):
+        taught_otherwise = (
+            any(is_taught_by(settings.get("teacher", ""), digest) for digest in changed)
+            or settings.get("data", data) != data
+        )
+        if (
+            each.name in kept.weights
+            and not each.is_teacher
+            and (kept.weights[each.name] in changed or taught_otherwise)
+        ):
             strays.append(each.name)
     return strays
 
@@ -80,7 +91,9 @@ def comparison_tables(project: Project, comparisons: Comparisons) -> Iterator[Bl
     """The newest unfolded, the older ones below it, and what is left out."""
     for number, kept in enumerate(comparisons.shown):
         blocks = (
-            Paragraph(f"Compared on {_day(kept)} with a2d {kept.a2d}, under equal conditions: {_methods(kept)}. The same again:"),
+            Paragraph(
+                f"Compared on {_day(kept)} with a2d {kept.a2d}, under equal conditions: {_methods(kept)}. The same again:"
+            ),
             Code(project.command(kept.command)),
             *kept.tables,
         )

@@ -23,7 +23,9 @@ def read_data(project: Project) -> Report | A2DError | None:
 def data_blocks(project: Project, report: Report | A2DError | None) -> Iterator[Block]:
     if not isinstance(report, Report):
         why = f"cannot be read: {report.message}" if report else "is not prepared:"
-        yield Missing(f"The text {why}", project.command("prepare" if project.recipe_path.exists() else "prepare RECIPE"))
+        yield Missing(
+            f"The text {why}", project.command("prepare" if project.recipe_path.exists() else "prepare RECIPE")
+        )
         return
     steps = report.sections
     undone = [step for step in STEPS if step not in steps]
@@ -42,13 +44,17 @@ def data_blocks(project: Project, report: Report | A2DError | None) -> Iterator[
 
 def _cleaning(step: Mapping[str, Any]) -> Iterator[Block]:
     rows = [
-        [each["set"], _files(each), f"{each['read']:,}", f"{each['kept']:,}", *_dropped(each)] for each in step.get("sources", [])
+        [each["set"], _files(each), f"{each['read']:,}", f"{each['kept']:,}", *_dropped(each)]
+        for each in step.get("sources", [])
     ]
     if rows:
         yield Table("Cleaning", ["text", "from", "pairs read", "kept", "dropped", "%", "by rule"], rows)
     left_out = [[each.get("set", each.get("src", "")), each.get("reason", "")] for each in step.get("left_out", [])]
     if left_out:
-        yield Fold(f"Left out: {', '.join(dict.fromkeys(name for name, _ in left_out))}", (Table("", ["text", "why"], left_out),))
+        yield Fold(
+            f"Left out: {', '.join(dict.fromkeys(name for name, _ in left_out))}",
+            (Table("", ["text", "why"], left_out),),
+        )
 
 
 def _files(source: Mapping[str, Any]) -> str:
@@ -87,13 +93,22 @@ def _lengths(steps: Mapping[str, Any]) -> Table:
             unknown = ids.get("unknown", {}).get(name, {}).get(lang)
             rows.append(
                 [name, lang, f"{sizes[name]['num_pairs']:,}" if name in sizes else "–"]
-                + [f"{length['mean']:.1f}", *(f"{length[key]:.1f}".removesuffix(".0") for key in ("median", "p95", "max"))]
+                + [
+                    f"{length['mean']:.1f}",
+                    *(f"{length[key]:.1f}".removesuffix(".0") for key in ("median", "p95", "max")),
+                ]
                 + ["–" if unknown is None else f"{unknown:.4%}".removesuffix("%")]
             )
-    rows += [[name, "–", f"{size['num_pairs']:,}", *"–––––"] for name, size in sizes.items() if name not in ids.get("lengths", {})]
+    rows += [
+        [name, "–", f"{size['num_pairs']:,}", *"–––––"]
+        for name, size in sizes.items()
+        if name not in ids.get("lengths", {})
+    ]
     words = " and ".join(f"{size:,}" for size in tokenizer.get("vocab_size", []))
     note = f"lengths in pieces of the tokenizer ({tokenizer.get('model_type', '?')}, {words} pieces); p95: 95 % are no longer"
-    return Table("Length in tokens", ["text", "language", "pairs", "mean", "median", "p95", "longest", "% unknown"], rows, note)
+    return Table(
+        "Length in tokens", ["text", "language", "pairs", "mean", "median", "p95", "longest", "% unknown"], rows, note
+    )
 
 
 def _samples(steps: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -113,6 +128,8 @@ def data_hashes(report: Report) -> Iterator[Block]:
     rows += [[f"{name} as token ids", digest] for name, digest in steps.get("ids", {}).get("fingerprints", {}).items()]
     if rows:
         yield Table("Data", ["what", "fingerprint"], rows)
-    downloads = [[name, each["url"], each["sha256"]] for name, each in steps.get("clean", {}).get("downloads", {}).items()]
+    downloads = [
+        [name, each["url"], each["sha256"]] for name, each in steps.get("clean", {}).get("downloads", {}).items()
+    ]
     if downloads:
         yield Fold(f"Downloads ({len(downloads)} files)", (Table("", ["name", "address", "SHA-256"], downloads),))

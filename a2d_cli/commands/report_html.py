@@ -146,7 +146,8 @@ def render(page: Page) -> str:
 
 def _facts(facts: Sequence[Fact]) -> str:
     items = [
-        f'<div><dt>{escape(each.label)}</dt><dd>{escape(each.value)}<small>{escape(each.remark)}</small></dd></div>' for each in facts
+        f"<div><dt>{escape(each.label)}</dt><dd>{escape(each.value)}<small>{escape(each.remark)}</small></dd></div>"
+        for each in facts
     ]
     return f'<dl class="facts">{"".join(items)}</dl>' if items else ""
 
@@ -155,7 +156,10 @@ def _all_missing(sections: Sequence[Section]) -> str:
     found = [(section, block) for section in sections for block in _missing_in(section.blocks)]
     if not found:
         return ""
-    items = [f'<li><a href="#{section.anchor}">{escape(section.title)}</a>: {_missing_text(block)}</li>' for section, block in found]
+    items = [
+        f'<li><a href="#{section.anchor}">{escape(section.title)}</a>: {_missing_text(block)}</li>'
+        for section, block in found
+    ]
     return f'<div class="missing"><strong>Not in this report yet</strong><ul>{"".join(items)}</ul></div>'
 
 
@@ -210,7 +214,10 @@ def _table(table: Table) -> str:
     to_right = {i for i in shown if _is_numeric([row[i] for row in table.rows])}
 
     def cells(tag: str, texts: Sequence[str]) -> str:
-        kinds = {i: ' class="number"' if i in to_right else ' class="wide"' if len(texts[i]) > LONG_CELL else "" for i in shown}
+        kinds = {
+            i: ' class="number"' if i in to_right else ' class="wide"' if len(texts[i]) > LONG_CELL else ""
+            for i in shown
+        }
         return "".join(f"<{tag}{kind}>{escape(texts[i])}</{tag}>" for i, kind in kinds.items())
 
     caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
@@ -235,7 +242,9 @@ def _example(example: Example, shown: Examples) -> str:
         (f"{shown.teacher} · chrF {example.teacher_chrf:.0f}", tgt, marked(example.teacher, example.reference)),
         (f"{shown.student} · chrF {example.student_chrf:.0f}", tgt, marked(example.student, example.reference)),
     ]
-    items = [f'<div><dt>{escape(label)}</dt><dd lang="{lang}" dir="auto">{text}</dd></div>' for label, lang, text in parts]
+    items = [
+        f'<div><dt>{escape(label)}</dt><dd lang="{lang}" dir="auto">{text}</dd></div>' for label, lang, text in parts
+    ]
     return f'<dl class="example">{"".join(items)}</dl>'
 
 

@@ -19,10 +19,15 @@ from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import Reporter, duration_text
 
 WEIGHT = "weight"  # λ of the terms as it was applied, a mean over the updates of a line
-FIRST_WEIGHTS = ("term_weight", "attention_weight")  # λ at update 1, before the half-life; and what an older a2d called it
+FIRST_WEIGHTS = (
+    "term_weight",
+    "attention_weight",
+)  # λ at update 1, before the half-life; and what an older a2d called it
 SELECTED = "selected"  # of all target tokens, the share that learns from the teacher's words
 # What a line of metrics.jsonl holds besides terms of the loss.
-NO_TERMS = frozenset(("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, *FIRST_WEIGHTS))
+NO_TERMS = frozenset(
+    ("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, *FIRST_WEIGHTS)
+)
 WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
 VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
 FEW_RUNS = 4  # so many can be shown unfolded
@@ -73,7 +78,9 @@ def _file_bytes(path: Path) -> int:
 def colours_of(runs: Sequence[KnownRun]) -> dict[str, int]:
     """By `KnownRun.family`: a colour a method, the same in every chart and at every length."""
     students = [each for each in runs if not each.is_teacher]
-    numbers = {method: number for number, method in enumerate(dict.fromkeys(each.info.get("method") for each in students))}
+    numbers = {
+        method: number for number, method in enumerate(dict.fromkeys(each.info.get("method") for each in students))
+    }
     return {each.family: numbers[each.info.get("method")] for each in students}
 
 
@@ -83,7 +90,22 @@ def colours_of(runs: Sequence[KnownRun]) -> dict[str, int]:
 def model_blocks(project: Project, runs: Sequence[KnownRun]) -> Iterator[Block]:
     rows = [_model_row(each) for each in runs]
     if rows:
-        columns = ["run", "kind", "layers", "d", "heads", "ffn", "params", "MB", "updates", "time", "peak MB", "valid NLL", "valid BLEU", "state"]
+        columns = [
+            "run",
+            "kind",
+            "layers",
+            "d",
+            "heads",
+            "ffn",
+            "params",
+            "MB",
+            "updates",
+            "time",
+            "peak MB",
+            "valid NLL",
+            "valid BLEU",
+            "state",
+        ]
         note = "layers: encoder + decoder; d: width; MB: of the best weights; valid: of the weights chosen"
         if any("peak_memory_bytes" in each.info for each in runs):
             note += "; peak MB: the most that the training process held"
@@ -143,7 +165,14 @@ def _exports(project: Project) -> Iterator[Block]:
     except A2DError as error:
         yield Missing(f"Not all exports: {error.message}")
     rows = [
-        [each.folder.name, each.manifest.name, each.manifest.to, each.manifest.quantization, f"{each.file_bytes / 1e6:.1f}", _gate(each)]
+        [
+            each.folder.name,
+            each.manifest.name,
+            each.manifest.to,
+            each.manifest.quantization,
+            f"{each.file_bytes / 1e6:.1f}",
+            _gate(each),
+        ]
         for each in found
     ]
     if rows:
@@ -174,7 +203,9 @@ def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[st
     logged = [each for each in runs if rows[each.name]]
     for each in logged:
         title = f"{each.name}: {rows[each.name][-1]['update']:,} updates"
-        yield Fold(title, (Charts(tuple(filter(_is_curve, _charts_of(rows[each.name])))),), is_open=len(logged) <= FEW_RUNS)
+        yield Fold(
+            title, (Charts(tuple(filter(_is_curve, _charts_of(rows[each.name])))),), is_open=len(logged) <= FEW_RUNS
+        )
     yield Paragraph(
         "Terms are means per target token over the updates since the last line of the log, as the student saw them in training (with "
         "dropout; 'loss' is what was minimised); validation is on held-out text, with NLL in nats per token and without label smoothing."
@@ -184,7 +215,10 @@ def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[st
 def _together(
     students: Sequence[KnownRun], rows: Mapping[str, list[dict[str, Any]]], colours: Mapping[str, int], measure: str
 ) -> LineChart:
-    lines = [Line(str(each.info.get("method")), _points(rows[each.name], "valid", measure), colours[each.family]) for each in students]
+    lines = [
+        Line(str(each.info.get("method")), _points(rows[each.name], "valid", measure), colours[each.family])
+        for each in students
+    ]
     return LineChart(f"Students: {VALIDATION[measure]}", "updates", lines)
 
 
@@ -199,10 +233,14 @@ def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
         "Training: words": [name for name in WORD_TERMS if name in logged],
         "Training: share of tokens selected": [name for name in (SELECTED,) if name in logged],
         "Training: terms inside the models": inside,
-        weight_title: [name for name in weights if inside and name in logged],  # an older a2d logged it without terms, too
+        weight_title: [
+            name for name in weights if inside and name in logged
+        ],  # an older a2d logged it without terms, too
     }
     for title, names in groups.items():
-        yield LineChart(title, "updates", [Line(name, _points(rows, "train", name), colour) for colour, name in enumerate(names)])
+        yield LineChart(
+            title, "updates", [Line(name, _points(rows, "train", name), colour) for colour, name in enumerate(names)]
+        )
     for measure, title in VALIDATION.items():
         yield LineChart(title[0].upper() + title[1:], "updates", [Line(title, _points(rows, "valid", measure), 0)])
 

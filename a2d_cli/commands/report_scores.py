@@ -108,11 +108,15 @@ def _latest(
         for known in runs:
             digest = known.weights_sha256
             of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == hashes]
-            fidelity = [each for each in forced if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *hashes)]
+            fidelity = [
+                each for each in forced if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *hashes)
+            ]
             latest: dict[tuple[str, str], ScoredRun] = {}
             for result in sorted(of_text, key=lambda each: each.translated_at):
                 scored = ScoredRun(known, result, fidelity[-1] if fidelity else None)
-                latest[result.model if scored.is_export else "", decoding_of(scored)] = replace(scored, forced=None) if scored.is_export else scored
+                latest[result.model if scored.is_export else "", decoding_of(scored)] = (
+                    replace(scored, forced=None) if scored.is_export else scored
+                )
             if latest:
                 found.setdefault(test_set, []).extend(latest.values())
     return found
@@ -162,7 +166,10 @@ def _missing(
         seeds = seeds_for_significance(len(methods) - 1)  # all the others against the first baseline
         command = project.command(f"compare --methods {','.join(methods)} --seeds {seeds}{teacher}")
         what = "What may be claimed of differences between methods, trained under equal conditions"
-        yield Missing(f"{what} over {seeds} seeds, the fewest that can tell (which trains up to {len(methods) * seeds} runs):", command)
+        yield Missing(
+            f"{what} over {seeds} seeds, the fewest that can tell (which trains up to {len(methods) * seeds} runs):",
+            command,
+        )
     for command in commands:
         yield Missing("NLL on the references, KL to the teacher, and what may be claimed of differences:", command)
 
@@ -193,7 +200,11 @@ def _models(test_set: str, scored: Sequence[ScoredRun]) -> Table:
         result, forced = each.result, each.forced
         measured = [f"{forced.nll:.3f}", "–" if each.known.is_teacher else f"{forced.kl:.3f}"] if forced else ["–", "–"]
         rows.append(
-            [each.name, "–" if each.known.is_teacher else str(each.known.info.get("method")), str(each.known.info.get("seed", "–"))]
+            [
+                each.name,
+                "–" if each.known.is_teacher else str(each.known.info.get("method")),
+                str(each.known.info.get("seed", "–")),
+            ]
             + [*(f"{score.value:.2f}" for score in each.scores), *measured]
             + [f"{result.parameters / 1e6:.2f} M", f"{result.file_bytes / 1e6:.1f}", result.speed_text]
             + [decoding_of(each)] * (len(decodings) > 1)
@@ -215,7 +226,9 @@ def decoding_of(scored: ScoredRun) -> str:
 
 def _decoding_text(decoding: Mapping[str, Any]) -> str:
     """Beam and length penalty, and what else is not as usual."""
-    unusual = {f"decoding.{key}" for key, value in decoding.items() if value != getattr(Decoding(), key, None)} - FREE_KEYS
+    unusual = {
+        f"decoding.{key}" for key, value in decoding.items() if value != getattr(Decoding(), key, None)
+    } - FREE_KEYS
     named = ["beam", "length_penalty", *(key for key in decoding if f"decoding.{key}" in unusual)]
     return ", ".join(f"{key.replace('_', ' ')} {decoding.get(key)}" for key in dict.fromkeys(named))
 
@@ -271,7 +284,10 @@ def _level_cells(runs: Sequence[ScoredRun], num_seeds: int) -> list[str]:
     measured = [[each.nll for each in forced], [each.kl for each in forced]]
     return [
         *(" / ".join(methods), f"{len(runs)}{of_all}", " / ".join(updates)),
-        *(spread(Sample(values), 2) for values in zip(*([score.value for score in each.scores] for each in runs), strict=True)),
+        *(
+            spread(Sample(values), 2)
+            for values in zip(*([score.value for score in each.scores] for each in runs), strict=True)
+        ),
         *(spread(Sample(tuple(values)), 3) if len(forced) == len(runs) else "–" for values in measured),
     ]
 
@@ -299,7 +315,9 @@ def _unlike(runs: Sequence[ScoredRun]) -> list[str]:
 
 def _changes(one: ScoredRun, other: ScoredRun, ignored: Collection[str] = ()) -> list[str]:
     """How the training of the other differed, but for its seed, as `key: its value -> that of the other`."""
-    conditions = [{key: value for key, value in _conditions(each).items() if key not in ignored} for each in (one, other)]
+    conditions = [
+        {key: value for key, value in _conditions(each).items() if key not in ignored} for each in (one, other)
+    ]
     return [f"{key}: {change}" for key, change in differences(*conditions).items() if key not in FREE_KEYS]
 
 

@@ -129,10 +129,16 @@ class ScoreTable:
                 f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}; p, which is sacrebleu's, errs on the small "
                 "side: the interval counts"
             )
-        if any(row.to_plain is None and _wants_plain(row) for row in rows) and any(row.model.method == "ce" for row in rows):
-            notes.append("plain student: a 'ce' student of as many parameters and updates, of the same seed or the only one")
+        if any(row.to_plain is None and _wants_plain(row) for row in rows) and any(
+            row.model.method == "ce" for row in rows
+        ):
+            notes.append(
+                "plain student: a 'ce' student of as many parameters and updates, of the same seed or the only one"
+            )
         ensembles = [
-            row.model.name for row in rows if "," in row.model.teacher and any(row.model.is_taught_by(other.model) for other in rows)
+            row.model.name
+            for row in rows
+            if "," in row.model.teacher and any(row.model.is_taught_by(other.model) for other in rows)
         ]
         if ensembles:
             notes.append(f"of several teachers, Δ to the best: {', '.join(ensembles)}")
@@ -206,9 +212,7 @@ def _renew_model_cards(project: Project, weights: set[str], cache: ScoreCache, r
         reporter.warn(f"the scores are not in every model card: {error.message}")
 
 
-def find_models(
-    project: Project, names: Sequence[str] | None, pair: str, reporter: Reporter
-) -> list[ScoredModel]:
+def find_models(project: Project, names: Sequence[str] | None, pair: str, reporter: Reporter) -> list[ScoredModel]:
     if names is None:
         models = []
         for run in list_runs(project, reporter):
@@ -284,7 +288,9 @@ def load_model(model: ScoredModel, decoding: Decoding, device: str) -> Translato
     """
     from a2d_cli.commands.translate import open_checkpoint, open_export
 
-    opened = open_export(read_export(model.folder), device) if model.is_export else open_checkpoint(model.folder, device)
+    opened = (
+        open_export(read_export(model.folder), device) if model.is_export else open_checkpoint(model.folder, device)
+    )
     return opened.with_settings(decoding)
 
 
@@ -356,13 +362,9 @@ class ModelOnTexts:
             translator.translate(text.src[: self._decoding.batch_sentences])
             self._is_warm = True
         cut: list[int] = []
-        with self._reporter.progress(
-            f"{model.name} translates {text.name}", len(text.src), "sentences"
-        ) as progress:
+        with self._reporter.progress(f"{model.name} translates {text.name}", len(text.src), "sentences") as progress:
             began = time.perf_counter()
-            found = translator.translate(
-                text.src, on_done=progress.advance, on_cut=lambda line, _: cut.append(line)
-            )
+            found = translator.translate(text.src, on_done=progress.advance, on_cut=lambda line, _: cut.append(line))
             translation_s = time.perf_counter() - began
         if cut:
             limit = self._decoding.max_source_tokens

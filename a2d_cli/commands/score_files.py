@@ -52,7 +52,8 @@ def score_files(
     """
     if not hypotheses or not references:
         raise ConfigError(
-            "scoring files takes both: HYPOTHESES and --reference FILE", "for example 'a2d score hyp.txt --reference ref.txt'"
+            "scoring files takes both: HYPOTHESES and --reference FILE",
+            "for example 'a2d score hyp.txt --reference ref.txt'",
         )
     if [str(path) for path in (*hypotheses, *references)].count(STDIN) > 1:
         raise ConfigError("'-' stands for stdin and can be named once", "write the other text to a file")
@@ -79,7 +80,9 @@ def score_files(
 
 def refuse_models(project: Project, hypotheses: Sequence[Path]) -> None:
     """Raises ConfigError: they are runs or folders, which `--model` takes."""
-    models = [path for path in hypotheses if path.is_dir() or (not path.exists() and (project.runs_dir / path).is_dir())]
+    models = [
+        path for path in hypotheses if path.is_dir() or (not path.exists() and (project.runs_dir / path).is_dir())
+    ]
     if models:
         named = " ".join(f"--model {shlex.quote(str(path))}" for path in models)
         raise ConfigError(f"{models[0]}: a model, not a file of translations", project.command(f"score {named}"))
@@ -110,9 +113,7 @@ def read_lines(path: Path | str) -> list[str]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise A2DError(
-            f"{_name(path)}: line {number} is not UTF-8", "convert the file, e.g. with iconv"
-        ) from None
+        raise A2DError(f"{_name(path)}: line {number} is not UTF-8", "convert the file, e.g. with iconv") from None
     return text.removesuffix("\n").split("\n") if text else []
 
 

@@ -53,15 +53,22 @@ def project_status(project: Project) -> StatusReport:
     runs = list_runs(project)
     run_lines = [StatusLine(_title(run), _run_state(run), _short(project, run.folder)) for run in runs]
     broken = broken_runs(project)
-    run_lines += [StatusLine(run.name, _broken(run.problem, run.info_path), _short(project, run.folder)) for run in broken]
+    run_lines += [
+        StatusLine(run.name, _broken(run.problem, run.info_path), _short(project, run.folder)) for run in broken
+    ]
     if "prepared" not in state:
         preparing = holding_process(project.folder)
         begun = "begun, not ended" if state else "nothing prepared"
-        data = StatusLine("data", f"being prepared now (process {preparing})" if preparing else begun, str(project.data_dir))
+        data = StatusLine(
+            "data", f"being prepared now (process {preparing})" if preparing else begun, str(project.data_dir)
+        )
         if preparing:
             return StatusReport(project.folder, (data, *run_lines), _next(project, runs, False), "it is prepared")
         return StatusReport(project.folder, (data, *run_lines), _prepare_command(project, state, runs))
-    lines = [StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path)), *run_lines]
+    lines = [
+        StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path)),
+        *run_lines,
+    ]
     lines += [_export_line(project, path.parent) for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
@@ -70,7 +77,9 @@ def project_status(project: Project) -> StatusReport:
         kept = f"{len(comparisons)} kept, told by 'a2d report'"
         lines.append(StatusLine("comparisons", kept, _short(project, comparisons_dir(project))))
     in_training = [run for run in runs if holding_process(run.folder)]
-    stopped = [run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info]
+    stopped = [
+        run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info
+    ]
     if stopped:
         return StatusReport(project.folder, tuple(lines), stopped[0])
     waits_for = [f"{run.name} is trained" for run in in_training]

@@ -49,7 +49,9 @@ class RunRequest:
     resume_command: str
     length_matters: bool = False  # the objective, too, depends on `max_updates`
     pseudo: TaughtText | None = None  # what to learn from instead of the training text
-    initialize: Callable[[Transformer], None] | None = None  # what a new run does to its weights before the first update
+    initialize: Callable[[Transformer], None] | None = (
+        None  # what a new run does to its weights before the first update
+    )
 
     @property
     def soft_keys(self) -> frozenset[str]:
@@ -147,7 +149,9 @@ def _open_run(
         asked = {"method": request.method, **settings}
         found = {"method": info.get("method"), **settings_of(info)}
         changes = differences(found, asked)
-        hard = [f"{TEXT_KEYS.get(key, key)}: {values}" for key, values in changes.items() if key not in request.soft_keys]
+        hard = [
+            f"{TEXT_KEYS.get(key, key)}: {values}" for key, values in changes.items() if key not in request.soft_keys
+        ]
         if hard:
             raise ConfigError(
                 f"run '{run.name}' exists with other settings: {first_of(hard)}",

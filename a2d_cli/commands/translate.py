@@ -81,9 +81,13 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
     if is_export(folder):
         exported = read_export(folder)
         if exported.manifest.to != "ct2":
-            raise ConfigError(f"{folder} is a Hugging Face export", "translate with the run it was made from, or with transformers")
+            raise ConfigError(
+                f"{folder} is a Hugging Face export", "translate with the run it was made from, or with transformers"
+            )
         if engine == "torch":
-            raise ConfigError(f"{folder} is a CTranslate2 export, which --engine torch cannot load", "name the run it was made from")
+            raise ConfigError(
+                f"{folder} is a CTranslate2 export, which --engine torch cannot load", "name the run it was made from"
+            )
         return exported
     if engine == "torch":
         return None
@@ -97,7 +101,9 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
     if engine == "ct2":
         raise ConfigError(f"there is no CTranslate2 export of '{name}' as it is now", project.command(f"export {name}"))
     if any(each.manifest.to == "ct2" and each.manifest.name == name for each in list_exports(project)):
-        reporter.warn(f"the export of '{name}' is of other weights than it has now; translating with torch (renew: {project.command(f'export {name} --overwrite')})")
+        reporter.warn(
+            f"the export of '{name}' is of other weights than it has now; translating with torch (renew: {project.command(f'export {name} --overwrite')})"
+        )
     return None
 
 
@@ -204,7 +210,12 @@ def _form(number: int, translation: Translation, form: str) -> str:
             value["alignment"] = alignment
         return json.dumps(value, ensure_ascii=False) + "\n"
     if form == "tsv":
-        return "\t".join([str(number), f"{translation.score:.4f}", translation.text, *[alignment] * (alignment is not None)]) + "\n"
+        return (
+            "\t".join(
+                [str(number), f"{translation.score:.4f}", translation.text, *[alignment] * (alignment is not None)]
+            )
+            + "\n"
+        )
     return translation.text + (f" ||| {alignment}" if alignment is not None else "") + "\n"
 
 

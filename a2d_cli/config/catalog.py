@@ -52,7 +52,9 @@ def find_recipe(name_or_path: str | Path, folder: Path | None = None) -> Path:
     paths = {path.stem: path for path in recipes_folder().glob("*.yaml")}
     if text in paths:
         return paths[text]
-    nearest = sorted(name for name in paths if name.startswith(text)) or difflib.get_close_matches(text, paths, n=1, cutoff=0.5)
+    nearest = sorted(name for name in paths if name.startswith(text)) or difflib.get_close_matches(
+        text, paths, n=1, cutoff=0.5
+    )
     suggestion = f"did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
     raise ConfigError(
         f"no recipe is called '{text}'",

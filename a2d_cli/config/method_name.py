@@ -42,7 +42,9 @@ def own_settings(method: str) -> dict[str, str]:
             raise ConfigError(f"'{key}' stands twice", "name it once")
         if late := re.search(r"\+[a-z].*", value):  # 1e+3 is a number
             term, setting = late.group(), f"@{key}={value[: late.start()]}"
-            raise ConfigError(f"'{term}' stands after '{setting}'", f"settings stand last: {without_settings(method)}{term}{setting}")
+            raise ConfigError(
+                f"'{term}' stands after '{setting}'", f"settings stand last: {without_settings(method)}{term}{setting}"
+            )
         settings[key] = value
     return settings
 

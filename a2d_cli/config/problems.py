@@ -40,6 +40,13 @@ class Place:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def complain(self, key: str, message: str, hint: str | None = None) -> None:
-        option = next((option for given, option in self.options.items() if key == given or key.startswith((f"{given}.", f"{given}["))), "")
+        option = next(
+            (
+                option
+                for given, option in self.options.items()
+                if key == given or key.startswith((f"{given}.", f"{given}["))
+            ),
+            "",
+        )
         shown = "" if option and option != SET else key
         self.problems.add(": ".join(part for part in (option or self.where, shown, message) if part), hint)

@@ -291,7 +291,9 @@ def _check_method(distillation: schema.Distillation, place: Place) -> None:
 def _check_teachers(distillation: schema.Distillation, place: Place) -> None:
     key, teachers = "distillation.teacher", distillation.teachers
     if not all(teachers):
-        place.complain(key, f"'{distillation.teacher}' names a teacher that has no name", "for example teacher, or one,two")
+        place.complain(
+            key, f"'{distillation.teacher}' names a teacher that has no name", "for example teacher, or one,two"
+        )
     twice = next((teacher for teacher in teachers if teachers.count(teacher) > 1), None)
     if twice:
         place.complain(key, f"'{twice}' stands twice in '{distillation.teacher}'")

@@ -77,15 +77,11 @@ class AlignedText:
                     stamp.add(b"".join(chain.from_iterable(zip(*block, strict=True))), len(block[0]))
                     yield from zip(*map(_decoded, block), strict=True)
         except FileNotFoundError as error:
-            raise A2DError(
-                f"{error.filename}: no such file", "run 'a2d prepare' again: it is made anew"
-            ) from None
+            raise A2DError(f"{error.filename}: no such file", "run 'a2d prepare' again: it is made anew") from None
         except ValueError as error:  # sides of different length, or bytes that are no UTF-8
             raise self._changed(str(error)) from None
         if stamp.stamp() != expected:
-            raise self._changed(
-                f"{stamp.num_pairs} pairs where {expected.num_pairs} were written, or other text"
-            )
+            raise self._changed(f"{stamp.num_pairs} pairs where {expected.num_pairs} were written, or other text")
 
     def _changed(self, reason: str) -> A2DError:
         return A2DError(

@@ -88,9 +88,7 @@ def open_member(archive: Path, member: str = "", limits: Limits = DEFAULT_LIMITS
 
 def _check_name(place: str, name: str) -> None:
     if not name or name.startswith("/") or ".." in name.split("/"):
-        raise A2DError(
-            f"{place}: member {name!r} is not a name inside an archive", "give a relative name without '..'"
-        )
+        raise A2DError(f"{place}: member {name!r} is not a name inside an archive", "give a relative name without '..'")
 
 
 def _decompressed(stream: BinaryIO, place: str, max_bytes: int) -> BinaryIO:
@@ -167,9 +165,7 @@ def _find_in_zip(stream: BinaryIO, place: str, name: str, max_members: int) -> I
         try:
             member = archive.open(info)
         except NotImplementedError as error:
-            raise A2DError(
-                f"{place}: member {name!r} cannot be unpacked: {error}", "pack the archive again"
-            ) from None
+            raise A2DError(f"{place}: member {name!r} cannot be unpacked: {error}", "pack the archive again") from None
         yield stack.enter_context(member)
 
 
@@ -190,8 +186,7 @@ def _no_member(place: str, name: str, names: list[str]) -> A2DError:
     base_names = {posixpath.basename(known): known for known in names}
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
     near += [
-        base_names[base]
-        for base in difflib.get_close_matches(posixpath.basename(name), base_names, n=5, cutoff=0.6)
+        base_names[base] for base in difflib.get_close_matches(posixpath.basename(name), base_names, n=5, cutoff=0.6)
     ]
     shown = list(dict.fromkeys(near))[:5] or names[:5]
     return A2DError(
@@ -208,9 +203,7 @@ def _not_a_file(place: str, name: str) -> A2DError:
 
 
 def _too_many(place: str, max_members: int) -> A2DError:
-    return A2DError(
-        f"{place}: more than {max_members:,} members: not a corpus", "unpack what you need by hand"
-    )
+    return A2DError(f"{place}: more than {max_members:,} members: not a corpus", "unpack what you need by hand")
 
 
 @contextlib.contextmanager

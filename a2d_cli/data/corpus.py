@@ -144,7 +144,9 @@ def write_corpus(
     with (
         _side_writer(src_stem, tokenizer.src_vocab_size) as src,
         _side_writer(tgt_stem, tokenizer.tgt_vocab_size) as tgt,
-        contextlib.closing(map_chunks(_Encoder(tokenizer, _ONE_THREAD_LINES), pairs, _Encoder(tokenizer, CHUNK_PAIRS))) as chunks,
+        contextlib.closing(
+            map_chunks(_Encoder(tokenizer, _ONE_THREAD_LINES), pairs, _Encoder(tokenizer, CHUNK_PAIRS))
+        ) as chunks,
     ):
         for _, (src_ids, tgt_ids) in chunks:
             src.write(src_ids)
@@ -243,6 +245,4 @@ def _read_index(path: Path) -> CorpusIndex:
     try:
         return CorpusIndex(**{**values, "src": SideIndex(**values["src"]), "tgt": SideIndex(**values["tgt"])})
     except (KeyError, TypeError) as error:
-        raise A2DError(
-            f"{path}: not a corpus index: {error}", "delete it and run 'a2d prepare' again"
-        ) from None
+        raise A2DError(f"{path}: not a corpus index: {error}", "delete it and run 'a2d prepare' again") from None

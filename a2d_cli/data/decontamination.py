@@ -79,9 +79,7 @@ class Decontamination:
     Use `filter` on the training text to its end, then `held_out`.
     """
 
-    def __init__(
-        self, valid: list[Pair], tests: Mapping[str, list[Pair]], reduced_tests: Collection[str] = ()
-    ):
+    def __init__(self, valid: list[Pair], tests: Mapping[str, list[Pair]], reduced_tests: Collection[str] = ()):
         self.valid_tally = Tally()
         self.train_tally = Tally()
         self.test_tallies = {name: Tally() for name in reduced_tests}
@@ -91,9 +89,7 @@ class Decontamination:
         self._index = _SentenceIndex({"valid": self._valid, **whole_tests})
 
         self._reduced = _SentenceIndex({name: tests[name] for name in reduced_tests})
-        self._train_or_valid = _SentenceIndex(
-            {"valid": self._valid}
-        )  # of train, only what stands in `_reduced`
+        self._train_or_valid = _SentenceIndex({"valid": self._valid})  # of train, only what stands in `_reduced`
 
     def filter(self, train: Iterable[Pair]) -> Iterator[Pair]:
         """The training pairs that stand in no held-out set, streamed. All cores work on a large text."""

@@ -135,9 +135,7 @@ def relative_path(url: str) -> str:
     if not host or not segments or parts.path.endswith("/"):
         raise ConfigError(f"{url}: names no file", "give the whole address, https://HOST/PATH")
     if any(segment in (".", "..") or re.search(r"[\x00-\x1f\\]", segment) for segment in (host, *segments)):
-        raise ConfigError(
-            f"{url}: its path cannot be a file's name here", "give the address without '..' and controls"
-        )
+        raise ConfigError(f"{url}: its path cannot be a file's name here", "give the address without '..' and controls")
     if parts.query:
         query = urllib.parse.quote(parts.query, safe="=&")
         segments[-1] += "@" + (query if len(query) < 100 else hashlib.sha256(query.encode()).hexdigest()[:32])
@@ -177,9 +175,7 @@ def _local_path(source: str) -> Path | None:
     return None if source.startswith(("http://", "https://")) else Path(source).expanduser()
 
 
-def _take_checked(
-    source: str, path: Path, expected: str | None, patience: _Patience, reporter: Reporter
-) -> str:
+def _take_checked(source: str, path: Path, expected: str | None, patience: _Patience, reporter: Reporter) -> str:
     """Transfer `source` to `path` by way of NAME.part; its SHA-256."""
     part = _Part(path.with_name(f"{path.name}.part"), source, expected is not None)
     _take(source, part, patience, reporter)
@@ -264,9 +260,7 @@ def _take(source: str, part: _Part, patience: _Patience, reporter: Reporter) -> 
                     kept = f"; {shown.num_bytes:,} bytes are kept" if shown.num_bytes else ""
                     raise _Unavailable(f"{broken} (tried {num_failures} times{kept})") from None
                 wait_s = patience.wait_s(num_failures, broken.wait_s)
-                reporter.info(
-                    f"{source}: {broken}; trying again in {wait_s:g} s ({num_failures} of {allowed})"
-                )
+                reporter.info(f"{source}: {broken}; trying again in {wait_s:g} s ({num_failures} of {allowed})")
                 time.sleep(wait_s)
 
 
@@ -315,9 +309,7 @@ def _transfer(source: str, part: _Part, timeout_s: float, shown: _Shown) -> None
         if validator := part.validator():
             headers["If-Range"] = validator
     try:
-        response = _opener().open(
-            urllib.request.Request(_escaped(source), headers=headers), timeout=timeout_s
-        )
+        response = _opener().open(urllib.request.Request(_escaped(source), headers=headers), timeout=timeout_s)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and start:

@@ -40,7 +40,9 @@ class Text:
 
 def split_name(name: str) -> tuple[str, str]:
     """The download or path, and the member: what stands before and after the first ':', unless a file is called all of it."""
-    if "/" in name.partition(":")[0] and Path(name).is_file():  # a path, as the rules of a recipe tell it from a download
+    if (
+        "/" in name.partition(":")[0] and Path(name).is_file()
+    ):  # a path, as the rules of a recipe tell it from a download
         return name, ""
     place, _, member = name.partition(":")
     return place, member
@@ -62,9 +64,7 @@ def read_pairs(
     src = Text.find(files.src, locate)
     one_file = files.format in ("tsv", "tmx")
     if one_file != (files.tgt is None):
-        wanted = (
-            "one file holds both sides: leave `tgt` out" if one_file else "needs a second file: add `tgt`"
-        )
+        wanted = "one file holds both sides: leave `tgt` out" if one_file else "needs a second file: add `tgt`"
         raise ConfigError(f"{files.src}: format {files.format} {wanted}")
     if files.format == "tsv":
         return _read_tsv(src, files.src_column, files.tgt_column)
@@ -167,9 +167,7 @@ def _read_segments(text: Text) -> Iterator[Segment]:
             is_end, name = bool(tag[1]), tag[2].lower()
             if name == "seg" and not is_end:
                 if number is not None:
-                    raise A2DError(
-                        f"{text.name}: doc {doc!r} seg {number!r} has no </seg>", f"look at {text.path}"
-                    )
+                    raise A2DError(f"{text.name}: doc {doc!r} seg {number!r} has no </seg>", f"look at {text.path}")
                 number, pieces = _attributes(tag[3]).get("id", ""), []
             elif name == "seg" and number is not None:
                 pieces.append(line[start : tag.start()])
@@ -182,9 +180,7 @@ def _read_segments(text: Text) -> Iterator[Segment]:
         if number is not None:
             pieces.append(line[start:])
     if number is not None:
-        raise A2DError(
-            f"{text.name}: doc {doc!r} seg {number!r} has no </seg>", f"the file is cut short: {text.path}"
-        )
+        raise A2DError(f"{text.name}: doc {doc!r} seg {number!r} has no </seg>", f"the file is cut short: {text.path}")
 
 
 def _attributes(tag: str) -> dict[str, str]:
@@ -226,9 +222,7 @@ def _pair_segments(src: Text, tgt: Text) -> Pairs:
     if num_src != len(references):
         raise _unequal(src, num_src, tgt, len(references), "segments")
     if lonely:
-        raise A2DError(
-            f"{src.name}: {lonely} has no partner in {tgt.name}", "check that the two files belong together"
-        )
+        raise A2DError(f"{src.name}: {lonely} has no partner in {tgt.name}", "check that the two files belong together")
     if not num_src:
         raise A2DError(f"{src.name}: no <seg> in it", "check the recipe's `format`")
 

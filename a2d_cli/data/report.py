@@ -47,10 +47,8 @@ class Report:
                 return False
             if path.stat().st_size != size:
                 raise A2DError(
-                    f"{path}: {path.stat().st_size:,} bytes where 'a2d prepare' wrote {size:,}: "
-                    "cut short or edited",
-                    "delete it and run the same command again: it is made anew; "
-                    "to change the text, change its source",
+                    f"{path}: {path.stat().st_size:,} bytes where 'a2d prepare' wrote {size:,}: cut short or edited",
+                    "delete it and run the same command again: it is made anew; to change the text, change its source",
                 )
         return True
 
@@ -61,9 +59,7 @@ class Report:
                 self._values.setdefault("replaced", []).extend(section["files"])
         self._write()
 
-    def finish(
-        self, step: str, key: str, files: Iterable[Path], duration_s: float, section: dict[str, Any]
-    ) -> None:
+    def finish(self, step: str, key: str, files: Iterable[Path], duration_s: float, section: dict[str, Any]) -> None:
         """Record a step, and remove the files of its earlier version that have no successor."""
         sizes = {str(path.relative_to(self._folder)): path.stat().st_size for path in files}
         self.sections[step] = {"key": key, "duration_s": round(duration_s, 2), "files": sizes, **section}

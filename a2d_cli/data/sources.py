@@ -47,9 +47,7 @@ def open_sources(recipe: Recipe, raw_dir: Path, *, mirror: str | None, reporter:
         return downloads[place].path if place in downloads else Path(place)
 
     def source(files: CorpusFiles) -> Source:
-        pairs = read_pairs(
-            files, locate, src_lang=recipe.src_lang, tgt_lang=recipe.tgt_lang, reporter=reporter
-        )
+        pairs = read_pairs(files, locate, src_lang=recipe.src_lang, tgt_lang=recipe.tgt_lang, reporter=reporter)
         return Source({"src": files.src, "tgt": files.tgt}, pairs)
 
     sets = {

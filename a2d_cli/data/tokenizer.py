@@ -38,9 +38,7 @@ _BYTE = re.compile("<0x[0-9A-F]{2}>")  # what a model with byte fallback spells 
 
 # SentencePiece's sums depend on how many threads share the work: a constant makes them the same everywhere.
 _TRAINER_THREADS = 16
-_MAX_SENTENCE_BYTES = (
-    1 << 16
-)  # SentencePiece would leave out longer ones without a word; cleaning has bounded them
+_MAX_SENTENCE_BYTES = 1 << 16  # SentencePiece would leave out longer ones without a word; cleaning has bounded them
 _CHUNK_PAIRS = 20_000  # tokenised at a time, on all cores
 
 
@@ -57,9 +55,7 @@ class Tokenizer:
     eos = EOS
     unk = UNK
 
-    def __init__(
-        self, src_model: bytes, tgt_model: bytes | None = None, pieces: Sequence[Sequence[str]] | None = None
-    ):
+    def __init__(self, src_model: bytes, tgt_model: bytes | None = None, pieces: Sequence[Sequence[str]] | None = None):
         self._models = [src_model] if tgt_model is None else [src_model, tgt_model]
         self._lists = [list(each) for each in pieces or ()]
         self.joint = len(self._lists or self._models) == 1  # one vocabulary for both languages
@@ -155,7 +151,9 @@ class Tokenizer:
             The paths written.
         """
         folder = Path(folder)
-        models = dict(zip((_SRC_FILE, _TGT_FILE) if len(self._models) == 2 else (_JOINT_FILE,), self._models, strict=True))
+        models = dict(
+            zip((_SRC_FILE, _TGT_FILE) if len(self._models) == 2 else (_JOINT_FILE,), self._models, strict=True)
+        )
         names = [*models, _PIECES_FILE] if self._lists else [*models]
         for name in {_JOINT_FILE, _SRC_FILE, _TGT_FILE, _PIECES_FILE} - {*names}:  # else `load` would mix the two
             (folder / name).unlink(missing_ok=True)
@@ -255,13 +253,9 @@ def _read_model(path: Path, numbered: bool) -> bytes:
     try:
         model = path.read_bytes()
     except FileNotFoundError:
-        raise A2DError(
-            f"{path}: no such tokenizer file", "run 'a2d prepare' again, or copy the whole folder"
-        ) from None
+        raise A2DError(f"{path}: no such tokenizer file", "run 'a2d prepare' again, or copy the whole folder") from None
     if not is_whole_model(model) or (numbered and not _is_numbered(model)):
-        raise A2DError(
-            f"{path}: cut short, or not a tokenizer of a2d", "run 'a2d prepare' again, or copy it anew"
-        )
+        raise A2DError(f"{path}: cut short, or not a tokenizer of a2d", "run 'a2d prepare' again, or copy it anew")
     return model
 
 
@@ -276,7 +270,9 @@ def _read_pieces(path: Path) -> list[list[str]]:
     lists = values.get("pieces")
     whole = isinstance(lists, list) and len(lists) in (1, 2)
     whole = whole and all(
-        isinstance(pieces, list) and all(isinstance(piece, str) for piece in pieces) and len(set(pieces)) == len(pieces) > UNK
+        isinstance(pieces, list)
+        and all(isinstance(piece, str) for piece in pieces)
+        and len(set(pieces)) == len(pieces) > UNK
         for pieces in lists
     )
     if not whole:
@@ -335,9 +331,7 @@ def automatic_vocab_size(num_pairs: int) -> int:
     return _multiple_of_8(min(max(size, 1000), 32_000))
 
 
-def train_tokenizer(
-    pairs: Iterable[tuple[str, str]], num_pairs: int, settings: schema.Tokenizer
-) -> Tokenizer:
+def train_tokenizer(pairs: Iterable[tuple[str, str]], num_pairs: int, settings: schema.Tokenizer) -> Tokenizer:
     """Train on an even sample of the pairs: at most `settings.max_training_sentences` sentences a model.
 
     The text is taken as it is (SentencePiece's `identity` rule; cleaning has made it NFC). The usual rule,
@@ -385,8 +379,7 @@ def _train(lines: Iterable[str], num_pairs: int, settings: schema.Tokenizer) -> 
         return _train_size(lines, settings.vocab_size, settings)
     except _VocabularyTooLarge as error:
         raise ConfigError(
-            f"tokenizer.vocab_size: {settings.vocab_size} is more than this corpus allows: "
-            f"at most {error.largest}",
+            f"tokenizer.vocab_size: {settings.vocab_size} is more than this corpus allows: at most {error.largest}",
             f"add --set tokenizer.vocab_size={error.largest}, or a smaller one",
         ) from None
 
@@ -436,8 +429,7 @@ def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenize
             smallest = _multiple_of_8(int(found[1]) + 8)
             raise ConfigError(
                 f"tokenizer.vocab_size: {vocab_size} is too small for the characters of this corpus",
-                f"add --set tokenizer.vocab_size={smallest} or more, "
-                "or --set tokenizer.character_coverage=0.9995",
+                f"add --set tokenizer.vocab_size={smallest} or more, or --set tokenizer.character_coverage=0.9995",
             ) from None
         raise A2DError(f"SentencePiece cannot train on this text: {error}") from None
     return model.getvalue()

@@ -133,9 +133,7 @@ class CTranslate2Engine:
 
     def score_tokens(self, sources: list[list[int]], targets: list[list[int]]) -> list[list[float]]:
         spelled = [[self._tgt_pieces[i] for i in target] for target in targets]
-        results = self._translator.score_batch(
-            [self._spell(source) for source in sources], spelled, max_input_length=0
-        )
+        results = self._translator.score_batch([self._spell(source) for source in sources], spelled, max_input_length=0)
         return [result.log_probs for result in results]
 
     def _spell(self, source: list[int]) -> list[str]:

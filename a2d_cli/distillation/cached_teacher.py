@@ -250,7 +250,9 @@ class _Preparation:
         """Ask the live teacher about the pairs that are not held yet; an interruption ends it behind a batch."""
         total = self.plan.num_tgt_tokens(cache.order)
         longest = cache.origin.longest
-        batches = BatchPlan(self.plan.corpus, BatchSettings(max(FILL_TOKENS, longest), max_length=longest), seed=0).in_order()
+        batches = BatchPlan(
+            self.plan.corpus, BatchSettings(max(FILL_TOKENS, longest), max_length=longest), seed=0
+        ).in_order()
         with (
             cache.appending(self.stage.resume_hint) as writer,
             self.reporter.progress("teacher cache", total, "tokens") as bar,
@@ -293,7 +295,9 @@ def _ask(model: Transformer, batch: Batch, need_attention: bool, form: MapForm) 
 
 
 def _cache(model: Transformer, request: CacheRequest, contents: CacheContents, plan: BatchPlan) -> TeacherCache:
-    origin = CacheOrigin(request.teacher, plan.corpus.fingerprint, plan.longest, request.teacher_place, request.text_place)
+    origin = CacheOrigin(
+        request.teacher, plan.corpus.fingerprint, plan.longest, request.teacher_place, request.text_place
+    )
     parts = _parts(model, contents, plan)
     return TeacherCache(request.caches_dir / origin.folder_name, origin, np.concatenate(plan.in_order()), parts)
 

@@ -192,7 +192,10 @@ class _Distances:
 def _alignment(
     aligned: Aligned, sums: _Distances, student: Transformer, teacher: Teacher | EnsembleTeacher
 ) -> Alignment:
-    student_heads, teacher_heads = heads_of(aligned.kind, (student.shape,)), heads_of(aligned.kind, teacher.inside.shapes)
+    student_heads, teacher_heads = (
+        heads_of(aligned.kind, (student.shape,)),
+        heads_of(aligned.kind, teacher.inside.shapes),
+    )
     shares = aligned.shares()
     magnitudes = shares.abs().double()
     effective = (-torch.xlogy(magnitudes, magnitudes).sum(-1)).exp()

@@ -76,7 +76,9 @@ class DistillationObjective(Objective):
         response, inside, parts = self._losses(batch, self._has_terms(moment.update))
         if inside is None:
             # The ranks of a parallel run wait for the gradient of every parameter.
-            inside = sum((parameter.sum() for parameter in self.terms.parameters() if parameter.requires_grad), start=0.0)
+            inside = sum(
+                (parameter.sum() for parameter in self.terms.parameters() if parameter.requires_grad), start=0.0
+            )
         weight = self.weight_at(moment.update)
         total = response + weight * inside
         parts = {"loss": total, **parts}

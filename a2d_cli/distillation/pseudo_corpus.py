@@ -64,7 +64,12 @@ class PseudoOrigin:
     def facts(self) -> dict[str, Any]:
         decoding = asdict(self.decoding)
         del decoding["nbest"], decoding["batch_sentences"]  # which change no translation
-        return {"teacher": self.teacher, "text": asdict(self.text), "quantization": self.quantization, "decoding": decoding}
+        return {
+            "teacher": self.teacher,
+            "text": asdict(self.text),
+            "quantization": self.quantization,
+            "decoding": decoding,
+        }
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,9 @@ class PseudoCorpus:
             return PseudoIndex(self.origin.facts(), self.nbest, SHARD_LINES, {})
         info = read_json(path, "list of translations")
         check_format(path, info.pop("format", None), FORMAT)
-        return PseudoIndex(**{**info, "shards": {int(number): Shard(**shard) for number, shard in info["shards"].items()}})
+        return PseudoIndex(
+            **{**info, "shards": {int(number): Shard(**shard) for number, shard in info["shards"].items()}}
+        )
 
     def to_json(self) -> dict[str, Any]:
         index = self.index()
@@ -235,7 +242,9 @@ class PseudoCorpus:
                     write_json(self.folder / INFO, {"format": FORMAT, **asdict(index)})
         took_s = time.monotonic() - begun_s
         how = f"{translator.engine.name}, {self.origin.quantization}, {translator.engine.machine}"
-        reporter.info(f"{todo:,} sentences translated in {took_s:.0f} s, {todo / took_s:.0f} a second ({how}): {self.folder}")
+        reporter.info(
+            f"{todo:,} sentences translated in {took_s:.0f} s, {todo / took_s:.0f} a second ({how}): {self.folder}"
+        )
 
     def _write(self, index: PseudoIndex, number: int, translations: list[list[Candidate]]) -> Shard:
         rows = [
@@ -277,7 +286,9 @@ class PseudoCorpus:
             raise self._broken(number, f"cannot be read ({error})") from None
         lines = self._num_lines(index, number)
         counts = (lines, lines * index.nbest, lines * index.nbest)
-        if (shard.lines, shard.translations, content.count(b"\n")) != counts or hashlib.sha256(content).hexdigest() != shard.sha256:
+        if (shard.lines, shard.translations, content.count(b"\n")) != counts or hashlib.sha256(
+            content
+        ).hexdigest() != shard.sha256:
             raise self._broken(number, "not the translations that were written")
         return content
 

@@ -186,7 +186,9 @@ def outdated_caches(caches_dir: Path, origin: CacheOrigin) -> list[Path]:
     outdated = []
     for path in sorted(caches_dir.glob(f"*/{INFO}")):
         info = _read_info(path.parent)
-        if all(info.get(key) == current[key] for key in places) and any(info.get(key) != current[key] for key in contents):
+        if all(info.get(key) == current[key] for key in places) and any(
+            info.get(key) != current[key] for key in contents
+        ):
             outdated.append(path.parent)
     return outdated
 

@@ -20,7 +20,9 @@ class TeacherOutput:
     """What a teacher says of the N positions asked for. Its scores are made where they are wanted, a few rows at a time:
     all of them at once would be the largest tensor of a training step."""
 
-    words: Callable[[slice], Tensor]  # rows of the N -> scores (n, V), without gradient, for the caller to keep or overwrite
+    words: Callable[
+        [slice], Tensor
+    ]  # rows of the N -> scores (n, V), without gradient, for the caller to keep or overwrite
     maps: AttentionMaps | None
     hidden: HiddenStates | None = None
 
@@ -34,7 +36,9 @@ class Inside:
     @property
     def shape(self) -> ModelShape:
         """Of a teacher that is one model."""
-        assert len(self.shapes) == 1, "several teachers have no shape in common: a term that asks for it says one_teacher = True"
+        assert len(self.shapes) == 1, (
+            "several teachers have no shape in common: a term that asks for it says one_teacher = True"
+        )
         return self.shapes[0]
 
     def num_maps(self, kind: str) -> int:

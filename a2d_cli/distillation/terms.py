@@ -74,7 +74,9 @@ class Pupils:
 class Term(nn.Module):
     """A loss over a lesson. Its trainable modules live here, never in the student."""
 
-    reads: tuple[str, ...] = ()  # of Distillation, those it reads; the kinds of attention, which all with maps do, aside
+    reads: tuple[
+        str, ...
+    ] = ()  # of Distillation, those it reads; the kinds of attention, which all with maps do, aside
     uses_maps = True
     uses_hidden = False  # the layers' states
     one_teacher = False  # an ensemble cannot teach it, for instance as it asks for `pupils.teacher.shape`

@@ -36,7 +36,9 @@ class Reader:
     ids: SpecialIds
 
 
-def choose_alignment_head(student: Reader, teachers: Sequence[Reader] = (), *, batch_sentences: int = 16) -> AlignmentHead:
+def choose_alignment_head(
+    student: Reader, teachers: Sequence[Reader] = (), *, batch_sentences: int = 16
+) -> AlignmentHead:
     """Link every target token to the source token that a head looks at most, and compare with the reference.
 
     The reference is the mean of the heads of the teacher's last but one decoder layer, the layer whose mean aligns

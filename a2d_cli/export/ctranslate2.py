@@ -22,7 +22,11 @@ QUANTIZATIONS = ("float32", "float16", "int16", "int8", "int8_float32", "int8_fl
 
 
 def write_ctranslate2(
-    model: Transformer, tokenizer: Tokenizer, folder: Path, quantization: str, alignment_head: tuple[int, int] | None = None
+    model: Transformer,
+    tokenizer: Tokenizer,
+    folder: Path,
+    quantization: str,
+    alignment_head: tuple[int, int] | None = None,
 ) -> list[Path]:
     """Write model.bin, config.json and the vocabularies.
 

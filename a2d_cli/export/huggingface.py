@@ -262,9 +262,7 @@ def check_huggingface(
     }
 
 
-def _count_same_ids(
-    theirs: Sequence[Sequence[int]], ours: Sequence[Sequence[int]], lines: Sequence[str]
-) -> int:
+def _count_same_ids(theirs: Sequence[Sequence[int]], ours: Sequence[Sequence[int]], lines: Sequence[str]) -> int:
     """How many lines have the same ids; only those with a mark of Marian's own may have others."""
     same = [list(their_ids) == [*ids, Tokenizer.eos] for their_ids, ids in zip(theirs, ours, strict=True)]
     for line, is_same in zip(lines, same, strict=True):
@@ -276,9 +274,7 @@ def _count_same_ids(
     return sum(same)
 
 
-def _batches(
-    src_ids: Sequence[list[int]], tgt_ids: Sequence[list[int]], model: Transformer
-) -> Iterator[Batch]:
+def _batches(src_ids: Sequence[list[int]], tgt_ids: Sequence[list[int]], model: Transformer) -> Iterator[Batch]:
     """With their id of padding; clamped to our last id, it is ours. Lines are cut to what the model takes."""
     pad, longest = _num_rows(model) - 1, model.shape.max_positions - 1
     for first in range(0, len(src_ids), _BATCH_SENTENCES):

@@ -216,9 +216,7 @@ def _limits(manifest: Manifest) -> str:
             "`>>word<<` at the start of a line for a language."
         )
     elif PIECES in manifest.files:
-        limits.append(
-            "A `>>word<<` at the start of a line names a language in `a2d translate`, not in the code above."
-        )
+        limits.append("A `>>word<<` at the start of a line names a language in `a2d translate`, not in the code above.")
     return "\n".join(f"- {limit}" for limit in limits)
 
 

@@ -89,7 +89,9 @@ def _log_probs(engine: Engine, pairs: Sequence[tuple[list[int], list[int]]], bat
     return flat
 
 
-def measure_gate(quantised: Translator, exact: Translator, sources: Sequence[str], references: Sequence[str], tgt_lang: str) -> Gate:
+def measure_gate(
+    quantised: Translator, exact: Translator, sources: Sequence[str], references: Sequence[str], tgt_lang: str
+) -> Gate:
     """Translate with both and compare."""
     before, after = ([best[0].text for best in each.translate(sources)] for each in (exact, quantised))
     (bleu_before, chrf_before), (bleu_after, chrf_after) = (

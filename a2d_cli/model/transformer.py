@@ -131,7 +131,11 @@ class DecoderLayer(nn.Module):
         self.self_attention = MultiHeadAttention(shape.d_model, shape.num_heads, shape.attention_dropout)
         self.cross_attention = MultiHeadAttention(shape.d_model, shape.num_heads, shape.attention_dropout)
         self.feed_forward = FeedForward(shape)
-        self.around_self, self.around_cross, self.around_feed_forward = Sublayer(shape), Sublayer(shape), Sublayer(shape)
+        self.around_self, self.around_cross, self.around_feed_forward = (
+            Sublayer(shape),
+            Sublayer(shape),
+            Sublayer(shape),
+        )
 
     def forward(
         self,
@@ -206,9 +210,7 @@ class Transformer(nn.Module):
         """(B, S) ids -> (B, 1, 1, S), True at real tokens."""
         return (src != self.vocabularies.src_pad)[:, None, None, :]
 
-    def encode(
-        self, src: Tensor, need_maps: bool = False, need_hidden: bool = False, form: MapForm = PLAIN
-    ) -> Encoded:
+    def encode(self, src: Tensor, need_maps: bool = False, need_hidden: bool = False, form: MapForm = PLAIN) -> Encoded:
         """Source ids (B, S), right-padded."""
         mask = self.src_mask(src)
         x = self._embed(self.src_embedding, src)
@@ -245,7 +247,9 @@ class Transformer(nn.Module):
             cross_maps.append(cross_map)
             if need_hidden:
                 hidden.append(x)
-        maps = AttentionMaps(encoded.maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_attention else None
+        maps = (
+            AttentionMaps(encoded.maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_attention else None
+        )
         layers = HiddenStates(encoded.hidden, tuple(hidden)) if need_hidden else None
         return ForwardOutput(self.decoder_norm(x), maps, layers)
 

@@ -51,7 +51,9 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], where: str) -> N
     own = dict(module.named_parameters())
     if own.keys() != weights.keys():
         odd = min(own.keys() ^ weights.keys())
-        raise A2DError(f"{where}: weights do not fit the model: '{odd}' stands on one side only", "use the run's own config.json")
+        raise A2DError(
+            f"{where}: weights do not fit the model: '{odd}' stands on one side only", "use the run's own config.json"
+        )
     with torch.no_grad():
         for name, parameter in own.items():
             if parameter.shape != weights[name].shape:
@@ -100,7 +102,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def save_checkpoint(folder: Path, model: Transformer, weights: dict[str, Tensor], pair: str, tokenizer: Tokenizer, **facts: Any) -> None:
+def save_checkpoint(
+    folder: Path, model: Transformer, weights: dict[str, Tensor], pair: str, tokenizer: Tokenizer, **facts: Any
+) -> None:
     """Write weights and config.json into a checkpoint folder.
 
     Args:

@@ -91,5 +91,9 @@ def list_exports(project: Project) -> Iterator[Exported]:
 
 def exports_of(project: Project, weights_sha256: str, to: str = "ct2") -> list[Exported]:
     """Exports of exactly these weights: int8 first, then by name."""
-    found = [each for each in list_exports(project) if (each.manifest.weights_sha256, each.manifest.to) == (weights_sha256, to)]
+    found = [
+        each
+        for each in list_exports(project)
+        if (each.manifest.weights_sha256, each.manifest.to) == (weights_sha256, to)
+    ]
     return sorted(found, key=lambda each: not each.manifest.quantization.startswith("int8"))

@@ -25,7 +25,9 @@ from a2d_cli.project.checkpoint import load_weights
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"  # Marian's names of our rows 0, 1 and last
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu", "silu": "silu"}
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
-TEXT_TEACHES = "choose a model of the OPUS-MT kind; any other can teach by its translations: 'a2d distill --pseudo SRC HYP'"
+TEXT_TEACHES = (
+    "choose a model of the OPUS-MT kind; any other can teach by its translations: 'a2d distill --pseudo SRC HYP'"
+)
 DOWNLOAD_AGAIN = "download the folder again, with its large files"
 
 # What these keys of config.json must say, and what transformers takes them for where they are missing.
@@ -121,9 +123,12 @@ def _find_files(folder: Path) -> Path:
     """Refuse a folder that lacks files; returns that of the weights."""
     if not folder.is_dir():
         raise ConfigError(
-            f"{folder}: no such folder", "name a local folder: a2d downloads no models (try `hf download NAME --local-dir DIR`)"
+            f"{folder}: no such folder",
+            "name a local folder: a2d downloads no models (try `hf download NAME --local-dir DIR`)",
         )
-    missing = [name for name in ("config.json", "source.spm", "target.spm", "vocab.json") if not (folder / name).is_file()]
+    missing = [
+        name for name in ("config.json", "source.spm", "target.spm", "vocab.json") if not (folder / name).is_file()
+    ]
     weights = next((folder / name for name in WEIGHTS_FILES if (folder / name).is_file()), None)
     if weights is None:
         missing.append(" or ".join(WEIGHTS_FILES))
@@ -175,12 +180,14 @@ def _shape(config: dict[str, Any], path: Path) -> ModelShape:
             )
     if sizes["d_model"] % 2 or sizes["d_model"] % sizes["attention_heads"]:
         raise A2DError(
-            f"{path}: d_model {sizes['d_model']} is not an even multiple of {sizes['attention_heads']} heads", DOWNLOAD_AGAIN
+            f"{path}: d_model {sizes['d_model']} is not an even multiple of {sizes['attention_heads']} heads",
+            DOWNLOAD_AGAIN,
         )
     activation = config.get("activation_function", "gelu")
     if activation not in ACTIVATIONS:
         raise A2DError(
-            f"{path}: activation_function is '{activation}': only {', '.join(ACTIVATIONS)} can be imported", TEXT_TEACHES
+            f"{path}: activation_function is '{activation}': only {', '.join(ACTIVATIONS)} can be imported",
+            TEXT_TEACHES,
         )
     return ModelShape(
         d_model=sizes["d_model"],
@@ -215,7 +222,9 @@ class _Side:
 def _read_side(path: Path, config: dict[str, Any], num_rows: int) -> _Side:
     id_of = _read_json(path)
     if sorted(each for each in id_of.values() if type(each) is int) != [*range(num_rows)]:
-        raise A2DError(f"{path}: its {len(id_of)} ids are not those of the {num_rows} rows of the embedding", DOWNLOAD_AGAIN)
+        raise A2DError(
+            f"{path}: its {len(id_of)} ids are not those of the {num_rows} rows of the embedding", DOWNLOAD_AGAIN
+        )
     for piece in (EOS, UNK, PAD):
         if piece not in id_of:
             raise A2DError(f"{path}: no piece '{piece}'", TEXT_TEACHES)
@@ -246,7 +255,9 @@ class _Weights:
             raise A2DError(f"{self._path}: no '{name}', which config.json promises", DOWNLOAD_AGAIN)
         tensor = self._left.pop(name)
         if list(tensor.shape) != shape:
-            raise A2DError(f"{self._path}: '{name}' has shape {list(tensor.shape)}, by config.json {shape}", DOWNLOAD_AGAIN)
+            raise A2DError(
+                f"{self._path}: '{name}' has shape {list(tensor.shape)}, by config.json {shape}", DOWNLOAD_AGAIN
+            )
         return self._finite(name, tensor)
 
     def _finite(self, name: str, tensor: Tensor) -> Tensor:
@@ -261,11 +272,14 @@ class _Weights:
             raise A2DError(f"{self._path}: no '{names[0]}'", DOWNLOAD_AGAIN)
         (first, table), *others = found.items()
         if table.shape[1:] != (d_model,):
-            raise A2DError(f"{self._path}: '{first}' has shape {list(table.shape)}, by config.json [V, {d_model}]", DOWNLOAD_AGAIN)
+            raise A2DError(
+                f"{self._path}: '{first}' has shape {list(table.shape)}, by config.json [V, {d_model}]", DOWNLOAD_AGAIN
+            )
         for name, other in others:
             if not torch.equal(table, other):
                 raise A2DError(
-                    f"{self._path}: '{first}' and '{name}' differ: only models that tie them can be imported", TEXT_TEACHES
+                    f"{self._path}: '{first}' and '{name}' differ: only models that tie them can be imported",
+                    TEXT_TEACHES,
                 )
         return self._finite(first, table)
 
@@ -273,7 +287,9 @@ class _Weights:
         """(V-1,) in the order of `rows` but the last, padding, which -inf may forbid; zeros where there is none."""
         bias = self._left.pop(BIAS, torch.zeros(1, len(rows)))
         if bias.shape != (1, len(rows)):
-            raise A2DError(f"{self._path}: '{BIAS}' has shape {list(bias.shape)}, the embedding {len(rows)} rows", DOWNLOAD_AGAIN)
+            raise A2DError(
+                f"{self._path}: '{BIAS}' has shape {list(bias.shape)}, the embedding {len(rows)} rows", DOWNLOAD_AGAIN
+            )
         return self._finite(BIAS, bias[0, rows[:-1]])
 
     def check_positions(self, shape: ModelShape) -> None:

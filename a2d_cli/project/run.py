@@ -245,7 +245,9 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
     if name is None:
         if not runs:
             project.require_prepared()
-            raise ConfigError(f"{project.folder}: no model is trained yet", "run 'a2d train-teacher', then 'a2d distill'")
+            raise ConfigError(
+                f"{project.folder}: no model is trained yet", "run 'a2d train-teacher', then 'a2d distill'"
+            )
         students = [run for run in runs if run.info.get("kind") == "student"]
         chosen, why = best_by_validation(students or runs, "students" if students else "teachers")
         if reporter and (len(students or runs) > 1 or not chosen.is_finished):
@@ -261,7 +263,9 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
             raise run.problem
     for run in everything:
         if run.name == name:
-            raise ConfigError(f"run '{name}' has no weights yet: it is before its first validation", run.info.get("command"))
+            raise ConfigError(
+                f"run '{name}' has no weights yet: it is before its first validation", run.info.get("command")
+            )
     known = [run.name for run in runs]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean '{near[0]}'?" if near else f"the project has: {', '.join(known) or 'no trained model yet'}"

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-ENDS_WITH_PARENT = "A2D_ENDS_WITH_PARENT"  # in the environment of a child whose standard input is a pipe from its parent
+ENDS_WITH_PARENT = (
+    "A2D_ENDS_WITH_PARENT"  # in the environment of a child whose standard input is a pipe from its parent
+)
 
 
 @dataclass

@@ -146,7 +146,10 @@ class Trainer:
         try:
             with self._interruption.noted():
                 self._resume()
-                with self._tensorboard(), self.reporter.progress("training", self.settings.max_updates, "updates") as bar:
+                with (
+                    self._tensorboard(),
+                    self.reporter.progress("training", self.settings.max_updates, "updates") as bar,
+                ):
                     self._loop(bar, resume_hint)
                 self.world.on_main(self._finish)
         except KeyboardInterrupt:
@@ -312,7 +315,10 @@ class Trainer:
             f"({count_text(num_pairs, 'pair')} in {count_text(self.state.pieces, 'piece')})"
         )
         if not self.objective.can_be_cut:
-            raise A2DError(f"{told}; this method cannot cut them finer", "train anew with a smaller training.max_tokens or a smaller model")
+            raise A2DError(
+                f"{told}; this method cannot cut them finer",
+                "train anew with a smaller training.max_tokens or a smaller model",
+            )
         if self.world.size > 1 or pieces > MAX_PIECES or pieces > num_pairs:
             raise A2DError(
                 told,
@@ -320,7 +326,9 @@ class Trainer:
                 "last save; or train anew with a smaller training.max_tokens or a smaller model",
             )
         self.state.pieces = pieces
-        self.reporter.warn(f"out of memory: batches are now cut into {pieces} pieces (same result); recorded in run.json")
+        self.reporter.warn(
+            f"out of memory: batches are now cut into {pieces} pieces (same result); recorded in run.json"
+        )
         self.run.record(accumulate_after_out_of_memory=pieces)
 
     # --- divergence ---------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ class LaunchedUpdate:
         gradient_norm, told_to_stop: of all ranks alike; how many ranks were told to stop.
     """
 
-    def __init__(self, update: int, terms: dict[str, Tensor], num_tokens: int, gradient_norm: Tensor, told_to_stop: Tensor):
+    def __init__(
+        self, update: int, terms: dict[str, Tensor], num_tokens: int, gradient_norm: Tensor, told_to_stop: Tensor
+    ):
         self.update, self.names, self.num_tokens = update, tuple(terms), num_tokens
         numbers = torch.stack([*terms.values(), gradient_norm, told_to_stop])
         self._numbers = numbers.to("cpu", non_blocking=True)  # from a GPU: into pinned memory, and nobody waits

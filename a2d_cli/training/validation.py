@@ -80,7 +80,11 @@ class Validator:
     ):
         count = settings.sentences or len(sources)
         # Evenly over the set: its head is often of one kind.
-        chosen = [i * len(sources) // count for i in range(min(count, len(sources)))] if count < len(sources) else range(len(sources))
+        chosen = (
+            [i * len(sources) // count for i in range(min(count, len(sources)))]
+            if count < len(sources)
+            else range(len(sources))
+        )
         self.sources, self.references = [sources[i] for i in chosen], [references[i] for i in chosen]
         self.tokenizer, self.settings = tokenizer, settings
         self.decoding, self.tgt_lang = decoding, tgt_lang
@@ -103,8 +107,7 @@ class Validator:
         bleu, chrf = score(translations, [self.references], ("bleu", "chrf"), tgt_lang=self.tgt_lang)
         step = max(1, len(self.sources) // max(1, self.settings.samples))
         samples = tuple(
-            Sample(self.sources[i], self.references[i], translations[i])
-            for i in range(0, len(self.sources), step)
+            Sample(self.sources[i], self.references[i], translations[i]) for i in range(0, len(self.sources), step)
         )[: self.settings.samples]
         return ValidationResult(loss, bleu.value, chrf.value, samples)
 

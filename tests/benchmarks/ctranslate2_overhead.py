@@ -133,9 +133,7 @@ def compare(subject: Subject, settings: Decoding, threads: int, rounds: int) -> 
     order = sorted(range(len(lines)), key=lambda i: -lengths[i])  # as in the batches
     size = settings.batch_sentences
     batch_lines = [order[first : first + size] for first in range(0, len(order), size)]
-    same = sum(
-        a == texts[i] for a, i in zip(raw.translate_text(lines, batch_lines, longest), order, strict=True)
-    )
+    same = sum(a == texts[i] for a, i in zip(raw.translate_text(lines, batch_lines, longest), order, strict=True))
     times = take_turns(
         {
             "raw": lambda: raw.translate(pieces, longest),
@@ -150,24 +148,16 @@ def compare(subject: Subject, settings: Decoding, threads: int, rounds: int) -> 
     )
     print(f"{'way':12}{'sent/s':>9}{'to raw':>8}{'sent/CPU s':>12}{'to raw':>8}")
     for name, found in times.items():
-        wall_s, cpu_s = (
-            statistics.median(getattr(each, key) for each in found) for key in ("wall_s", "cpu_s")
-        )
+        wall_s, cpu_s = (statistics.median(getattr(each, key) for each in found) for key in ("wall_s", "cpu_s"))
         ratios = [
-            statistics.median(
-                getattr(a, key) / getattr(b, key) for a, b in zip(times["raw"], found, strict=True)
-            )
+            statistics.median(getattr(a, key) / getattr(b, key) for a, b in zip(times["raw"], found, strict=True))
             for key in ("wall_s", "cpu_s")
         ]
-        print(
-            f"{name:12}{len(lines) / wall_s:9.0f}{ratios[0]:8.3f}{len(lines) / cpu_s:12.0f}{ratios[1]:8.3f}"
-        )
+        print(f"{name:12}{len(lines) / wall_s:9.0f}{ratios[0]:8.3f}{len(lines) / cpu_s:12.0f}{ratios[1]:8.3f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("project", type=Path)
     parser.add_argument("model")
     parser.add_argument("--quantization", default="int8")
@@ -180,11 +170,7 @@ def main() -> None:
     recipe = read_project_recipe(project.recipe_path)
     checkpoint = load_checkpoint(find_model(project, given.model))
     name = next(iter(recipe.data.tests), "test")
-    lines = [
-        line
-        for line in project.text_path(name, recipe.src_lang).read_text("utf-8").split("\n")
-        if line.strip()
-    ]
+    lines = [line for line in project.text_path(name, recipe.src_lang).read_text("utf-8").split("\n") if line.strip()]
     print(
         f"{given.model}, {checkpoint.model.num_parameters / 1e6:.2f} M parameters, {given.quantization}: {len(lines)} sentences of {name}"
     )
@@ -195,9 +181,7 @@ def main() -> None:
             for beam in given.beam:
                 settings = replace(recipe.decoding, nbest=1, beam=beam, batch_sentences=given.batch_size)
                 compare(subject, settings, threads, given.rounds)
-    print(
-        f"\nload average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, ctranslate2 {ctranslate2.__version__}"
-    )
+    print(f"\nload average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, ctranslate2 {ctranslate2.__version__}")
 
 
 if __name__ == "__main__":

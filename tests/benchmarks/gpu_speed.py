@@ -147,7 +147,16 @@ class DeviceBench(Bench):
         folder.mkdir(parents=True, exist_ok=True)
         # Updates need no validator, and of a tokenizer its special ids alone.
         trainer = Trainer(
-            Run(folder), self._objective(way), self.plan, None, self.ids, settings, "xx-yy", self.device, self.world, Reporter()
+            Run(folder),
+            self._objective(way),
+            self.plan,
+            None,
+            self.ids,
+            settings,
+            "xx-yy",
+            self.device,
+            self.world,
+            Reporter(),
         )
         trainer.state.update = UNCALIBRATED
         return trainer
@@ -244,10 +253,15 @@ def rows(cell: Cell, steps: dict[str, Taken], ways: list[str], rate: float) -> I
         if way not in steps:
             yield f"{first} out of memory | | | | | |"
             continue
-        taken, yardstick = steps[way], steps.get("yardstick plain" if way in ("plain", "yardstick plain") else "yardstick")
+        taken, yardstick = (
+            steps[way],
+            steps.get("yardstick plain" if way in ("plain", "yardstick plain") else "yardstick"),
+        )
         update_s, tokens_per_s = taken.median("update_s"), taken.median("tokens_per_s")
         flops_per_s = taken.flops / update_s
-        ratio = "" if yardstick is None or way == "teacher" else f"{tokens_per_s / yardstick.median('tokens_per_s'):.2f}"
+        ratio = (
+            "" if yardstick is None or way == "teacher" else f"{tokens_per_s / yardstick.median('tokens_per_s'):.2f}"
+        )
         peak = f"{taken.peak_bytes / 2**20:,.0f}" if taken.peak_bytes else ""
         yield (
             f"{first} {tokens_per_s:,.0f} | {1000 * update_s:,.1f} | {flops_per_s / 1e12:.3g} | "
@@ -271,9 +285,7 @@ def shared_folder(world: World) -> Iterator[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="of a batch on each device")
     parser.add_argument("--precisions", nargs="+", default=("bf16", "fp32"), choices=("bf16", "fp16", "fp32"))
@@ -299,7 +311,9 @@ def main() -> None:
     with process_group(device) as world, shared_folder(world) as place:
         say = print if world.is_main else (lambda *_, **__: None)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-        say(f"{sizes}\n{world.size} × {device.type} ({name}), torch {torch.__version__}, load average {os.getloadavg()[0]:.1f}")
+        say(
+            f"{sizes}\n{world.size} × {device.type} ({name}), torch {torch.__version__}, load average {os.getloadavg()[0]:.1f}"
+        )
         ways = [way for way in given.ways if world.size == 1 or not way.startswith("yardstick")]
         rates = {precision: product_rate(device, precision, given.seconds) for precision in given.precisions}
         say("a square product alone: " + ", ".join(f"{p} {rate / 1e12:.3g} TFLOP/s" for p, rate in rates.items()))

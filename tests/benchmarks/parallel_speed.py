@@ -217,7 +217,11 @@ class Measured:
 
 def train(project: Path, way: Way, updates: int) -> Trained:
     runs = [f"run{copy}" for copy in range(way.copies)]
-    limits = {"training.max_tokens": way.tokens, "training.max_updates": updates, "training.max_hours": way.limit_s / 3600}
+    limits = {
+        "training.max_tokens": way.tokens,
+        "training.max_updates": updates,
+        "training.max_hours": way.limit_s / 3600,
+    }
     with busy_processes(way.busy):
         before_s = cpu_seconds()
         training = ["-C", str(project), "train-teacher", *settings(limits)]
@@ -262,7 +266,9 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a small model, for a quick try")
     given = parser.parse_args()
     sizes = SMALL if given.small else PAPER
-    ways = [way for way in ways_of(given.part, given.tokens or sizes.tokens) if not given.ways or way.name in given.ways]
+    ways = [
+        way for way in ways_of(given.part, given.tokens or sizes.tokens) if not given.ways or way.name in given.ways
+    ]
     found: dict[str, list[Measured]] = {way.name: [] for way in ways}
     with tempfile.TemporaryDirectory(prefix="a2d-parallel-speed-") as place:
         project = prepare(Path(place), sizes)

@@ -102,7 +102,10 @@ class Sentences:
         words[commas] = [f"{word}," for word in words[commas]]
         ends = np.cumsum(lengths)
         listed = words.tolist()
-        return [" ".join(listed[end - length : end]) + "." for length, end in zip(lengths.tolist(), ends.tolist(), strict=True)]
+        return [
+            " ".join(listed[end - length : end]) + "."
+            for length, end in zip(lengths.tolist(), ends.tolist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def spoil(pairs: list[tuple[str, str]], held_out: list[tuple[str, str]], rng: np
             5: held_out[i % len(held_out)] if i % 50 == 0 else (src, tgt),
             6: (f"{src}\u200b", f"{tgt} \r"),
         }.get(int(rng.integers(10)), pairs[i // 2])
+
 
 # --- The parts alone ----------------------------------------------------------------------------------------
 

@@ -221,7 +221,10 @@ class Bench:
             optimizer.zero_grad()
             logits, _ = student(batch.src, batch.tgt_in)
             F.cross_entropy(
-                logits.flatten(0, 1), batch.tgt_out.flatten(), ignore_index=self.ids.tgt_pad, label_smoothing=LABEL_SMOOTHING
+                logits.flatten(0, 1),
+                batch.tgt_out.flatten(),
+                ignore_index=self.ids.tgt_pad,
+                label_smoothing=LABEL_SMOOTHING,
             ).backward()
             nn.utils.clip_grad_norm_(student.parameters(), CLIP_NORM)
             optimizer.step()
@@ -440,9 +443,7 @@ def measure(bench: Bench, rounds: int) -> Measured:
             manage_memory(way)
             step()
             times[way].append(timed(step))
-        once_s = {
-            product: statistics.fmean(timed(call).cpu_s for _ in range(2)) for product, call in alone.items()
-        }
+        once_s = {product: statistics.fmean(timed(call).cpu_s for _ in range(2)) for product, call in alone.items()}
         for way, each in arithmetic.items():
             product_s[way].append(sum(count * once_s[product] for product, count in each.products.items()))
     return Measured(times, product_s, {way: each.flops for way, each in arithmetic.items()})
@@ -517,9 +518,7 @@ def report(measured: Measured, peaks: dict[str, int], batch: Batch) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="small models, for a quick try")

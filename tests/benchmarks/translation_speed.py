@@ -185,7 +185,9 @@ def timed(way: Way, batches: Sequence[SearchBatch], settings: Decoding) -> Speed
 
 
 def batches_of(subject: Subject, cell: Cell) -> list[SearchBatch]:
-    sources = subject.sources if cell.batch_size > 1 else subject.sources[:: len(subject.sources) // SENTENCES_ONE_BY_ONE]
+    sources = (
+        subject.sources if cell.batch_size > 1 else subject.sources[:: len(subject.sources) // SENTENCES_ONE_BY_ONE]
+    )
     chunks = [sources[first : first + cell.batch_size] for first in range(0, len(sources), cell.batch_size)]
     limit = Decoding().max_length_ratio, Decoding().max_length_extra
     return [

@@ -143,9 +143,7 @@ def _with_tail(dice: Dice, phrase: NounPhrase) -> NounPhrase:
             or phrase.noun.de in COMPANIONS
             and dice.chance(0.08)
         ):
-            whose = replace(
-                noun_phrase(dice, ["person"], lean=True), determiner="der", determiner_en="", owner=None
-            )
+            whose = replace(noun_phrase(dice, ["person"], lean=True), determiner="der", determiner_en="", owner=None)
             german, english_tail_words = whose.de("gen"), f"of {whose.en('gen')}"
         elif (
             phrase.determiner
@@ -216,9 +214,7 @@ def some_object(dice: Dice, slot: Slot, subject: Nominal, lean: bool, kein: bool
     if kind == "person":
         if dice.chance(0.22):
             sie = slot.case == "acc" and subject.pronoun().german in ("sie", "sie alle")  # not: sie sieht sie
-            return dice.zipf(
-                [p for p in OBJECT_PRONOUNS if p.person != subject.person or p == (HE if sie else SHE)]
-            )
+            return dice.zipf([p for p in OBJECT_PRONOUNS if p.person != subject.person or p == (HE if sie else SHE)])
         if dice.chance(0.22):
             return surname(dice) if isinstance(subject, Name) else first_name(dice)
     while True:
@@ -266,9 +262,7 @@ BESIDE = [
 ]
 
 
-def slot_part(
-    dice: Dice, slot: Slot, subject: Nominal, lean: bool, kein: bool, given: Nominal | None
-) -> Part:
+def slot_part(dice: Dice, slot: Slot, subject: Nominal, lean: bool, kein: bool, given: Nominal | None) -> Part:
     """The constituent that a slot of the verb's frame asks for."""
     if slot.case == "reflexive":
         return Part("reflexive", subject.pronoun().reflexive(slot.de), "", "none")
@@ -290,9 +284,7 @@ def slot_part(
         furniture = noun_phrase(dice, ["furniture"], subject, lean=True)
         furniture = replace(furniture, plural=False, determiner="der", determiner_en="", owner=None)
         case, role = ("dat", "place") if slot.case == "loc" else ("acc", "direction")
-        return Part(
-            role, prepositional(german, furniture, case), f"{words} {furniture.en(case)}", "prepositional"
-        )
+        return Part(role, prepositional(german, furniture, case), f"{words} {furniture.en(case)}", "prepositional")
     nominal = given or some_object(dice, slot, subject, lean, kein and slot.case == "acc" and not slot.de)
     front = nominal.front_en if isinstance(nominal, Gap) else nominal.en("acc")
     if slot.de:
@@ -314,9 +306,7 @@ def slot_part(
     return Part(role, nominal.de(slot.case), joined(slot.en, nominal.en("acc")), role_en, nominal, front)
 
 
-def place_part(
-    dice: Dice, kinds: Sequence[str], owner: Nominal, towards: bool, noun: Noun | None = None
-) -> Part:
+def place_part(dice: Dice, kinds: Sequence[str], owner: Nominal, towards: bool, noun: Noun | None = None) -> Part:
     """im Park, in the park; nach Rom, to Rome; zum See, to the lake: of these kinds, or `noun`."""
     kind = dice.pick(kinds)
     role = "direction" if towards else "place"
@@ -324,9 +314,7 @@ def place_part(
         where = toponym(dice, kind)
         german = where.direction() if towards else f"in {where.de('dat')}"
         return Part(role, german, f"{'to' if towards else 'in'} {where.en('acc')}", role)
-    place = noun_phrase(
-        dice, [kind] if kind in forms.ALL_NOUNS and kind != "building" else ["place"], owner, lean=True
-    )
+    place = noun_phrase(dice, [kind] if kind in forms.ALL_NOUNS and kind != "building" else ["place"], owner, lean=True)
     place = replace(place, plural=False) if place.determiner not in ("viele", "alle") else place
     if noun:
         place = replace(place, noun=noun, determiner="der", determiner_en="", plural=False)
@@ -347,15 +335,8 @@ def fitting_group(dice: Dice, group: str, verb: Verb) -> str:
     return "past" if group == "used" and ("n" in verb.tags or verb.slots == ()) else group
 
 
-def choose_tense(
-    dice: Dice, group: str, verb: Verb, subject: Nominal, modal: Modal | None, passive: bool
-) -> Tense:
-    static = (
-        "s" in verb.tags
-        or verb.base in ("haben", "sein")
-        or (modal is not None and bool(modal.german))
-        or passive
-    )
+def choose_tense(dice: Dice, group: str, verb: Verb, subject: Nominal, modal: Modal | None, passive: bool) -> Tense:
+    static = "s" in verb.tags or verb.base in ("haben", "sein") or (modal is not None and bool(modal.german)) or passive
     if group == "past":
         colloquial = not static and (subject.person == 2 or dice.chance(0.6))
         return Tense("perfect" if colloquial else "past", "past")
@@ -408,9 +389,7 @@ def make_clause(
         kind = dice.pick(verb.subjects)
         subject = someone(dice, lean, formal) if kind == "person" else noun_phrase(dice, [kind], lean=lean)
     if group == "would" and verb.tags & {"s", "n"}:
-        verb = dice.zipf(
-            [other for other in SUBJECT_VERBS[kind_of(subject)] if not other.tags & {"s", "n"}] or [verb]
-        )
+        verb = dice.zipf([other for other in SUBJECT_VERBS[kind_of(subject)] if not other.tags & {"s", "n"}] or [verb])
     modal = None
     if group in ("can", "could"):
         modal, group = MODALS[0], "habit" if group == "can" else "past"
@@ -436,12 +415,7 @@ def make_clause(
         and group not in ("done", "since", "used", "now")
         and dice.chance(0.12)
     )
-    if (
-        modal
-        and modal.adverb
-        or isinstance(subject, NounPhrase)
-        and subject.determiner in ("jed", "alle", "kein")
-    ):
+    if modal and modal.adverb or isinstance(subject, NounPhrase) and subject.determiner in ("jed", "alle", "kein"):
         negated = False
     parts: list[Part] = []
     for index, slot in enumerate(verb.slots):
@@ -457,9 +431,7 @@ def make_clause(
         parts = [replace(parts[0], role_en="none"), Part("none", "", subject.en("acc"), "object2", subject)]
     if modal and modal.adverb:
         parts.append(Part("frequency", modal.adverb, "", "none"))
-    if negated and not any(
-        isinstance(p.nominal, NounPhrase) and p.nominal.determiner == "kein" for p in parts
-    ):
+    if negated and not any(isinstance(p.nominal, NounPhrase) and p.nominal.determiner == "kein" for p in parts):
         parts.append(Part("not", "nicht", "", "none"))
     if tense.de == "future" and dice.chance(0.5):
         tense = Tense("present", "future")  # morgen kommt er: the adverb alone says that it is the future
@@ -485,13 +457,9 @@ def adverbials(
     parts = []
     if "time" in roles or ("s" in verb.tags and group == "past" and dice.chance(0.7)):
         pass
-    elif group in ("now", "done", "since", "used") or (
-        group in lexicon.WHEN and dice.chance(0.35 if lean else 0.6)
-    ):
+    elif group in ("now", "done", "since", "used") or (group in lexicon.WHEN and dice.chance(0.35 if lean else 0.6)):
         parts.append(time_part(dice, group, verb))
-    elif (
-        group in ("habit", "past") and not negated and not modal and "n" not in verb.tags and dice.chance(0.2)
-    ):
+    elif group in ("habit", "past") and not negated and not modal and "n" not in verb.tags and dice.chance(0.2):
         german, words = dice.zipf(forms.pairs(lexicon.FREQUENCY))
         parts.append(Part("frequency", german, words, "adverb"))
     if lean:
@@ -577,9 +545,7 @@ def _profession(dice: Dice, subject: Nominal, tense: Tense) -> Clause:
     verb = forms.BECOME if tense.de != "subjunctive" and dice.chance(0.3) else forms.BE
     if verb is forms.BECOME:
         tense = Tense("future", "future") if tense.de == "present" else tense
-    return Clause(
-        subject, verb, tense, (Part("predicate", job.de, f"{forms.article(job.en)} {job.en}", "predicate"),)
-    )
+    return Clause(subject, verb, tense, (Part("predicate", job.de, f"{forms.article(job.en)} {job.en}", "predicate"),))
 
 
 ROLE_NAMES = {

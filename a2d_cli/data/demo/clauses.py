@@ -214,9 +214,7 @@ def english_tail(clause: Clause) -> list[str]:
         parts.append(clause.extracted)  # the preposition of what stands in front
     parts.sort(key=lambda part: ENGLISH_ORDER[part.role_en])
     if particle:
-        pronouns = [
-            part for part in parts if isinstance(part.nominal, Pronoun) and part.role_en.startswith("object")
-        ]
+        pronouns = [part for part in parts if isinstance(part.nominal, Pronoun) and part.role_en.startswith("object")]
         parts = [part for part in parts if part not in pronouns]
         words = [*words, *(part.en for part in pronouns), particle]
     oneself = clause.subject_en.pronoun().reflexive_en

@@ -72,9 +72,7 @@ def make_passive(dice: Dice, group: str) -> Clause:
     tense = choose_tense(dice, group, verb, patient, None, passive=True)
     if group == "done":
         tense = Tense("perfect", "perfect")
-    parts = [
-        slot_part(dice, slot, patient, True, False, None) for i, slot in enumerate(verb.slots) if i != index
-    ]
+    parts = [slot_part(dice, slot, patient, True, False, None) for i, slot in enumerate(verb.slots) if i != index]
     if dice.chance(0.5):
         agent = noun_phrase(dice, list(verb.subjects), lean=True)
         parts.append(Part("agent", prepositional("von", agent, "dat"), f"by {agent.en('dat')}", "agent"))
@@ -107,8 +105,7 @@ def opened(clause: Clause, front: Part | None) -> Pair:
     if front and front.role in ("time", "place") and front.role_en != "adverb" and front.en:
         comma = " ," if len(front.en.split()) > 2 or front.role == "place" else ""
         parts = tuple(
-            replace(part, en=part.en + comma, role_en="opening") if part is front else part
-            for part in clause.parts
+            replace(part, en=part.en + comma, role_en="opening") if part is front else part for part in clause.parts
         )
         english_clause = replace(clause, parts=parts)
     else:
@@ -126,8 +123,7 @@ def pick_front(dice: Dice, clause: Clause, probability: float = 0.45) -> Part | 
     movable = [
         part
         for part in clause.parts
-        if part.role
-        in ("time", "place", "attitude", "object", "dative", "prepositional", "dat_pronoun", "frequency")
+        if part.role in ("time", "place", "attitude", "object", "dative", "prepositional", "dat_pronoun", "frequency")
         and not (part.role == "time" and part.role_en == "adverb")
         and not isinstance(part.nominal, Gap)
         and part.de not in ("nie", "fast nie")
@@ -207,9 +203,7 @@ def existence(dice: Dice) -> Sentence:
     there = f"there {be_form(thing, past)}"
     finite = "gab" if past else "gibt"
     german = (
-        f"{where.de} {finite} es {thing.de('acc')}"
-        if dice.chance(0.7)
-        else f"es {finite} {thing.de('acc')} {where.de}"
+        f"{where.de} {finite} es {thing.de('acc')}" if dice.chance(0.7) else f"es {finite} {thing.de('acc')} {where.de}"
     )
     return Sentence(german, f"{there} {thing.en('acc')} {where.en}")
 
@@ -221,9 +215,7 @@ def question(dice: Dice) -> Sentence:
     if dice.chance(0.35) and not any(part.role == "time" for part in clause.parts):
         german, words = dice.zipf(forms.pairs(lexicon.ASKING)[:3])
         if not (words == "where" and any(part.role in ("place", "direction") for part in clause.parts)):
-            return Sentence(
-                f"{german} {german_question(clause)}", in_english(clause, opener=words, question=True), "?"
-            )
+            return Sentence(f"{german} {german_question(clause)}", in_english(clause, opener=words, question=True), "?")
     return Sentence(german_question(clause), in_english(clause, question=True), "?")
 
 
@@ -256,13 +248,9 @@ def asked_for(dice: Dice, group: str, lean: bool) -> Clause:
         asked = NounPhrase(forms.ALL_NOUNS["place"][2], determiner="welch")
     else:
         noun = dice.zipf(forms.ALL_NOUNS[kind])
-        asked = replace(
-            NounPhrase(noun, determiner="welch"), plural=bool(noun.plural_de) and dice.chance(0.2)
-        )
+        asked = replace(NounPhrase(noun, determiner="welch"), plural=bool(noun.plural_de) and dice.chance(0.2))
     subject = someone(dice, lean=True, formal=True)
-    clause = make_clause(
-        dice, group, verb=verb, subject=subject, given={index: asked}, extract=index, lean=lean
-    )
+    clause = make_clause(dice, group, verb=verb, subject=subject, given={index: asked}, extract=index, lean=lean)
     assert clause.extracted
     return replace(clause, extracted=replace(clause.extracted, en=slot.en))  # who ... for
 
@@ -288,9 +276,7 @@ def imperative(dice: Dice) -> Sentence:
         *german_field(clause),
         *tail,
     )
-    return Sentence(
-        german, joined("please" if please else "", english_infinitive(clause).removeprefix("to ")), "!"
-    )
+    return Sentence(german, joined("please" if please else "", english_infinitive(clause).removeprefix("to ")), "!")
 
 
 COMMANDS = [
@@ -310,8 +296,7 @@ def antecedent_of(dice: Dice, clause: Clause) -> tuple[Nominal, str] | None:
     nominals = [
         n
         for n in nominals
-        if not isinstance(n, (Gap, Toponym))
-        and not (isinstance(n, NounPhrase) and n.determiner in ("kein", "jed"))
+        if not isinstance(n, (Gap, Toponym)) and not (isinstance(n, NounPhrase) and n.determiner in ("kein", "jed"))
     ]
     if not nominals:
         return None
@@ -339,18 +324,14 @@ def following(dice: Dice, group: str, first: Clause, lean: bool, describing: boo
             if describing and group in ("past", "habit") and dice.chance(0.35) and kind != "part":
                 return make_copula(dice, group, pronoun, kind)
             if kind in SUBJECT_VERBS:
-                return make_clause(
-                    dice, group, verb=dice.zipf(SUBJECT_VERBS[kind]), subject=pronoun, lean=lean
-                )
+                return make_clause(dice, group, verb=dice.zipf(SUBJECT_VERBS[kind]), subject=pronoun, lean=lean)
         if kind in OBJECT_VERBS and pronoun.person == 3:
             choices = [(verb, i) for verb, i in OBJECT_VERBS[kind] if takes_pronoun(verb, i)]
             if choices:
                 verb, index = dice.zipf(choices)
                 subject = (
                     first.subject.pronoun()
-                    if nominal is not first.subject
-                    and dice.chance(0.5)
-                    and "person" == kind_of(first.subject)
+                    if nominal is not first.subject and dice.chance(0.5) and "person" == kind_of(first.subject)
                     else None
                 )
                 if subject is None:
@@ -388,9 +369,7 @@ def complex_sentence(dice: Dice) -> Sentence:
     first = make_clause(dice, main_group, lean=dice.chance(0.4))
     sub = following(dice, group, first, lean=dice.chance(0.4), describing=describing)
     german, words = opened(first, pick_front(dice, first, 0.2))
-    return Sentence(
-        f"{german} , {german_last(sub, conjunction_de)}", f"{words} {conjunction_en} {in_english(sub)}"
-    )
+    return Sentence(f"{german} , {german_last(sub, conjunction_de)}", f"{words} {conjunction_en} {in_english(sub)}")
 
 
 def coordination(dice: Dice) -> Sentence:
@@ -456,14 +435,10 @@ def wondered(dice: Dice) -> Sentence:
     group = "past" if first.tense.en == "past" else dice.pick(["past", "habit", "future"])
     if dice.chance(0.4):
         second = asked_for(dice, group, lean=True)
-        return Sentence(
-            f"{german_main(first)} , {german_last(second)}", f"{in_english(first)} {in_english(second)}"
-        )
+        return Sentence(f"{german_main(first)} , {german_last(second)}", f"{in_english(first)} {in_english(second)}")
     second = make_clause(dice, group, lean=dice.chance(0.4))
     german, words = ("ob", "whether")
-    if dice.chance(0.5) and not any(
-        part.role in ("time", "place", "direction", "frequency") for part in second.parts
-    ):
+    if dice.chance(0.5) and not any(part.role in ("time", "place", "direction", "frequency") for part in second.parts):
         german, words = dice.zipf(forms.pairs(lexicon.ASKING)[:3])
     return Sentence(
         f"{german_main(first)} , {german_last(second, german)}",
@@ -533,27 +508,17 @@ def condition(dice: Dice) -> Sentence:
         )
         parts = tuple(slot_part(dice, slot, subject, True, False, None) for slot in owned.slots)
         first = Clause(subject, owned, Tense("subjunctive", "subjunctive"), parts)
-    second = make_clause(
-        dice, "would", subject=subject.pronoun() if dice.chance(0.7) else None, lean=dice.chance(0.5)
-    )
+    second = make_clause(dice, "would", subject=subject.pronoun() if dice.chance(0.7) else None, lean=dice.chance(0.5))
     finite, tail = german_verb(second)
     rest = joined(finite, *subject_and_field(second), *tail)
-    return Sentence(
-        f"{german_last(first, 'wenn')} , {rest}", f"if {in_english(first)} , {in_english(second)}"
-    )
+    return Sentence(f"{german_last(first, 'wenn')} , {rest}", f"if {in_english(first)} , {in_english(second)}")
 
 
 def the_more(dice: Dice) -> Sentence:
     """Je größer das Haus ist, desto teurer ist es."""
-    kind = dice.pick(
-        ["thing", "clothes", "building", "vehicle", "text", "person", "animal", "dish", "event", "idea"]
-    )
-    noun = replace(
-        noun_phrase(dice, [kind], lean=True), determiner="der", determiner_en="", owner=None, adjectives=()
-    )
-    adjectives = [
-        a for a in forms.ADJECTIVES_OF[kind] if a.de not in lexicon.NO_DEGREES.split() and a not in COLORS
-    ]
+    kind = dice.pick(["thing", "clothes", "building", "vehicle", "text", "person", "animal", "dish", "event", "idea"])
+    noun = replace(noun_phrase(dice, [kind], lean=True), determiner="der", determiner_en="", owner=None, adjectives=())
+    adjectives = [a for a in forms.ADJECTIVES_OF[kind] if a.de not in lexicon.NO_DEGREES.split() and a not in COLORS]
     more, then = dice.zipf(adjectives).comparative(), dice.pick(adjectives).comparative()
     pronoun = noun.pronoun()
     be_de, be_en = ("sind", "are") if noun.plural else ("ist", "is")

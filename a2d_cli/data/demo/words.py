@@ -73,17 +73,13 @@ class Adjective:
 
     def comparative(self) -> Adjective:
         irregular = {"gut": "besser", "hoch": "höher"}
-        return Adjective(
-            irregular.get(self.de) or self._umlauted(self.stem) + "er", english_degree(self.en, "er")
-        )
+        return Adjective(irregular.get(self.de) or self._umlauted(self.stem) + "er", english_degree(self.en, "er"))
 
     def superlative(self) -> Adjective:
         irregular = {"gut": "best", "hoch": "höchst", "groß": "größt", "neu": "neuest"}
         base = self.de.removesuffix("e")
         ending = "est" if re.search("(d|t|s|ß|z|sch)$", base) and not base.endswith("end") else "st"
-        return Adjective(
-            irregular.get(self.de) or self._umlauted(base) + ending, english_degree(self.en, "est")
-        )
+        return Adjective(irregular.get(self.de) or self._umlauted(base) + ending, english_degree(self.en, "est"))
 
     def _umlauted(self, form: str) -> str:
         return umlaut(form) if self.de in UMLAUTING.split() else form
@@ -141,9 +137,7 @@ def umlaut(word: str) -> str:
     """Baum -> Bäum, Tochter -> Töchter: the last of a, o, u (au) of the word."""
     found = re.search("(au|a|o|u)(?=[^aou]*$)", word, re.IGNORECASE)
     assert found, word
-    changed = {"au": "äu", "a": "ä", "o": "ö", "u": "ü", "A": "Ä", "O": "Ö", "U": "Ü", "Au": "Äu"}[
-        found.group()
-    ]
+    changed = {"au": "äu", "a": "ä", "o": "ö", "u": "ü", "A": "Ä", "O": "Ö", "U": "Ü", "Au": "Äu"}[found.group()]
     return word[: found.start()] + changed + word[found.end() :]
 
 
@@ -153,9 +147,7 @@ def german_parts(infinitive: str) -> tuple[str, str, str, str]:
     stem = infinitive[:-1] if re.search("(el|er)n$", infinitive) else infinitive[:-2]
     e = "e" if needs_e(stem) else ""
     regular = (f"{stem}{e}t", f"{stem}{e}te", ("" if infinitive.endswith("ieren") else "ge") + f"{stem}{e}t")
-    present, past, participle = (
-        b if a == "-" else a for a, b in zip(STRONG.get(infinitive, regular), regular)
-    )
+    present, past, participle = (b if a == "-" else a for a, b in zip(STRONG.get(infinitive, regular), regular))
     return stem, present, past, participle
 
 
@@ -391,7 +383,6 @@ ADJECTIVES_OF = {
     for kind in kinds.split()
 }
 ZU, DASS, OB = (
-    [_verb(line + "; person; ;") for line in table.strip().splitlines()]
-    for table in (ZU_VERBS, DASS_VERBS, OB_VERBS)
+    [_verb(line + "; person; ;") for line in table.strip().splitlines()] for table in (ZU_VERBS, DASS_VERBS, OB_VERBS)
 )
 BE, BECOME = _verb("sein sein; be; ; ; s"), _verb("werden sein; become; ; ;")
