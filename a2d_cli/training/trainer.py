@@ -18,7 +18,7 @@ import math
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +36,7 @@ from a2d_cli.project.checkpoint import load_weights, read_weights, save_checkpoi
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Progress, Reporter, count_text
 from a2d_cli.training.distributed import World
+from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.memory import is_out_of_memory, keep_freed_memory
 from a2d_cli.training.objective import LossTerms, Moment, Objective
@@ -131,7 +132,7 @@ class Trainer:
         self._started_s = 0.0
         self._saved_update = -1
         self._interruption = Interruption()
-        self._board: Any = None
+        self._events = EventFiles()
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
@@ -146,10 +147,11 @@ class Trainer:
         try:
             with self._interruption.noted():
                 self._resume()
-                with (
-                    self._tensorboard(),
-                    self.reporter.progress("training", self.settings.max_updates, "updates") as bar,
-                ):
+                folder = self.run.folder / "tensorboard"
+                events = (
+                    self._events.open(folder, self.state.update) if self.world.is_main else contextlib.nullcontext()
+                )
+                with events, self.reporter.progress("training", self.settings.max_updates, "updates") as bar:
                     self._loop(bar, resume_hint)
                 self.world.on_main(self._finish)
         except KeyboardInterrupt:
@@ -496,7 +498,7 @@ class Trainer:
             "elapsed_s": round(self.state.elapsed_s, 1),
         }
         self.run.append_metrics(row)
-        self._to_board("valid", {name: row[name] for name in ("loss", "bleu", "chrf")})
+        self._events.add("valid", {name: row[name] for name in ("loss", "bleu", "chrf")}, self.state.update)
         self.reporter.info(f"valid  update {self.state.update}  {result.summary()}{'  (best)' if is_best else ''}")
         for sample in result.samples:
             self.reporter.info(f"    src {sample.source}\n    ref {sample.reference}\n    hyp {sample.translation}")
@@ -560,31 +562,8 @@ class Trainer:
         state.log = LogWindow(begun_s=state.elapsed_s)
         if self.world.is_main:
             self.run.append_metrics(row)
-            self._to_board("train", row)
+            self._events.add("train", row, state.update)
         return "  ".join(f"{name} {value:.3g}" for name, value in means.items())
-
-    @contextlib.contextmanager
-    def _tensorboard(self) -> Iterator[None]:
-        """Event files beside the metrics, where tensorboard is installed."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            SummaryWriter = None
-        if SummaryWriter is None or not self.world.is_main:
-            yield
-            return
-        self._board = SummaryWriter(str(self.run.folder / "tensorboard"), purge_step=self.state.update)
-        try:
-            yield
-        finally:
-            self._board.close()
-            self._board = None
-
-    def _to_board(self, group: str, row: dict[str, Any]) -> None:
-        if self._board is not None:
-            for name, value in row.items():
-                if isinstance(value, float) and name != "elapsed_s":
-                    self._board.add_scalar(f"{group}/{name}", value, self.state.update)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
