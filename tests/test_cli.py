@@ -137,7 +137,7 @@ def test_a_full_disk_behind_stdout_is_told(a2d: Launcher, prepared: Path):
     full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
-    assert "error: output: no space left on the disk" in a2d.error(prepared, "status", "--json", before=full, code=1)
+    assert "error: /dev/full: no space left on the disk" in a2d.error(prepared, "status", "--json", before=full, code=1)
 
 
 def test_ctrl_c_ends_with_130(a2d: Launcher, prepared: Path):

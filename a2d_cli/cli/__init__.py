@@ -94,8 +94,8 @@ def explain(error: Exception) -> A2DError | None:
     if isinstance(error, A2DError):
         return error
     if isinstance(error, OSError):
-        path = error.filename or "output"
-        return explain_disk_error(error, Path(path)) or A2DError(f"{path}: {error.strerror or error}")
+        path = Path(error.filename or _stdout_path())
+        return explain_disk_error(error, path) or A2DError(f"{path}: {error.strerror or error}")
     if isinstance(error, (MemoryError, RuntimeError)):
         from a2d_cli.training.memory import is_out_of_memory
 
@@ -106,6 +106,14 @@ def explain(error: Exception) -> A2DError | None:
                 "smaller batches: --set decoding.batch_sentences=N (translate: --batch-size N)",
             )
     return None
+
+
+def _stdout_path() -> str:
+    """The file that stdout is written to, where the system tells its name (Linux)."""
+    try:
+        return os.readlink("/proc/self/fd/1")
+    except OSError:
+        return "standard output"
 
 
 def check_order(arguments: list[str]) -> None:
