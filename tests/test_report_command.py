@@ -19,7 +19,7 @@ from test_report_html import NASTY, Read
 
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep
 from a2d_cli.commands.report import report
-from a2d_cli.commands.report_runs import _charts_of, colours_of, read_runs
+from a2d_cli.commands.report_runs import MANY_RUNS, _charts_of, _learning, colours_of, read_runs
 from a2d_cli.commands.report_scores import FEW_METHODS
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import ALPHA, holm, smallest_p_value
@@ -206,7 +206,7 @@ def test_a_teacher_alone_has_its_curves_and_waits_for_a_student(here: Project):
     add_run(here, "teacher", "teacher")
     html = page_of(here)
     assert missing_in(html)[0] == "A student: a2d distill"
-    assert ["teacher", "teacher", "1+2", "24", "3", "40", "1.23 M"] == table_rows_of_models(html)[1][:7]
+    assert ["teacher", "1+2 · 24 · 3 · 40", "1.23 M"] == table_rows_of_models(html)[1][:3]
     assert "<summary>teacher: 20 updates</summary>" in html
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html)
     assert captions[:2] == ["Training: words", "Training: terms inside the models"]
@@ -231,7 +231,7 @@ def test_broken_and_unfinished_runs_and_one_in_training_are_told(here: Project):
         stream.write('{"event": "train", "update": 5, "loss": NaN}\n{"event": "tra')
     with lock_folder(teacher.folder, "a2d train-teacher"):
         html = page_of(here)
-    states = {row[0]: row[-1] for row in table_rows_of_models(html)[1:]}
+    states = {row[0]: row[-2] for row in table_rows_of_models(html)[1:]}
     assert states == {
         "teacher": "in training when this was written",
         "stopped": "stopped before its end",
@@ -248,7 +248,7 @@ def test_an_imported_teachers_shape_is_that_of_its_checkpoint(here: Project):
     run.metrics_path.unlink()
     html = page_of(here)
     row = table_rows_of_models(html)[1]
-    assert row[2:4] == ["1+2", "48"] and row[-1] == "imported"
+    assert row[1].startswith("1+2 · 48 ·") and row[-2:] == ["imported", "teacher"]
     assert missing_in(html)[:2] == ["A student: a2d distill", "No run has logged anything yet: a2d distill"]
 
 
@@ -497,6 +497,30 @@ def test_a_method_has_one_colour_at_every_length(here: Project):
     chart = re.search(r"<figcaption>Students: validation NLL.*?</figure>", page_of(here), re.DOTALL).group(0)
     assert chart.count("<polyline") == 4 + 2  # a line a run, and one a method in the legend
     assert re.findall(r'"c(\d)" points="0,4 18,4"/></svg>(.*?)</li>', chart) == [("0", "a2d"), ("1", "word")]
+
+
+def test_training_is_drawn_as_a_mean_over_seeds_without_its_first_fall(here: Project):
+    runs = [add_run(here, f"word-seed{seed}", "student", "word", seed) for seed in (1, 2)]
+    add_run(here, "ce-seed1", "student")
+    for run, extra in zip(runs, (0.0, 1.0), strict=True):
+        run.metrics_path.unlink()
+        for update in range(10, 110, 10):
+            run.append_metrics({"event": "train", "update": update, "nll": 100.0 / update + extra})
+    runs[0].append_metrics({"event": "train", "update": 110, "nll": 0.1})  # the other is not as far
+    known = read_runs(here, Reporter())
+    chart = _learning(known, {each.name: list(each.run.metrics()) for each in known}, colours_of(known))
+    lines = {line.name: line.points for line in chart.lines}
+    assert lines["word"] == [(update, pytest.approx(100 / update + 0.5)) for update in range(20, 110, 10)]
+    assert len(chart.lines) == 2 and lines["ce"] == [(update, 3.0) for update in (5, 10, 15, 20)]
+    assert f"<figcaption>{chart.title}</figcaption>" in page_of(here)
+
+
+def test_many_runs_stand_in_one_fold(here: Project):
+    for seed in range(1, MANY_RUNS + 2):
+        add_run(here, f"word-seed{seed}", "student", "word", seed)
+        html = page_of(here)
+        assert ("runs by terms of their losses" in html) == (seed > MANY_RUNS)
+        assert html.count(": 20 updates</summary>") == seed
 
 
 def drawn_of_training(**logged: float) -> dict[str, list[str]]:

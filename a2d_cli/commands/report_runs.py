@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ NO_TERMS = frozenset(
 WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
 VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
 FEW_RUNS = 4  # so many can be shown unfolded
+SETTLED = 0.2  # of a run: its first fall would leave no height for what methods differ in
+MANY_RUNS = 12  # more than these stand in one fold
 
 
 @dataclass(frozen=True)
@@ -90,22 +93,8 @@ def colours_of(runs: Sequence[KnownRun]) -> dict[str, int]:
 def model_blocks(project: Project, runs: Sequence[KnownRun]) -> Iterator[Block]:
     rows = [_model_row(each) for each in runs]
     if rows:
-        columns = [
-            "run",
-            "kind",
-            "layers",
-            "d",
-            "heads",
-            "ffn",
-            "params",
-            "MB",
-            "updates",
-            "time",
-            "peak MB",
-            "valid NLL",
-            "valid BLEU",
-            "state",
-        ]
+        columns = ["run", "layers · d · heads · ffn", "params", "MB", "updates", "time", "peak MB"]
+        columns += ["valid NLL", "valid BLEU", "state", "kind"]  # which most names tell
         note = "layers: encoder + decoder; d: width; MB: of the best weights; valid: of the weights chosen"
         if any("peak_memory_bytes" in each.info for each in runs):
             note += "; peak MB: the most that the training process held"
@@ -124,9 +113,7 @@ def _model_row(known: KnownRun) -> list[str]:
     shape, best = _shape(known), info.get("best") or {}
     return [
         known.name,
-        "teacher" if known.is_teacher else str(info.get("method", "–")),
-        f"{shape['encoder_layers']}+{shape['decoder_layers']}" if shape else "–",
-        *(str(shape.get(key, "–")) for key in ("d_model", "num_heads", "ffn_dim")),
+        _sizes(shape) if shape else "–",
         f"{info['parameters'] / 1e6:.2f} M" if "parameters" in info else "–",
         f"{known.file_bytes / 1e6:.1f}" if known.file_bytes else "–",
         f"{info['updates']:,}" if "updates" in info else f"{known.run.saved_update:,}",
@@ -135,6 +122,7 @@ def _model_row(known: KnownRun) -> list[str]:
         _number(best.get("loss"), 3),
         _number(best.get("bleu"), 2),
         _state(known),
+        "teacher" if known.is_teacher else str(info.get("method", "–")),
     ]
 
 
@@ -144,6 +132,12 @@ def _shape(known: KnownRun) -> Mapping[str, Any]:
     if "settings" not in known.info and config.is_file():
         return read_json(config, "checkpoint config").get("shape", {})
     return known.info.get("settings", {}).get("shape", {})
+
+
+def _sizes(shape: Mapping[str, Any]) -> str:
+    """`2+2 · 128 · 4 · 256`."""
+    layers = f"{shape['encoder_layers']}+{shape['decoder_layers']}"
+    return " · ".join([layers, *(str(shape[key]) for key in ("d_model", "num_heads", "ffn_dim"))])
 
 
 def _state(known: KnownRun) -> str:
@@ -189,30 +183,52 @@ def _gate(exported: Exported) -> str:
 
 
 def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[str, int]) -> Iterator[Block]:
-    """Validation of all students together, then every run by terms of its loss."""
+    """All students together, then every run by terms of its loss."""
     rows = {each.name: list(each.run.metrics()) for each in runs}
     if not any(rows.values()):
         taught = any(each.is_teacher for each in runs)  # by others: an import logs nothing
         yield Missing("No run has logged anything yet:", project.command("distill" if taught else "train-teacher"))
         return
     students = [each for each in runs if not each.is_teacher and rows[each.name]]
-    together = [_together(students, rows, colours, measure) for measure in VALIDATION]
+    together = [
+        _learning(students, rows, colours),
+        *(_validation(students, rows, colours, name) for name in VALIDATION),
+    ]
     if len(students) > 1 and any(map(_is_curve, together)):
         yield Charts(tuple(filter(_is_curve, together)))
-        yield Paragraph("One line a run, one colour a method.")
-    logged = [each for each in runs if rows[each.name]]
-    for each in logged:
-        title = f"{each.name}: {rows[each.name][-1]['update']:,} updates"
-        yield Fold(
-            title, (Charts(tuple(filter(_is_curve, _charts_of(rows[each.name])))),), is_open=len(logged) <= FEW_RUNS
+        yield Paragraph(
+            "One colour a method. Training: a mean over the runs that differ in their seed alone, about the text that "
+            "they learn from (of 'seq' the teacher's translations); validation: one line a run."
         )
+    logged = [each for each in runs if rows[each.name]]
+    curves = [_curves_of(each, rows[each.name], is_open=len(logged) <= FEW_RUNS) for each in logged]
+    yield from (
+        curves if len(curves) <= MANY_RUNS else [Fold(f"{len(curves)} runs by terms of their losses", tuple(curves))]
+    )
     yield Paragraph(
-        "Terms are means per target token over the updates since the last line of the log, as the student saw them in training (with "
-        "dropout; 'loss' is what was minimised); validation is on held-out text, with NLL in nats per token and without label smoothing."
+        "Terms are means per target token over the updates since the last line of the log, as the student saw them in "
+        "training (with dropout; 'loss' is what was minimised); validation is on held-out text, with NLL in nats per "
+        "token and without label smoothing."
     )
 
 
-def _together(
+def _learning(
+    students: Sequence[KnownRun], rows: Mapping[str, list[dict[str, Any]]], colours: Mapping[str, int]
+) -> LineChart:
+    families: dict[str, list[KnownRun]] = {}
+    for each in students:
+        families.setdefault(each.family, []).append(each)
+    lines = []
+    for family, members in families.items():
+        curves = [dict(_points(rows[each.name], "train", "nll")) for each in members]
+        shared = sorted(set.intersection(*map(set, curves)))  # a run that is under way has but the first of them
+        shown = [update for update in shared if update >= SETTLED * shared[-1]]
+        means = [(update, math.fsum(curve[update] for curve in curves) / len(curves)) for update in shown]
+        lines.append(Line(str(members[0].info.get("method")), means, colours[family]))
+    return LineChart(f"Students: NLL in training, after the first {SETTLED:.0%} of each run", "updates", lines)
+
+
+def _validation(
     students: Sequence[KnownRun], rows: Mapping[str, list[dict[str, Any]]], colours: Mapping[str, int], measure: str
 ) -> LineChart:
     lines = [
@@ -220,6 +236,11 @@ def _together(
         for each in students
     ]
     return LineChart(f"Students: {VALIDATION[measure]}", "updates", lines)
+
+
+def _curves_of(known: KnownRun, rows: Sequence[Mapping[str, Any]], is_open: bool) -> Fold:
+    charts = tuple(filter(_is_curve, _charts_of(rows)))
+    return Fold(f"{known.name}: {rows[-1]['update']:,} updates", (Charts(charts),), is_open)
 
 
 def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
