@@ -50,7 +50,10 @@ class KnownRun:
 
     @property
     def family(self) -> str:
-        """Its name without the seed, which runs that differ in the seed alone have in common; the method is `info["method"]`."""
+        """Its name without the seed, which runs that differ in the seed alone have in common.
+
+        The method is `info["method"]`.
+        """
         return self.name.removesuffix(f"-seed{self.info.get('seed')}")
 
 
@@ -207,8 +210,9 @@ def curve_blocks(project: Project, runs: Sequence[KnownRun], colours: Mapping[st
             title, (Charts(tuple(filter(_is_curve, _charts_of(rows[each.name])))),), is_open=len(logged) <= FEW_RUNS
         )
     yield Paragraph(
-        "Terms are means per target token over the updates since the last line of the log, as the student saw them in training (with "
-        "dropout; 'loss' is what was minimised); validation is on held-out text, with NLL in nats per token and without label smoothing."
+        "Terms are means per target token over the updates since the last line of the log, as the student saw them in "
+        "training (with dropout; 'loss' is what was minimised); validation is on held-out text, with NLL in nats per "
+        "token and without label smoothing."
     )
 
 
