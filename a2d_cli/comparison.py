@@ -68,9 +68,9 @@ def _minus(sample: Sample, baseline: Sample) -> Sample:
 def sign_flip_p_value(differences: Sequence[float]) -> float:
     """Two-sided p of the exact paired permutation test.
 
-    If the two methods were one, each d could as well have the other sign: of all 2^n ways to choose the signs, how many
-    make the sum as far from 0 as it is? Counted without walking through all of them: each way is one of the first half's
-    sums plus one of the second half's.
+    If the two methods were one, each d could as well have the other sign: of all 2^n ways to choose the signs, how
+    many make the sum as far from 0 as it is? Counted without walking through all of them: each way is one of the
+    first half's sums plus one of the second half's.
     """
     total = abs(math.fsum(differences)) - 1e-9 * math.fsum(map(abs, differences))  # equal sums, whatever their rounding
     if total <= 0:
@@ -96,7 +96,7 @@ def smallest_p_value(n: int) -> float:
 
 
 def seeds_for_significance(num_methods: int) -> int:
-    """The fewest seeds with which `num_methods` tests that are as clear as can be stay below 5 % after Holm's correction."""
+    """The fewest seeds with which `num_methods` tests as clear as can be stay below 5 % after Holm's correction."""
     return 1 + math.ceil(math.log2(num_methods / ALPHA))
 
 

@@ -100,7 +100,7 @@ def _natural_widths(columns: Sequence[str], rows: list[list[str]]) -> list[int]:
 
 
 def _narrow_widths(columns: Sequence[str], rows: list[list[str]], to_right: list[bool], space: int) -> list[int]:
-    """Of columns whose lines break: words stay whole if they can, and what is left is shared by those that want more."""
+    """Of columns whose lines break: words stay whole if they can; what is left is shared by those that want more."""
     titles = [max(column.split(), key=len, default="") for column in columns]
     parts = [[_longest_part(cell, right) for cell, right in zip(row, to_right, strict=True)] for row in rows]
     longest = _natural_widths(titles, parts)

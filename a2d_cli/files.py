@@ -122,7 +122,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _hold(folder: Path) -> Iterator[bool]:
-    """Hold a folder without a file in it until the block or the process ends; False: it is no folder, or another process does."""
+    """Hold a folder without a file in it until the block or the process ends.
+
+    False: it is no folder, or another process does.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

@@ -46,8 +46,8 @@ class ResampledScore:
 class PairedResult:
     """How much a system differs from a baseline on the same test set (paired bootstrap).
 
-    `p_value` is sacrebleu's, to the digit. It errs on the small side: of pairs of equal systems some 10 % have p < 0.05, and some
-    5 % an interval without 0, which is what counts.
+    `p_value` is sacrebleu's, to the digit. It errs on the small side: of pairs of equal systems some 10 % have
+    p < 0.05, and some 5 % an interval without 0, which is what counts.
     """
 
     name: str  # of the metric

@@ -1,7 +1,7 @@
 """What the tests of whole commands share: real `a2d` processes, a small project, and a teacher trained in it.
 
-The language of the project is invented: its words have an exact translation, which stands in reverse order. A tiny model
-learns it in seconds, and only by learning where to look.
+The language of the project is invented: its words have an exact translation, which stands in reverse order. A tiny
+model learns it in seconds, and only by learning where to look.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-# Before torch loads: tests run beside each other and beside other work, where two threads that wait for each other starve.
+# Before torch loads: tests run beside each other and beside other work, where two threads that wait for each other
+# starve.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -141,7 +141,10 @@ def test_a_full_disk_behind_stdout_is_told(a2d: Launcher, prepared: Path):
 
 
 def test_ctrl_c_ends_with_130(a2d: Launcher, prepared: Path):
-    interrupted = "import os, signal; from a2d_cli.commands import status\nstatus.list_runs = lambda _: os.kill(os.getpid(), signal.SIGINT)"
+    interrupted = (
+        "import os, signal; from a2d_cli.commands import status\n"
+        "status.list_runs = lambda _: os.kill(os.getpid(), signal.SIGINT)"
+    )
     ended = a2d(prepared, "status", before=interrupted)
     assert (ended.code, ended.out, ended.err) == (130, "", "")
 

@@ -1,4 +1,7 @@
-"""`a2d compare`: a grid of real processes that is interrupted and goes on, what is refused, what the tables say, and what is kept."""
+"""`a2d compare`: a grid of real processes that is interrupted and goes on.
+
+What is refused, what the tables say, and what is kept.
+"""
 
 from __future__ import annotations
 
@@ -274,7 +277,10 @@ def test_what_fails_to_be_scored_is_scored_by_the_comparison_itself(
     )
     recorder = Listener()
     assert run(grid, reporter=recorder).to_json() == before
-    told = f"warning: {NAMES[2]} is scored after the others, because its own process failed: out of memory: CUDA | hint: smaller batches"
+    told = (
+        f"warning: {NAMES[2]} is scored after the others, because its own process failed: out of memory: CUDA "
+        "| hint: smaller batches"
+    )
     assert recorder.lines[1] == told
 
 
@@ -426,7 +432,10 @@ rows = st.lists(st.tuples(words, words).map(list), max_size=3)
 comparisons = st.builds(
     KeptComparison,
     words, words, words,
-    st.builds(Grid, words, st.dictionaries(words, st.integers()), axes, numbers, numbers, axes, axes, axes, st.dictionaries(words, numbers.map(sum))),
+    st.builds(
+        Grid, words, st.dictionaries(words, st.integers()), axes, numbers, numbers, axes, axes, axes,
+        st.dictionaries(words, numbers.map(sum)),
+    ),
     st.dictionaries(words, words, max_size=3),
     st.dictionaries(words, st.tuples(words, words), max_size=3),
     st.lists(st.builds(Table, words, st.just(["a", "b"]), rows, words), max_size=3).map(tuple),
@@ -599,7 +608,10 @@ def test_runs_of_another_precision_are_refused_and_other_machines_are_told(tmp_p
     cells.append(made_run(tmp_path, "hidden", seed=2, precision="bfloat16", machine="NVIDIA H100"))
     with pytest.raises(A2DError, match="methods: precision: float32 in ce-seed1, bfloat16 in hidden-seed2"):
         refuse_unequal(cells)
-    told = "trained on different machines, so that times a run say little: cpu, 1 thread in word-seed1, NVIDIA H100 in hidden-seed2"
+    told = (
+        "trained on different machines, so that times a run say little: "
+        "cpu, 1 thread in word-seed1, NVIDIA H100 in hidden-seed2"
+    )
     assert notes_on(cells) == [told]
 
 
@@ -684,7 +696,10 @@ def test_students_of_copied_layers_have_a_start_of_their_own(tmp_path: Path):
         "ce+copy-layers, word+copy-layers: began with layers of the teacher, the others with random weights"
     )
     odd = made_run(tmp_path, "a2d-diagonal+copy-layers", initial_weights="others")
-    message = r"initial weights \(seed 1\): copied in ce\+copy-layers-seed1, word\+copy-layers-seed1, others in a2d-diagonal\+copy-layers-seed1"
+    message = (
+        r"initial weights \(seed 1\): copied in ce\+copy-layers-seed1, word\+copy-layers-seed1, "
+        r"others in a2d-diagonal\+copy-layers-seed1"
+    )
     with pytest.raises(A2DError, match=message):
         refuse_unequal([*plain, *copying, odd])
     other = made_run(tmp_path, "hidden", target_tokens=699, initial_weights="seeds")
@@ -727,7 +742,10 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
         ({"methods": ("ce", "word", " ")}, "--methods ce,word, : expected methods, with commas between"),
         (
             {"baselines": ("word",)},
-            "--baseline word: none of the methods that are compared (ce, a2d-diagonal) | hint: name one of them, or add it: --methods ce,a2d-diagonal,word",
+            (
+                "--baseline word: none of the methods that are compared (ce, a2d-diagonal) "
+                "| hint: name one of them, or add it: --methods ce,a2d-diagonal,word"
+            ),
         ),
         (
             {"baselines": ("nope",)},
@@ -865,8 +883,8 @@ def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
         )
     (told,) = [line for line in recorder.lines if "warmup" in line]
     assert told == (
-        "warning: student_training.warmup_updates is 1,000, and a run of 7 or 40 updates ends before its learning rate has reached "
-        "its peak; --set student_training.warmup_updates=0"
+        "warning: student_training.warmup_updates is 1,000, and a run of 7 or 40 updates ends before its learning rate "
+        "has reached its peak; --set student_training.warmup_updates=0"
     )
     recorder = Listener()
     with pytest.raises(ConfigError, match="nobody"):  # finished runs are what they are
@@ -885,7 +903,10 @@ def test_seeds_that_can_claim_nothing_are_told_before_anything_is_trained(grid: 
             run(grid, replace(REQUEST, teacher="nobody", **changes), recorder)
         return [line for line in recorder.lines if "claim" in line]
 
-    too_few = "warning: 3 seeds allow no p below 0.25, too few to claim anything about 2 methods: that takes 7 seeds (--seeds)"
+    too_few = (
+        "warning: 3 seeds allow no p below 0.25, too few to claim anything about 2 methods: "
+        "that takes 7 seeds (--seeds)"
+    )
     assert told(methods=("ce", "word", "a2d"), seeds=(1, 2, 3)) == [too_few]
     assert told(methods=("ce", "word", "a2d"), seeds=tuple(range(1, 8))) == []
     assert told(seeds=(1, 2)) == []  # finished runs are what they are
@@ -905,8 +926,8 @@ def test_a_kept_command_asks_for_the_same_again(seeds: tuple[int, ...]):
     given = parse(shlex.split(request.command(("ce", "a2d-diagonal"), (7, 11))))
     again = Request(
         tuple(given["methods"].split(",")), read_seeds(given["seeds"]), read_numbers("--updates", given["updates"]),
-        tuple(given["baselines"]), tuple(given["tests"]), given["teacher"], given["student"], tuple(given["settings"]), given["jobs"],
-        given["threads"],
+        tuple(given["baselines"]), tuple(given["tests"]), given["teacher"], given["student"], tuple(given["settings"]),
+        given["jobs"], given["threads"],
     )  # fmt: skip
     assert again == replace(request, methods=("ce", "a2d-diagonal"), lengths=(7, 11))
 
@@ -1078,7 +1099,7 @@ def test_the_table_is_printed_even_if_a_file_cannot_be_written_in_the_end(a2d: L
 
 
 def play_python(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell script in the place of Python: $5 is the command; ${11} the name of a run to train, $7 the model to score."""
+    """A shell script in place of Python: $5 is the command; ${11} the name of a run to train, $7 the model to score."""
     executable = folder / "python"
     executable.write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
     executable.chmod(0o755)
@@ -1288,7 +1309,10 @@ def test_tables_tell_levels_differences_and_their_meaning():
         "(–: an older a2d did not record it)",
         "3 seeds allow no p below 0.25, too few to claim anything about 2 methods: that takes 7 seeds",
         "corrected over methods (2 methods to ce, 1 method to word); not over metrics, test sets and lengths",
-        "a paired t test on 3 seeds finds with 80% power at 5%, from the sd of the paired differences (noncentral t: Cohen 1988",
+        (
+            "a paired t test on 3 seeds finds with 80% power at 5%, from the sd of the paired differences "
+            "(noncentral t: Cohen 1988"
+        ),
         "better (+) or worse (-), by however little: 95 % interval, paired over sentences, bs:1000",
         "a note\nnot measured: ",
     ):

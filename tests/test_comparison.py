@@ -1,4 +1,4 @@
-"""Exact permutation tests, Holm's correction, intervals and detectable differences: their properties, then cases by hand."""
+"""Exact permutation tests, Holm's correction, intervals, detectable differences: properties, then cases by hand."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_p_does_not_depend_on_which_method_is_called_the_baseline_nor_on_the_uni
 @given(st.lists(st.integers(1, 2**20), min_size=1, max_size=7))
 @quick
 def test_where_the_methods_are_one_p_is_below_a_level_no_oftener_than_the_level_says(sizes: list[int]):
-    """Over all sign choices, each as likely as the other, P(p ≤ a) ≤ a; and p takes its smallest value as often as it says."""
+    """Over all sign choices, each equally likely, P(p ≤ a) ≤ a; and p takes its smallest value as often as it says."""
     p_values = [
         sign_flip_p_value([sign * size for sign, size in zip(flip, sizes, strict=True)])
         for flip in itertools.product((1, -1), repeat=len(sizes))
@@ -158,7 +158,7 @@ def test_the_detectable_difference_shrinks_with_seeds_and_grows_with_their_sprea
 
 
 def test_the_detectable_difference_is_that_of_published_tables():
-    """A paired t test needs 33.4 pairs for a difference of half an sd (pwr.t.test, documentation of R's package pwr)."""
+    """A paired t test needs 33.4 pairs for a difference of half an sd (pwr.t.test, documented in R's package pwr)."""
     assert detectable_difference(1.0, 34) < 0.5 < detectable_difference(1.0, 33)
 
 

@@ -113,15 +113,17 @@ REFUSED = [
     (
         "distillation: {method: word-selective+ce}",
         (
-            "mine.yaml: distillation.method: 'word-selective+ce' contradicts itself: word-selective holds cross-entropy already"
+            "mine.yaml: distillation.method: 'word-selective+ce' contradicts itself: "
+            "word-selective holds cross-entropy already"
             " | hint: use word-selective alone; distillation.alpha weighs the two"
         ),
     ),
     (
         "distillation: {method: word+word-selective}",
         (
-            "mine.yaml: distillation.method: 'word+word-selective' contradicts itself: word-selective is word for some tokens,"
-            " word for all | hint: use one of them; distillation.selected_fraction says for how many"
+            "mine.yaml: distillation.method: 'word+word-selective' contradicts itself: "
+            "word-selective is word for some tokens, word for all"
+            " | hint: use one of them; distillation.selected_fraction says for how many"
         ),
     ),
     (

@@ -1,4 +1,7 @@
-"""On a GPU: what the CPU computes, in fewer bits where asked, compiled, under DistributedDataParallel, and from the command line."""
+"""On a GPU: what the CPU computes, in fewer bits where asked.
+
+Also compiled, under DistributedDataParallel, and from the command line.
+"""
 
 from __future__ import annotations
 

@@ -160,10 +160,11 @@ def test_a_teacher_of_another_pair_is_refused(a2d: Launcher, taught: Path, teach
 def test_a_teacher_that_reads_less_than_the_student_is_refused(a2d: Launcher, taught: Path, teacher: Path):
     edit(teacher / "best/config.json", lambda config: config["shape"].update(max_positions=13))
     said = a2d.error(taught, "distill", "--teacher", str(teacher), code=2)
-    assert (
-        f"error: teacher {teacher} reads 13 tokens, the student is trained on up to 200\nhint: add --set training.max_length=13"
-        in said
+    told = (
+        f"error: teacher {teacher} reads 13 tokens, the student is trained on up to 200\n"
+        "hint: add --set training.max_length=13"
     )
+    assert told in said
 
 
 def test_a_teacher_cut_short_is_refused(a2d: Launcher, taught: Path, teacher: Path):
@@ -187,7 +188,10 @@ def test_a_student_as_large_as_its_teacher_is_warned_of(a2d: Launcher, taught_pr
     shape = "d_model=48,num_heads=4,ffn_dim=96"
     said = a2d.well(taught_project, "distill", "--method", "word", "--student", shape, *QUICK).err
     assert re.search(
-        r"warning: the student has 0\.\d M parameters, its teacher 0\.\d M: nothing is made smaller; --student mini, or KEY=",
+        (
+            r"warning: the student has 0\.\d M parameters, its teacher 0\.\d M: nothing is made smaller; "
+            r"--student mini, or KEY="
+        ),
         said,
     )
     assert "made smaller" not in a2d.well(taught_project, "distill", "--method", "word", "--name", "small", *QUICK).err
@@ -260,10 +264,16 @@ def test_a_resumed_run_does_not_copy_again(a2d: Launcher, copied: Path, tmp_path
 
 def test_what_depends_on_the_whole_batch_is_not_shared_out(a2d: Launcher, taught: Path, tmp_path: Path):
     said = a2d.error(taught, "distill", "--method", "a2d-paper", *QUICK, "--set", "training.accumulate=4", code=2)
-    told = "a2d-paper: an update in 4 pieces (student_training.accumulate) would give attention less weight: it is a sum over"
+    told = (
+        "a2d-paper: an update in 4 pieces (student_training.accumulate) would give attention less weight: "
+        "it is a sum over"
+    )
     assert told in said and "hint: train it in one process with --set student_training.accumulate=1; a2d-masked" in said
     said = a2d.error(taught, "distill", "--method", "a2d-shuffled", *QUICK, "--set", "training.accumulate=4", code=2)
-    told = "a2d-shuffled: an update in 4 pieces (student_training.accumulate) would be another one: what a sentence teaches depends"
+    told = (
+        "a2d-shuffled: an update in 4 pieces (student_training.accumulate) would be another one: "
+        "what a sentence teaches depends"
+    )
     assert told in said and said.endswith("hint: train it in one process with --set student_training.accumulate=1\n")
     project = Path(shutil.copytree(taught, tmp_path / "project"))
     small_memory = """
@@ -315,7 +325,8 @@ def test_several_processes_do_not_share_a_released_objective(monkeypatch: pytest
 def test_a_student_that_cannot_hold_its_teachers_layers_is_refused(a2d: Launcher, taught: Path):
     said = a2d.error(taught, "distill", "--method", "word+copy-layers", *QUICK, code=2)
     assert said.startswith(
-        "error: copy-layers: student.d_model is 24, the teacher's 32\nhint: copied layers keep their form: add --student d_model=32"
+        "error: copy-layers: student.d_model is 24, the teacher's 32\n"
+        "hint: copied layers keep their form: add --student d_model=32"
     )
     said = a2d.error(
         taught,
@@ -518,7 +529,10 @@ def test_a_warm_up_longer_than_the_training_is_warned_of_once(a2d: Launcher, tau
     for command, section in (("distill", "student_training"), ("train-teacher", "training")):
         said = a2d.well(taught_project, command, "--name", f"new-{section}", *QUICK).err
         assert said.count("warmup_updates is ") == 1
-        told = f"warning: {section}.warmup_updates is 50, and a run of 3 updates ends before its learning rate has reached its peak; "
+        told = (
+            f"warning: {section}.warmup_updates is 50, and a run of 3 updates ends before its learning rate "
+            "has reached its peak; "
+        )
         assert f"{told}--set {section}.warmup_updates=0\n" in said
     said = a2d.well(taught_project, "distill", "--name", "long", *QUICK, "--set", "training.warmup_updates=3").err
     assert "warmup" not in said

@@ -53,18 +53,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         site.requests.append((self.path, wanted))
         if site.statuses:
-            return self.answer(site.statuses.pop(0))
+            self.answer(site.statuses.pop(0))
+            return
         if self.path in site.redirects:
-            return self.answer(302, Location=site.redirects[self.path])
+            self.answer(302, Location=site.redirects[self.path])
+            return
         if self.path not in site.files:
-            return self.answer(404)
+            self.answer(404)
+            return
         data = site.files[self.path]
         status, headers, start = 200, dict(site.headers), 0
         if_range = self.headers.get("If-Range")
         if wanted and site.ranges and if_range in (None, *site.headers.values()):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             if start >= len(data):
-                return self.answer(416, **{"Content-Range": f"bytes */{len(data)}"})
+                self.answer(416, **{"Content-Range": f"bytes */{len(data)}"})
+                return
             status = 206
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         body = data[start:]

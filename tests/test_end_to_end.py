@@ -1,4 +1,4 @@
-"""The main path on a language that a tiny model learns in seconds: prepare, train-teacher, distill, translate, score."""
+"""The main path on a language a tiny model learns in seconds: prepare, train-teacher, distill, translate, score."""
 
 from __future__ import annotations
 

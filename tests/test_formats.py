@@ -237,7 +237,8 @@ TMX = """<?xml version="1.0" encoding="{encoding}"?>
 <!DOCTYPE tmx SYSTEM "tmx14.dtd">
 <tmx version="1.4"><header srclang="en" segtype="sentence"/><body>
 <tu><tuv xml:lang="EN-us"><seg>House &amp; garden</seg></tuv>
-    <tuv xml:lang="de_AT"><note>n</note><seg>Haus <bpt i="1">&lt;b&gt;<sub>x</sub></bpt>und <hi>Gar</hi>ten<ept i="1"/> ö</seg></tuv>
+    <tuv xml:lang="de_AT"><note>n</note>\
+<seg>Haus <bpt i="1">&lt;b&gt;<sub>x</sub></bpt>und <hi>Gar</hi>ten<ept i="1"/> ö</seg></tuv>
     <tuv xml:lang="de"><seg>second variant</seg></tuv></tu>
 <tu><tuv xml:lang="fr"><seg>seul</seg></tuv><tuv xml:lang="en"><seg>alone</seg></tuv></tu>
 <tu><tuv lang="de"><seg>zwei

@@ -1,4 +1,4 @@
-"""What a GPU asks of training, held without one: the host never waits inside an update, and losses are taken in fp32."""
+"""What a GPU asks of training, held without one: the host never waits inside an update, losses are taken in fp32."""
 
 from __future__ import annotations
 

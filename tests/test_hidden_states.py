@@ -39,8 +39,10 @@ def test_a_student_that_is_its_teacher_has_nothing_to_match():
 @pytest.mark.parametrize("width", [SHAPE.d_model, 14])
 @torch.no_grad()
 def test_the_term_by_hand(kind: str, width: int):
-    """Token by token: mean over the student's layers of the mean square over the width; a sentence's source rows weigh as
-    its target tokens do."""
+    """Token by token: mean over the student's layers of the mean square over the width.
+
+    A sentence's source rows weigh as its target tokens do.
+    """
     student = tiny_model()
     teacher = equal_width_teacher() if width == SHAPE.d_model else tiny_teacher(layers=5)
     objective, batch = make("hidden", student, teacher, layer_map=kind), random_batch(LENGTHS)

@@ -1,4 +1,4 @@
-"""The decoder made for search: step by step it computes what the model's full pass does, in every layout of its weights."""
+"""The decoder made for search: step by step what the model's full pass computes, in every layout of its weights."""
 
 from __future__ import annotations
 

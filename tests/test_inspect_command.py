@@ -268,7 +268,10 @@ def test_a_head_that_does_not_exist_is_refused_before_the_text_is_read(a2d: Laun
         (
             ["simplex", "--sentence", "a", "--head", "2.1"],
             2,
-            "--head 2.1: the teacher's encoder self-attention has heads 1.1 to 1.2 (LAYER.HEAD)\nhint: or best, worst: of",
+            (
+                "--head 2.1: the teacher's encoder self-attention has heads 1.1 to 1.2 (LAYER.HEAD)\n"
+                "hint: or best, worst: of"
+            ),
         ),
         (["-o", "here"], 1, "pictures need matplotlib, which is not installed\nhint: pip install 'a2d-cli[plot]'"),
     ],

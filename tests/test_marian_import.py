@@ -606,10 +606,11 @@ def test_the_languages_are_said_by_the_folder_or_the_command(a2d: Launcher, writ
     folder = write()
     (folder / "tokenizer_config.json").unlink()
     said = a2d.error(tmp_path, "import", str(folder), code=2)
-    assert (
-        f"{folder / 'tokenizer_config.json'} does not say which languages the model translates\nhint: say it, for example --pair"
-        in said
+    told = (
+        f"{folder / 'tokenizer_config.json'} does not say which languages the model translates\n"
+        "hint: say it, for example --pair"
     )
+    assert told in said
     (folder / "tokenizer_config.json").write_text('{"source_lang": "en", "target_lang": "ROMANCE"}', encoding="utf-8")
     said = a2d.error(tmp_path, "import", str(folder), code=2)
     assert "tokenizer_config.json: pair: expected SRC-TGT, got 'en-ROMANCE'\nhint: say which languages" in said

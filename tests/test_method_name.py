@@ -1,4 +1,4 @@
-"""Settings of a method's own, behind '@' in its name: read, applied last, canonical, and refused where they say nothing."""
+"""Settings of a method's own, behind '@' in its name: read, applied last, canonical, refused where they say nothing."""
 
 from __future__ import annotations
 

@@ -109,7 +109,10 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
     [
         (
             [],
-            "nothing to prepare\nhint: name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)",
+            (
+                "nothing to prepare\n"
+                "hint: name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)"
+            ),
         ),
         (["--valid", "valid.de", "valid.en", "--pair", "de-en"], "no training text is given\nhint: --train SRC TGT"),
         (

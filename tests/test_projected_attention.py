@@ -1,4 +1,4 @@
-"""a2d-proj: how much of each teacher head the student's heads could explain, by least squares that are solved, not trained."""
+"""a2d-proj: how much of each teacher head the student's heads could explain, by least squares solved, not trained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(seed: int) -> list[Tensor]:
 
 
 def columns(teacher: Tensor, student: Tensor, cells: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Every real cell, each row less its mean and times the root of its weight: (cells, C_T) and (cells, C_S) in double."""
+    """Every real cell, each row less its mean, times its weight's root: (cells, C_T) and (cells, C_S) in double."""
     sides = []
     for maps in (teacher, student):
         found = []

@@ -1,4 +1,4 @@
-"""From n-best translations to training pairs: which one, what stands in for a broken one, and how many pairs that makes."""
+"""From n-best translations to training pairs: which one, what stands in for a broken one, how many pairs that makes."""
 
 from __future__ import annotations
 
@@ -154,7 +154,8 @@ def test_it_is_told_how_many_translations_were_replaced(tmp_path: Path):
     encoding = Encoding(tmp_path / "ids", LANGUAGES, {"valid": []}, small_tokenizer("separate"))
     teacher_text(tmp_path, {**PERFECT, **BROKEN}).encode(encoding, listener)
     assert listener.lines[-1] == (
-        f"{tmp_path}/pseudo: 17 sentences; 15 translations are the reference's very words; for 2 that are not whole the reference stands in"
+        f"{tmp_path}/pseudo: 17 sentences; 15 translations are the reference's very words; "
+        "for 2 that are not whole the reference stands in"
     )
 
 

@@ -382,7 +382,8 @@ def test_several_processes_do_not_wait_for_one_that_translates(a2d: Launcher, sm
     ranks = "import os; os.environ.update(WORLD_SIZE='2', RANK='0')"
     said = a2d.error(small_project, "distill", "--method", "seq", *QUICK, before=ranks, code=2)
     assert said == (
-        "error: seq: the teacher has not translated the whole training text, and 2 processes would wait while one does\n"
+        "error: seq: the teacher has not translated the whole training text, "
+        "and 2 processes would wait while one does\n"
         "hint: let it translate first, with the same --teacher and --set: a2d pseudo\n"
     )
     assert not (small_project / "runs/seq").exists()

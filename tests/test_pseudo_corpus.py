@@ -114,9 +114,11 @@ def test_a_shard_is_text_with_a_line_a_translation(tmp_path: Path):
     corpus = corpus_of(tmp_path, ["ba be", "bi"])
     fill(corpus, Spelling(2, translations={"bi": Translation(" i\tb\x0b\n\x00ib ", -1 / 3)}))
     lines = gzip.decompress((tmp_path / "pseudo/00000.tsv.gz").read_bytes()).decode()
-    assert (
-        lines
-        == "1\t1\t-0.5000\twhole\teb ab\n1\t2\t-1.5000\twhole\teb ab 1\n2\t1\t-0.3333\twhole\ti b ib\n2\t2\t-1.5000\twhole\tib 1\n"
+    assert lines == (
+        "1\t1\t-0.5000\twhole\teb ab\n"
+        "1\t2\t-1.5000\twhole\teb ab 1\n"
+        "2\t1\t-0.3333\twhole\ti b ib\n"
+        "2\t2\t-1.5000\twhole\tib 1\n"
     )
     assert sorted(path.name for path in (tmp_path / "pseudo").iterdir()) == [".lock", "00000.tsv.gz", "pseudo.json"]
 

@@ -206,7 +206,7 @@ def test_a_teacher_alone_has_its_curves_and_waits_for_a_student(here: Project):
     add_run(here, "teacher", "teacher")
     html = page_of(here)
     assert missing_in(html)[0] == "A student: a2d distill"
-    assert ["teacher", "1+2 · 24 · 3 · 40", "1.23 M"] == table_rows_of_models(html)[1][:3]
+    assert table_rows_of_models(html)[1][:3] == ["teacher", "1+2 · 24 · 3 · 40", "1.23 M"]
     assert "<summary>teacher: 20 updates</summary>" in html
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html)
     assert captions[:2] == ["Training: words", "Training: terms inside the models"]
@@ -677,10 +677,11 @@ def test_the_newest_comparison_is_unfolded_and_the_older_ones_are_below_it(compa
     titles = re.findall(r"<caption>levels of day (\d+)", html)
     assert titles == ["13", "11", "7"] and re.findall(r"<caption>levels of day (\d+)", outside_folds(html)) == ["13"]
     assert "<summary>2026-02-11: ce, word (seeds 1, 2; 31 updates; test)</summary>" in html
-    assert (
-        "Compared on 2026-02-13 with a2d 0.7, under equal conditions: ce, word (seeds 1, 2; 33 updates; test). The same again:"
-        in html
+    told = (
+        "Compared on 2026-02-13 with a2d 0.7, under equal conditions: ce, word (seeds 1, 2; 33 updates; test). "
+        "The same again:"
     )
+    assert told in html
     assert table_rows(html, "levels of day 13") == [["method", "BLEU"], ["ce", "20.00 ± 1.00"]]
     assert NASTY in "".join(Read(html).texts)
     commands = html.partition('<section id="commands-to-repeat">')[2]
@@ -721,7 +722,10 @@ def test_a_comparison_of_what_has_changed_is_left_out_with_the_command_that_rene
     change(project, runs[-1])
     html = page_of(project)
     assert "levels of day 1" not in html
-    told = f"The comparison of ce, word (seeds 1, 2; 21 updates; test) of 2026-02-01 ({path.name}) is left out, for the project has changed since ({told})"
+    told = (
+        f"The comparison of ce, word (seeds 1, 2; 21 updates; test) of 2026-02-01 ({path.name}) is left out, "
+        f"for the project has changed since ({told})"
+    )
     if "weights" in told:
         told += f". If their settings have changed, too, first move word-seed2 out of {project.runs_dir}; then"
     assert f"{told}: a2d compare --methods ce,word --seeds 2" in missing_in(html)
@@ -828,10 +832,11 @@ def test_the_alignment_of_the_best_run_is_measured_and_drawn(aligned: Project, m
     )
     html = page_of(aligned, with_alignment=True)
     assert asked == ["a2d-masked"]
-    assert (
-        "Of the finished runs with an alignment, &#x27;a2d-masked&#x27; has the best validation BLEU. Another one: a2d inspect RUN"
-        in html
+    told = (
+        "Of the finished runs with an alignment, &#x27;a2d-masked&#x27; has the best validation BLEU. "
+        "Another one: a2d inspect RUN"
     )
+    assert told in html
     assert table_rows(html, "means") == [["KL"], ["0.5"]] and '<img alt="simplex-cross"' in html
 
 
@@ -849,8 +854,9 @@ def test_without_alignment_nothing_heavy_is_loaded(aligned: Project):
         page_of(aligned)
     )
     code = (
-        "import sys; from pathlib import Path; from a2d_cli.commands.report import report; from a2d_cli.project.project import Project; "
-        "from a2d_cli.reporting import Reporter; report(Project(Path('.')), None, False, Reporter()); print('torch' in sys.modules)"
+        "import sys; from pathlib import Path; from a2d_cli.commands.report import report; "
+        "from a2d_cli.project.project import Project; from a2d_cli.reporting import Reporter; "
+        "report(Project(Path('.')), None, False, Reporter()); print('torch' in sys.modules)"
     )
     root = str(Path(report.__code__.co_filename).parents[2])
     done = subprocess.run(

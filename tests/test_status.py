@@ -150,7 +150,10 @@ def test_the_command_before_and_after_an_interrupted_training(a2d: Launcher, pro
 
     assert shown()["next"] == "a2d train-teacher"
     command = ["train-teacher", *settings({"training.max_updates": 2, "training.decode_below_nll": 0})]
-    stop = "import os, signal; from a2d_cli.training.trainer import Trainer\nTrainer._validate = lambda self: os.kill(os.getpid(), signal.SIGKILL)"
+    stop = (
+        "import os, signal; from a2d_cli.training.trainer import Trainer\n"
+        "Trainer._validate = lambda self: os.kill(os.getpid(), signal.SIGKILL)"
+    )
     assert a2d(project, *command, before=stop).code == -9
     assert shown()["next"] == shlex.join(["a2d", *command])
     a2d.well(project, *shlex.split(shown()["next"])[1:])

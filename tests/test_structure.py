@@ -179,7 +179,10 @@ def test_nothing_heavy_is_imported_before_a_command_runs():
 
 
 def test_help_loads_nothing_heavy():
-    code = f"import sys; from a2d_cli.cli import app; app(['--help'], standalone_mode=False); print({HEAVY} & set(sys.modules))"
+    code = (
+        "import sys; from a2d_cli.cli import app; app(['--help'], standalone_mode=False); "
+        f"print({HEAVY} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Usage" in done.stdout
     assert done.stdout.splitlines()[-1] == "set()"

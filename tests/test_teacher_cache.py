@@ -312,7 +312,7 @@ def test_a_cache_that_cannot_be_made_right_is_refused(tmp_path: Path, monkeypatc
 
 
 def teacher_of_large_states() -> Teacher:
-    """Two dimensions of its states are large and nearly cancel in its scores: float16 would round the difference away."""
+    """Two dimensions of its states are large and nearly cancel in its scores: float16 rounds the difference away."""
     teacher = tiny_teacher()
     with torch.no_grad():
         teacher.model.decoder_layers[-1].around_feed_forward.norm.bias[:2] += 3000

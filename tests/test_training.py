@@ -1,4 +1,7 @@
-"""Updates and validations are what they say; where the machine or the settings do not suffice, training goes on and says how, or stops and says why."""
+"""Updates and validations are what they say.
+
+Where the machine or the settings do not suffice, training goes on and says how, or stops and says why.
+"""
 
 from __future__ import annotations
 
@@ -147,10 +150,11 @@ def limited(self, src, beam):
 IncrementalDecoder.start = limited
 """
     said = a2d.error(project, *command, before=before, code=1)
-    assert (
-        "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\nhint: smaller batches: --set decoding.batch_sentences=N"
-        in said
+    told = (
+        "out of memory: CUDA out of memory. Tried to allocate 2.00 GiB\n"
+        "hint: smaller batches: --set decoding.batch_sentences=N"
     )
+    assert told in said
     ended = a2d.well(project, *command, "--set", "decoding.batch_sentences=2", before=before)
     assert "resuming teacher at update 10" in ended.err and info(project)["updates"] == 20
 
@@ -250,10 +254,11 @@ Validator.__call__ = lambda self, model, device: ValidationResult(1.0, None, Non
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
     assert info(project)["stop_reason"] == "no better bleu in 3 validations" and info(project)["updates"] == 8
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=3, max_updates=15)
-    assert (
-        "teacher is finished (no better bleu in 3 validations; best at update 2); raise that limit with --set to train on, or train anew"
-        in ended.err
+    told = (
+        "teacher is finished (no better bleu in 3 validations; best at update 2); "
+        "raise that limit with --set to train on, or train anew"
     )
+    assert told in ended.err
     ended = train(a2d, project, before=worse, validate_every_updates=2, patience=0, max_updates=15)
     assert ended.code == 0 and info(project)["updates"] == 15
 

@@ -1,4 +1,4 @@
-"""`a2d translate` as a filter and as a prompt: N lines in, N × nbest lines out, in order, as soon as they can be known."""
+"""`a2d translate` as a filter and a prompt: N lines in, N × nbest lines out, in order, as soon as they can be known."""
 
 from __future__ import annotations
 
@@ -310,7 +310,12 @@ def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught:
 def test_words_are_aligned_in_a_project_that_may_only_be_read(a2d: Launcher, taught_project: Path):
     info = taught_project / "runs/teacher/run.json"
     before = info.read_bytes()
-    read_only = "import errno, pathlib, tempfile\ndef mkstemp(**_):\n    raise OSError(errno.EROFS, 'Read-only file system')\ntempfile.mkstemp = mkstemp"
+    read_only = (
+        "import errno, pathlib, tempfile\n"
+        "def mkstemp(**_):\n"
+        "    raise OSError(errno.EROFS, 'Read-only file system')\n"
+        "tempfile.mkstemp = mkstemp"
+    )
     ended = a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n", before=read_only)
     assert " ||| " in ended.out and info.read_bytes() == before
     assert (

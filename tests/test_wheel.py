@@ -1,4 +1,4 @@
-"""What is shipped: a wheel, built from the source archive, that works in another folder with nothing of the checkout."""
+"""What is shipped: a wheel, built from the source archive, that works in another folder without the checkout."""
 
 from __future__ import annotations
 

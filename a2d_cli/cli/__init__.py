@@ -28,7 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Distil a big translation model into a small, fast one (Align-to-Distill).",
-    epilog="Start with 'a2d demo'. Your own model: prepare, train-teacher, distill, score, translate; 'a2d status' says what comes next.",
+    epilog=(
+        "Start with 'a2d demo'. Your own model: prepare, train-teacher, distill, score, translate; "
+        "'a2d status' says what comes next."
+    ),
 )
 recipes_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The recipes that come with a2d.")
 app.add_typer(recipes_app, name="recipes")

@@ -1,4 +1,7 @@
-"""The commands that use models: translate, score, export, measure. The work is in commands/, imported only when a command runs."""
+"""The commands that use models: translate, score, export, measure.
+
+The work is in commands/, imported only when a command runs.
+"""
 
 from __future__ import annotations
 

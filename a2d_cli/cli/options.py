@@ -32,7 +32,7 @@ Model = Annotated[
 
 
 def typed() -> str:
-    """What goes on with the command as typed, should it be interrupted: the same, but never once more from the start."""
+    """What goes on with the command as typed, once interrupted: the same, but never once more from the start."""
     launcher = (
         f"torchrun --nproc-per-node {os.environ['LOCAL_WORLD_SIZE']} --no-python "
         if "LOCAL_WORLD_SIZE" in os.environ
@@ -88,7 +88,10 @@ def project_recipe(project: Project, overrides: list[str]) -> Any:
 
 
 def tell_next(project: Project, command: str = "") -> None:
-    """What uses the thing just made, or else what `a2d status` says comes next; on stderr: a script reads results alone."""
+    """What uses the thing just made, or else what `a2d status` says comes next.
+
+    On stderr: a script reads results alone.
+    """
     if os.environ.get("RANK", "0") != "0":  # of several processes of one training, the first speaks
         return
     if command:

@@ -1,4 +1,7 @@
-"""The commands that show: where a project stands, the demo, the recipes. The work is in commands/, imported only when a command runs."""
+"""The commands that show: where a project stands, the demo, the recipes.
+
+The work is in commands/, imported only when a command runs.
+"""
 
 from __future__ import annotations
 

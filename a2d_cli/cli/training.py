@@ -1,4 +1,7 @@
-"""The commands that make models: from text to teachers and students. The work is in commands/, imported when one runs."""
+"""The commands that make models: from text to teachers and students.
+
+The work is in commands/, imported when one runs.
+"""
 
 from __future__ import annotations
 

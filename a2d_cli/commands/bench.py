@@ -1,7 +1,7 @@
 """`a2d bench`: what models cost to run, by engine and precision: speed per core, latency, memory and size.
 
-Each measurement has a process of its own, in which nothing but the measured engine is loaded. A round goes over all that
-is compared, so that whatever disturbs the machine disturbs all of it.
+Each measurement has a process of its own, in which nothing but the measured engine is loaded. A round goes over all
+that is compared, so that whatever disturbs the machine disturbs all of it.
 """
 
 from __future__ import annotations

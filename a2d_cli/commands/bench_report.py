@@ -169,7 +169,10 @@ class BenchReport:
         machine, settings = self.machine, self.settings
         notes = [
             "sent/s, tok/s ×N: sentences and target tokens per CPU second, thus per core, N sentences at a time",
-            "p50, p95: wall time of one sentence alone; size: all files, vocabulary included; peak: memory of the process",
+            (
+                "p50, p95: wall time of one sentence alone; size: all files, vocabulary included; "
+                "peak: memory of the process"
+            ),
         ]
         if any(row.form.is_random for row in self.rows):
             notes.append("presets: random weights, outputs as long as the references are for such sources")

@@ -1,4 +1,4 @@
-"""`a2d compare`: methods side by side, with the same seeds, weights, batches and decoding, and what may be said of them."""
+"""`a2d compare`: methods side by side, equal in seeds, weights, batches and decoding, and what may be said of them."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     """Train what is missing of the grid, measure every run on the test sets, and test the differences.
 
     Raises:
-        ConfigError: unknown method, baseline, test set, teacher or key; runs with other settings than asked (names them).
+        ConfigError: unknown method, baseline, test set, teacher or key; runs with other settings than asked (names
+            them).
         A2DError: runs failed, or are not comparable (names them).
         Interrupted: what is done so far is kept.
     """
@@ -183,8 +184,8 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
     cells = make_cells(project, tuple(methods), lengths, request.seeds)
     if len(lengths) > 1 and recipe.student_training.schedule == "inverse_sqrt":
         reporter.warn(
-            "student_training.schedule is inverse_sqrt, without a cool-down: a short run is then no finished run, and the "
-            "lengths are hard to compare; --set student_training.schedule=inverse_sqrt_cooldown"
+            "student_training.schedule is inverse_sqrt, without a cool-down: a short run is then no finished run, and "
+            "the lengths are hard to compare; --set student_training.schedule=inverse_sqrt_cooldown"
         )
     missing = [cell.updates for cell in cells if not cell.run.is_finished]
     warn_of_long_warmup("student_training", recipe.student_training, missing, reporter)

@@ -16,7 +16,7 @@ from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_weights
 
-# A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is that of a2d.yaml.
+# A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is a2d.yaml's.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
 UNNAMED = "weights "  # before a teacher's digits where no run of the project has it
 NAMED = 4  # runs told by name before the rest is a number
@@ -37,8 +37,10 @@ def refuse_early_ends(recipe: Recipe) -> None:
 def refuse_other_settings(
     project: Project, recipe: Recipe, facts: Mapping[str, Mapping[str, Any]], cells: Sequence[Cell]
 ) -> None:
-    """Runs that are there, finished or only begun, must have been asked for with these very settings; but of a finished one it
-    does not matter how it translated while it was validated: see `refuse_unequal_validations`.
+    """Runs that are there, finished or only begun, must have been asked for with these very settings.
+
+    But of a finished one it does not matter how it translated while it was validated: see
+    `refuse_unequal_validations`.
 
     Args:
         facts: by method, what is its own: the teacher, the text that it has translated, the settings of distillation.
@@ -135,8 +137,8 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
 
 
 def refuse_unequal(cells: Sequence[Cell]) -> None:
-    """Finished runs must have begun with the same weights, but for layers copied from the teacher, and have seen the same
-    tokens in the same number of updates, at the same precision, which `auto` leaves to the device.
+    """Finished runs must have begun with the same weights, but for layers copied from the teacher, and have seen the
+    same tokens in the same number of updates, at the same precision, which `auto` leaves to the device.
 
     Raises:
         A2DError: names the fact, the runs and their values.

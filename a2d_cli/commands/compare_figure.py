@@ -121,7 +121,7 @@ def _draw_lengths(axes: Axes, blocks: list[ComparedRuns], metric: str) -> None:
 
 
 def _bars(samples: Sequence[Sample]) -> tuple[list[float], list[float]] | None:
-    """How far intervals reach below and above the means, cut at 0, below which there is no score; None: a seed alone has none."""
+    """How far intervals reach below and above the means, cut at 0 (no score is below); None: a seed alone has none."""
     halves = [sample.half_width for sample in samples]
     if any(map(math.isnan, halves)):
         return None

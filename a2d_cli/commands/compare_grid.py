@@ -1,5 +1,7 @@
-"""The runs of a comparison: every method with every seed at every length, each an `a2d distill` process of its own, and then
-an `a2d score` process of its own."""
+"""The runs of a comparison: every method with every seed at every length.
+
+Each is an `a2d distill` process of its own, and then an `a2d score` process of its own.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,10 @@ def make_cells(project: Project, methods: Sequence[str], lengths: Sequence[int],
 
 
 def _run_of(project: Project, method: str, updates: int, seed: int, several: bool) -> Run:
-    """`METHOD-seedN`, or with the length in its name where there are several lengths; a run that is there is found by either."""
+    """`METHOD-seedN`, or with the length in its name where there are several lengths.
+
+    A run that is there is found by either.
+    """
     plain = Run(project.runs_dir / f"{method}-seed{seed}")
     with_length = Run(project.runs_dir / f"{method}-{updates}u-seed{seed}")
     if plain.info:
@@ -137,8 +142,8 @@ def train_grid(
 
     Raises:
         Interrupted: a signal came, and all have ended.
-        A2DError: runs have failed in training (names each and its error), after all others have finished. What was not scored
-            is only warned of.
+        A2DError: runs have failed in training (names each and its error), after all others have finished. What was
+            not scored is only warned of.
     """
     untrained = [cell for cell in cells if not cell.run.is_finished]
     waiting = deque(_training(cell, launch) for cell in untrained)
@@ -148,7 +153,10 @@ def train_grid(
     reporter.info(
         f"{len(cells) - len(untrained)} of {len(cells)} runs are finished"
         + (f", {count_text(len(unscored), 'model')} to be scored" if unscored else "")
-        + f"; {launch.jobs} at a time with {count_text(launch.threads, 'thread')} each; follow one in {project.runs_dir}/NAME/train.log"
+        + (
+            f"; {launch.jobs} at a time with {count_text(launch.threads, 'thread')} each; "
+            f"follow one in {project.runs_dir}/NAME/train.log"
+        )
     )
     children: list[_Child] = []
     failures: dict[str, str] = {}
@@ -218,7 +226,8 @@ def _start(project: Project, task: _Task, threads: int) -> _Child:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    # Of `python -m` the current folder would come first, in which a file may be called as a module is (Python 3.10 ignores it).
+    # Of `python -m` the current folder would come first, in which a file may be called as a module is
+    # (Python 3.10 ignores it).
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
     root = str(Path(__file__).resolve().parents[2])
     if root != sysconfig.get_path("purelib"):  # a checkout that is not installed

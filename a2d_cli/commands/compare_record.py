@@ -1,4 +1,7 @@
-"""Comparisons that are kept: scores/comparisons/ of a project, a file each. `a2d report` shows them without measuring anew."""
+"""Comparisons that are kept: scores/comparisons/ of a project, a file each.
+
+`a2d report` shows them without measuring anew.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Contrast:
     bootstrap: tuple[PairedResult, ...]  # of BLEU over sentences, a seed each
 
     def claim(self, headroom_bleu: float | None) -> str:
-        """What may be said of BLEU: better or worse only outside chance, outside what the seeds can tell, with headroom."""
+        """What may be said of BLEU: better or worse only outside chance and what the seeds can tell, with headroom."""
         test = self.tests["bleu"]
         enough = headroom_bleu is not None and headroom_bleu >= HEADROOM_BLEU
         clear = test.holm_p_value <= ALPHA and abs(test.differences.mean) >= test.detectable
@@ -85,7 +85,7 @@ class Contrast:
         return "better" if test.differences.mean > 0 else "worse"
 
     def bootstrap_text(self) -> str:
-        """`+3 -0 of 3`: seeds in which the method is better and worse: by the interval, for the p errs on the small side."""
+        """`+3 -0 of 3`: seeds in which the method is better and worse, by the interval: p errs on the small side."""
         better, worse = (
             sum(result.low > 0 for result in self.bootstrap),
             sum(result.high < 0 for result in self.bootstrap),
@@ -127,12 +127,18 @@ class ComparedRuns:
     def headroom_text(self) -> str:
         headroom = self.headroom_bleu
         if headroom is None:
-            return f"headroom unknown: NO CLAIM on {self.test_set}: --methods has no '{PLAIN}', the student that the teacher must beat"
+            return (
+                f"headroom unknown: NO CLAIM on {self.test_set}: --methods has no '{PLAIN}', "
+                "the student that the teacher must beat"
+            )
         who = "the best teacher" if len(self.teachers) > 1 else "the teacher"
         told = f"headroom: {who}'s BLEU is {headroom:+.2f} above that of '{PLAIN}'"
         if headroom >= HEADROOM_BLEU:
             return f"{told} (at least {HEADROOM_BLEU} are needed for a claim)"
-        return f"{told}, less than {HEADROOM_BLEU}: NO CLAIM on {self.test_set}: this teacher has nothing left to teach there"
+        return (
+            f"{told}, less than {HEADROOM_BLEU}: NO CLAIM on {self.test_set}: "
+            "this teacher has nothing left to teach there"
+        )
 
 
 def can_claim(num_seeds: int, num_methods: int) -> bool:
@@ -201,7 +207,10 @@ class Comparison:
         return list(dict.fromkeys(contrast.baseline for block in self.blocks for contrast in block.contrasts))
 
     def tables(self) -> list[Table]:
-        """Levels and differences of each test set and length, then the differences by length; below the last, how to read them."""
+        """Levels and differences of each test set and length, then the differences by length.
+
+        Below the last, how to read them.
+        """
         tables = [table for block in self.blocks for table in (self._levels(block), *self._differences(block))]
         if len(self.lengths) > 1:
             tables += [self._by_length(name) for name in dict.fromkeys(block.test_set for block in self.blocks)]
@@ -272,7 +281,10 @@ class Comparison:
         unknown = any(run.peak_memory_bytes is None for block in self.blocks for run in block.runs)
         several = len(self.blocks[0].teachers) > 1
         return [
-            "levels: mean ± sd over seeds; NLL and KL(teacher ‖ student) in nats per target token of the references, teacher-forced",
+            (
+                "levels: mean ± sd over seeds; NLL and KL(teacher ‖ student) in nats per target token "
+                "of the references, teacher-forced"
+            ),
             *["KL to teacher: to the mean of the teachers' probabilities, which is what has taught"] * several,
             *self.signatures,
             "minutes (or seconds) a run: wall time of training and its validations, whatever else the machine did; "
@@ -282,9 +294,12 @@ class Comparison:
             "Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t over seeds)",
             f"p: exact two-sided sign-flip permutation over seeds; {reach}",
             f"p Holm: corrected over methods ({told}); not over metrics, test sets and lengths",
-            f"detectable: the true Δ BLEU that {power}, from the sd of the paired differences (noncentral t: Cohen 1988, ch. 2)",
-            "bootstrap: seeds whose translations are better (+) or worse (-), by however little: 95 % interval, paired over sentences, "
-            + some[0].bootstrap[0].signature,
+            (
+                f"detectable: the true Δ BLEU that {power}, from the sd of the paired differences "
+                "(noncentral t: Cohen 1988, ch. 2)"
+            ),
+            "bootstrap: seeds whose translations are better (+) or worse (-), by however little: 95 % interval, "
+            + f"paired over sentences, {some[0].bootstrap[0].signature}",
             f"claim: about BLEU; only with p Holm at most {ALPHA}, Δ at least the detectable one, and headroom",
         ]
 

@@ -47,8 +47,8 @@ def distill(
         pseudo: sources and their translations, one a line, to learn from instead of the training text.
 
     Raises:
-        ConfigError: a name that cannot be the student's, no teacher, a teacher of another vocabulary or language pair, one
-            whose layers the student cannot hold, or a cache that cannot serve the method.
+        ConfigError: a name that cannot be the student's, no teacher, a teacher of another vocabulary or language
+            pair, one whose layers the student cannot hold, or a cache that cannot serve the method.
     """
     project.require_prepared()
     if not environment_world().is_main:
@@ -73,7 +73,10 @@ def distill(
     ranks = environment_world().size
     if text and ranks > 1 and not run.info and not text.corpus.is_full():
         raise ConfigError(
-            f"{method.name}: the teacher has not translated the whole training text, and {ranks} processes would wait while one does",
+            (
+                f"{method.name}: the teacher has not translated the whole training text, "
+                f"and {ranks} processes would wait while one does"
+            ),
             f"let it translate first, with the same --teacher and --set: {project.command('pseudo')}",
         )
     teachers = _open_teachers(project, recipe, method, folders, reporter) if method.needs_teacher else []
@@ -130,8 +133,8 @@ def _warn_of_large_student(student: Transformer, teachers: Sequence[Checkpoint],
     largest = max(teacher.model.num_parameters for teacher in teachers)
     if student.num_parameters >= largest:
         reporter.warn(
-            f"the student has {student.num_parameters / 1e6:.1f} M parameters, its teacher {largest / 1e6:.1f} M: nothing is "
-            "made smaller; --student mini, or KEY=VALUE,…"
+            f"the student has {student.num_parameters / 1e6:.1f} M parameters, its teacher {largest / 1e6:.1f} M: "
+            "nothing is made smaller; --student mini, or KEY=VALUE,…"
         )
 
 

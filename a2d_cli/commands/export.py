@@ -106,7 +106,10 @@ def _open_job(project: Project, folder: Path, reporter: Reporter) -> _Job:
     if run.info and not run.is_finished:
         raise ConfigError(
             f"run '{run.name}' is still in training: what it has now is not what it will be",
-            f"let it end ({run.info.get('command', 'the command that began it')}); a lower training.max_updates ends it sooner",
+            (
+                f"let it end ({run.info.get('command', 'the command that began it')}); "
+                "a lower training.max_updates ends it sooner"
+            ),
         )
     checkpoint = load_checkpoint(checkpoint_folder)
     recipe = read_project_recipe(project.recipe_path)
@@ -165,8 +168,9 @@ def _write_ct2(job: _Job, folder: Path, quantization: str) -> tuple[dict[str, An
         gate = measure_gate(open_engine(folder), exact, sources, references, job.recipe.tgt_lang)
         require_passed(gate, quantization)
         job.reporter.info(
-            f"{quantization}: chrF2 {gate.chrf_float:.2f} -> {gate.chrf_quantised:.2f}, BLEU {gate.bleu_float:.2f} -> "
-            f"{gate.bleu_quantised:.2f} on {gate.sentences} validation sentences, {gate.equal:.1%} of the translations are equal"
+            f"{quantization}: chrF2 {gate.chrf_float:.2f} -> {gate.chrf_quantised:.2f}, "
+            f"BLEU {gate.bleu_float:.2f} -> {gate.bleu_quantised:.2f} on {gate.sentences} validation sentences, "
+            f"{gate.equal:.1%} of the translations are equal"
         )
         checks["gate"] = gate_facts(gate)
     tokenizer.save(folder)

@@ -74,7 +74,7 @@ def alignment_figures(inspection: Inspection, form: str = "svg") -> dict[str, by
 
 
 def sentence_figures(inspection: Inspection, form: str = "svg") -> dict[str, bytes]:
-    """A picture a kind of attention of the inspected sentence, by name (`simplex-cross-sentence`); empty without one."""
+    """A picture a kind of attention of the inspected sentence, by name (`simplex-cross-sentence`); {} without one."""
     found = inspection.sentence.maps if inspection.sentence else ()
     return {
         f"{maps.term}-{maps.kind}-sentence": _drawn(lambda maps=maps: _draw_sentence(maps, inspection), form)
@@ -274,7 +274,7 @@ def _draw_residuals(axes: Axes, alignment: Alignment, teacher: _Ruler, small: fl
 
 
 def _draw_sentence(maps: SentenceMaps, inspection: Inspection) -> Figure:
-    """A row a teacher head: its map, the intermediate map, and the student heads that have the largest shares in that."""
+    """A row a teacher head: its map, the intermediate map, and the student heads with the largest shares in that."""
     num_rows, num_columns = len(maps.heads), 2 + len(maps.heads[0].students)
     cell = min(0.2, max(0.09, 1.7 / max(len(maps.queries), len(maps.keys))))  # inches
     small = min(TEXT, cell * 72 * 0.8)

@@ -307,7 +307,10 @@ def _check_request(request: SentenceRequest, opened: _Opened, aligned: Sequence[
         for name in request.heads:
             if name not in (*heads, *EXTREMES):
                 raise ConfigError(
-                    f"--head {name}: the teacher's {KIND_TITLES[kind]} has heads {heads[0]} to {heads[-1]} (LAYER.HEAD)",
+                    (
+                        f"--head {name}: the teacher's {KIND_TITLES[kind]} has heads "
+                        f"{heads[0]} to {heads[-1]} (LAYER.HEAD)"
+                    ),
                     "or best, worst: of the smallest, the largest residual; --kind names the attention",
                 )
     if not request.src.strip():

@@ -60,7 +60,8 @@ def report(project: Project, output: Path | None, with_alignment: bool, reporter
 
     Args:
         output: default report.html in the project.
-        with_alignment: measure the alignment of the run that `choose_aligned` chooses (teacher-forced, on validation text).
+        with_alignment: measure the alignment of the run that `choose_aligned` chooses (teacher-forced, on validation
+            text).
 
     Raises:
         ConfigError: no project here; or `output` is a folder, or a file that is no report.

@@ -1,4 +1,7 @@
-"""Small charts as SVG inside HTML: no library, no script. The page's style sheet gives colours (classes c0 … c7) and letters."""
+"""Small charts as SVG inside HTML: no library, no script.
+
+The page's style sheet gives colours (classes c0 … c7) and letters.
+"""
 
 from __future__ import annotations
 
@@ -147,7 +150,8 @@ def _lines(chart: LineChart) -> tuple[str, str, str]:
     for line, points in lines:
         places = [(x.place(a), y.place(b)) for a, b in points]
         parts.append(
-            f'<polyline class="{_colour(line)}"{_dash(line)} points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}"/>'
+            f'<polyline class="{_colour(line)}"{_dash(line)} '
+            f'points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}"/>'
         )
         if len(points) <= MAX_DOTS:
             parts += [
@@ -192,7 +196,8 @@ def _dots(chart: DotChart) -> tuple[str, str, str]:
                 f'<line class="bar {_colour(row)}" x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}"/>'
             )
         parts += [
-            f'<circle class="faint {_colour(row)}" cx="{x.place(value):.1f}" cy="{middle}" r="3"><title>{value:.2f}</title></circle>'
+            f'<circle class="faint {_colour(row)}" cx="{x.place(value):.1f}" cy="{middle}" r="3">'
+            f"<title>{value:.2f}</title></circle>"
             for value in row.values
         ]
         parts.append(
@@ -227,7 +232,8 @@ def _legend(lines: Sequence[Line]) -> str:
     if len(entries) < 2:
         return ""
     items = [
-        f'<li><svg class="key" viewBox="0 0 18 8" aria-hidden="true"><polyline class="{_colour(line)}"{_dash(line)} points="0,4 18,4"/></svg>'
+        '<li><svg class="key" viewBox="0 0 18 8" aria-hidden="true">'
+        f'<polyline class="{_colour(line)}"{_dash(line)} points="0,4 18,4"/></svg>'
         f"{escape(name)}</li>"
         for name, line in entries.items()
     ]

@@ -1,4 +1,4 @@
-"""Comparisons that `a2d compare` has kept, as `a2d report` shows them: those of the runs and texts that the project has now."""
+"""Comparisons kept by `a2d compare`, as `a2d report` shows them: those of the runs and texts the project has now."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def read_comparisons(project: Project, runs: Sequence[KnownRun], texts: Mapping[
             continue
         changes = _changes(kept, weights, texts)
         if changes:
-            what = f"The comparison of {_methods(kept)} of {_day(kept)} ({path.name}) is left out, for the project has changed since ({changes})"
-            strays = _strays(kept, runs, weights, (project.state().get("prepared") or {}).get("data_fingerprint"))
-            remedy = (
-                f". If their settings have changed, too, first move {', '.join(strays)} out of {project.runs_dir}; then:"
-                if strays
-                else ":"
+            what = (
+                f"The comparison of {_methods(kept)} of {_day(kept)} ({path.name}) is left out, "
+                f"for the project has changed since ({changes})"
             )
+            strays = _strays(kept, runs, weights, (project.state().get("prepared") or {}).get("data_fingerprint"))
+            move = f"first move {', '.join(strays)} out of {project.runs_dir}; then:"
+            remedy = f". If their settings have changed, too, {move}" if strays else ":"
             left_out.append(Missing(what + remedy, project.command(kept.command)))
         else:
             shown.append(kept)
@@ -65,7 +65,7 @@ def _changes(kept: KeptComparison, weights: Mapping[str, str], texts: Mapping[st
 
 
 def _strays(kept: KeptComparison, runs: Sequence[KnownRun], weights: Mapping[str, str], data: str | None) -> list[str]:
-    """Its students that a repetition may refuse: trained anew since, taught by weights that have changed, or on other text.
+    """Its students that a repetition may refuse: trained anew since, taught by changed weights, or on other text.
 
     Args:
         data: fingerprint of the training text as it is now.
@@ -92,7 +92,8 @@ def comparison_tables(project: Project, comparisons: Comparisons) -> Iterator[Bl
     for number, kept in enumerate(comparisons.shown):
         blocks = (
             Paragraph(
-                f"Compared on {_day(kept)} with a2d {kept.a2d}, under equal conditions: {_methods(kept)}. The same again:"
+                f"Compared on {_day(kept)} with a2d {kept.a2d}, under equal conditions: {_methods(kept)}. "
+                "The same again:"
             ),
             Code(project.command(kept.command)),
             *kept.tables,

@@ -105,7 +105,10 @@ def _lengths(steps: Mapping[str, Any]) -> Table:
         if name not in ids.get("lengths", {})
     ]
     words = " and ".join(f"{size:,}" for size in tokenizer.get("vocab_size", []))
-    note = f"lengths in pieces of the tokenizer ({tokenizer.get('model_type', '?')}, {words} pieces); p95: 95 % are no longer"
+    note = (
+        f"lengths in pieces of the tokenizer ({tokenizer.get('model_type', '?')}, {words} pieces); "
+        "p95: 95 % are no longer"
+    )
     return Table(
         "Length in tokens", ["text", "language", "pairs", "mean", "median", "p95", "longest", "% unknown"], rows, note
     )

@@ -265,15 +265,17 @@ def marked(translation: str, reference: str) -> str:
 STYLE = """
 :root {
   color-scheme: light dark;
-  --ink: #1c2024; --quiet: #5f6873; --paper: #ffffff; --panel: #f5f6f8; --line: #dfe3e8; --shade: #00000024; --link: #0b57a4;
-  --mark: #fde7b3; --warn: #fff6e0; --warn-line: #e2a93b;
-  --c0: #1f6fb4; --c1: #d9661f; --c2: #2a8f5b; --c3: #b0408a; --c4: #8a6d00; --c5: #6a55c2; --c6: #0d8a93; --c7: #b3343c;
+  --ink: #1c2024; --quiet: #5f6873; --paper: #ffffff; --panel: #f5f6f8; --line: #dfe3e8; --shade: #00000024;
+  --link: #0b57a4; --mark: #fde7b3; --warn: #fff6e0; --warn-line: #e2a93b;
+  --c0: #1f6fb4; --c1: #d9661f; --c2: #2a8f5b; --c3: #b0408a;
+  --c4: #8a6d00; --c5: #6a55c2; --c6: #0d8a93; --c7: #b3343c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --ink: #e4e7eb; --quiet: #9aa4b0; --paper: #15181c; --panel: #1e2227; --line: #343a42; --shade: #ffffff2b; --link: #7db8f0;
-    --mark: #5a4713; --warn: #2b2413; --warn-line: #a37a28;
-    --c0: #6cb2f0; --c1: #f29a5c; --c2: #63c795; --c3: #e489c3; --c4: #d9b93b; --c5: #a99bf2; --c6: #56c9d1; --c7: #f0868c;
+    --ink: #e4e7eb; --quiet: #9aa4b0; --paper: #15181c; --panel: #1e2227; --line: #343a42; --shade: #ffffff2b;
+    --link: #7db8f0; --mark: #5a4713; --warn: #2b2413; --warn-line: #a37a28;
+    --c0: #6cb2f0; --c1: #f29a5c; --c2: #63c795; --c3: #e489c3;
+    --c4: #d9b93b; --c5: #a99bf2; --c6: #56c9d1; --c7: #f0868c;
   }
 }
 * { box-sizing: border-box; }
@@ -293,13 +295,19 @@ code, pre { font: 0.85em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "Dej
 code { overflow-wrap: anywhere; }
 pre { background: var(--panel); border-radius: 6px; padding: 0.8rem 1rem; overflow-x: auto; margin: 0.8rem 0; }
 pre code { overflow-wrap: normal; font-size: 1em; }
-nav ul { display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; list-style: none; padding: 0; margin: 1.2rem 0; font-size: 0.92rem; }
+nav ul {
+  display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; list-style: none; padding: 0; margin: 1.2rem 0;
+  font-size: 0.92rem;
+}
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 0.6rem; margin: 1.4rem 0; }
 .facts div { background: var(--panel); border-radius: 8px; padding: 0.6rem 0.9rem 0.7rem; }
 .facts dt { font-size: 0.8rem; color: var(--quiet); }
 .facts dd { margin: 0; font-size: 1.45rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .facts small { display: block; font-size: 0.78rem; line-height: 1.35; }
-.missing { background: var(--warn); border-left: 3px solid var(--warn-line); border-radius: 4px; padding: 0.6rem 0.9rem; max-width: 60rem; }
+.missing {
+  background: var(--warn); border-left: 3px solid var(--warn-line); border-radius: 4px;
+  padding: 0.6rem 0.9rem; max-width: 60rem;
+}
 .missing ul { margin: 0.3rem 0 0; padding-left: 1.2rem; }
 .scroll {
   overflow-x: auto; margin: 0.9rem 0 0;
@@ -322,12 +330,17 @@ details:has(+ details) { margin-bottom: 0; border-bottom-left-radius: 0; border-
 details + details { border-top-left-radius: 0; border-top-right-radius: 0; }
 summary { cursor: pointer; padding: 0.55rem 0; font-weight: 500; }
 details[open] { padding-bottom: 0.9rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1.2rem 1.6rem; margin: 1rem 0; }
+.charts {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr));
+  gap: 1.2rem 1.6rem; margin: 1rem 0;
+}
 figure { margin: 0; }
 .dots:only-child { grid-column: 1 / -1; }
 figcaption { font-weight: 600; font-size: 0.88rem; margin-bottom: 0.3rem; }
 .chart svg { display: block; width: 100%; max-width: 30rem; height: auto; }
-.chart text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; font-variant-numeric: tabular-nums; }
+.chart text {
+  font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; font-variant-numeric: tabular-nums;
+}
 .axis { fill: var(--quiet); }
 .name { fill: var(--ink); white-space: pre; }
 .chart text { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
@@ -337,22 +350,30 @@ polyline { fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linejoin:
 circle { fill: currentColor; }
 .faint { opacity: 0.5; }
 .bar { stroke: currentColor; stroke-width: 2; }
-.legend { display: flex; flex-wrap: wrap; gap: 0.1rem 0.9rem; list-style: none; margin: 0.2rem 0 0; padding: 0; font-size: 0.8rem; }
+.legend {
+  display: flex; flex-wrap: wrap; gap: 0.1rem 0.9rem; list-style: none; margin: 0.2rem 0 0; padding: 0;
+  font-size: 0.8rem;
+}
 .chart .key { display: inline-block; width: 18px; height: 8px; margin-right: 0.35rem; }
 .c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); }
 .c4 { color: var(--c4); } .c5 { color: var(--c5); } .c6 { color: var(--c6); } .c7 { color: var(--c7); }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.2rem 0; }
 .pictures .scroll { max-width: 100%; margin: 0; background: none; }
 .pictures img { display: block; max-width: 100%; min-width: 22rem; background: #fff; border-radius: 6px; }
-.example { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0.5rem 1.8rem; margin: 0; padding: 0.9rem 0; border-bottom: 1px solid var(--line); }
+.example {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0.5rem 1.8rem;
+  margin: 0; padding: 0.9rem 0; border-bottom: 1px solid var(--line);
+}
 .example dt { font-size: 0.78rem; color: var(--quiet); }
 .example dd { margin: 0; }
 mark { background: var(--mark); color: inherit; border-radius: 3px; padding: 0 0.15em; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); font-size: 0.85rem; }
 @media print {
   :root {
-    --ink: #000; --quiet: #444; --paper: #fff; --panel: #f3f3f3; --line: #ccc; --link: #000; --mark: #eee; --warn: #fff; --warn-line: #999;
-    --c0: #1f6fb4; --c1: #d9661f; --c2: #2a8f5b; --c3: #b0408a; --c4: #8a6d00; --c5: #6a55c2; --c6: #0d8a93; --c7: #b3343c;
+    --ink: #000; --quiet: #444; --paper: #fff; --panel: #f3f3f3; --line: #ccc; --link: #000; --mark: #eee;
+    --warn: #fff; --warn-line: #999;
+    --c0: #1f6fb4; --c1: #d9661f; --c2: #2a8f5b; --c3: #b0408a;
+    --c4: #8a6d00; --c5: #6a55c2; --c6: #0d8a93; --c7: #b3343c;
   }
   body { font-size: 10pt; max-width: none; padding: 0; }
   nav { display: none; }

@@ -53,7 +53,10 @@ class KnownRun:
 
     @property
     def family(self) -> str:
-        """Its name without the seed, which runs that differ in the seed alone have in common; the method is `info["method"]`."""
+        """Its name without the seed, which runs that differ in the seed alone have in common.
+
+        The method is `info["method"]`.
+        """
         return self.name.removesuffix(f"-seed{self.info.get('seed')}")
 
 

@@ -175,7 +175,7 @@ def _missing(
 
 
 def _teacher_option(project: Project, runs: Sequence[KnownRun], students: Sequence[KnownRun]) -> str | None:
-    """Of `a2d compare`, so that who taught these students teaches, else the recipe's teacher, else any; None: there is none."""
+    """Of `a2d compare`: who taught these students teaches, else the recipe's teacher, else any; None: there is none."""
     teachers = [each for each in runs if each.is_teacher and each.weights_sha256]
     try:
         usual = read_project_recipe(project.recipe_path).distillation.teachers
@@ -303,7 +303,10 @@ def _level_notes(families: Mapping[str, list[ScoredRun]], unlike: Mapping[str, S
             yield f"{family} and {first} were trained unlike each other in more than their methods: {first_of(found)}"
     seeds = _seeds(families)
     if any(len(runs) < len(seeds) for runs in families.values()):
-        yield f"… of {len(seeds)}: a mean over some of the seeds ({', '.join(map(str, seeds))}), hard to compare with the others"
+        yield (
+            f"… of {len(seeds)}: a mean over some of the seeds ({', '.join(map(str, seeds))}), "
+            "hard to compare with the others"
+        )
     yield "whether levels differ by more than chance, 'a2d compare' says"
 
 
@@ -348,14 +351,15 @@ def best_student(scored: Sequence[ScoredRun]) -> ScoredRun | None:
 
 
 def translation_blocks(project: Project, scores: Mapping[str, list[ScoredRun]]) -> tuple[Block, ...]:
-    """Where the student best by validation and its teacher differ most, on the first test set that both have translated."""
+    """Where the student best by validation and its teacher differ most, on the first test set both have translated."""
     for test_set, scored in scores.items():
         student = best_student(scored)
         teacher = teacher_of(scored, student)
         if teacher and student and (found := _examples(project, test_set, teacher, student)):
             ahead, behind = most_different(found)
             intro = (
-                f"{test_set}, {decoding_of(student)}, teacher '{teacher.name}' and the student best by validation, '{student.name}': sentences whose chrF differs most. "
+                f"{test_set}, {decoding_of(student)}, teacher '{teacher.name}' and the student best by validation, "
+                f"'{student.name}': sentences whose chrF differs most. "
                 "Words that the reference has not, or not there, are marked."
             )
             shown: list[Block] = [Paragraph(intro)]

@@ -126,8 +126,8 @@ class ScoreTable:
         differences = [found for row in rows for found in (row.to_teacher, row.to_plain) if found]
         if differences:
             notes.append(
-                f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}; p, which is sacrebleu's, errs on the small "
-                "side: the interval counts"
+                f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}; "
+                "p, which is sacrebleu's, errs on the small side: the interval counts"
             )
         if any(row.to_plain is None and _wants_plain(row) for row in rows) and any(
             row.model.method == "ce" for row in rows

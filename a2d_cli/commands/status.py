@@ -131,7 +131,7 @@ def _broken(problem: A2DError, path: Path) -> str:
 
 
 def _prepare_command(project: Project, state: dict[str, Any], runs: list[Run]) -> str:
-    """As it was typed if it was interrupted; else with the recipe that is known, and an imported teacher's tokenizer."""
+    """As typed if it was interrupted; else with the recipe that is known, and an imported teacher's tokenizer."""
     if state.get("preparing"):
         return state["preparing"]
     if project.recipe_path.exists():

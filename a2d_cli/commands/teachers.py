@@ -76,7 +76,10 @@ def matching_teacher(project: Project, recipe: Recipe, folder: Path) -> Checkpoi
     positions = min(recipe.student.max_positions, recipe.student_training.max_length)
     if teacher.model.shape.max_positions < positions:
         raise ConfigError(
-            f"teacher {folder} reads {teacher.model.shape.max_positions} tokens, the student is trained on up to {positions}",
+            (
+                f"teacher {folder} reads {teacher.model.shape.max_positions} tokens, "
+                f"the student is trained on up to {positions}"
+            ),
             f"add --set training.max_length={teacher.model.shape.max_positions}",
         )
     return teacher

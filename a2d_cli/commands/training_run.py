@@ -127,8 +127,8 @@ def warn_of_long_warmup(section: str, training: Training, lengths: Sequence[int]
     short = [f"{updates:,}" for updates in sorted(set(lengths)) if updates < warmup]
     if short:
         reporter.warn(
-            f"{section}.warmup_updates is {warmup:,}, and a run of {' or '.join(short)} updates ends before its learning rate "
-            f"has reached its peak; --set {section}.warmup_updates={min(lengths) // 10}"
+            f"{section}.warmup_updates is {warmup:,}, and a run of {' or '.join(short)} updates ends before its "
+            f"learning rate has reached its peak; --set {section}.warmup_updates={min(lengths) // 10}"
         )
 
 
@@ -283,8 +283,8 @@ def _train(
         precision = str(trainer.precision).removeprefix("torch.")
         run.record(machine=world.machine_text(machine_of(device)), precision=precision, **_peak_memory(device))
     reporter.info(
-        f"{run.name} finished: {state.stop_reason}; {count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; "
-        f"best weights in {run.best_dir}"
+        f"{run.name} finished: {state.stop_reason}; "
+        f"{count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; best weights in {run.best_dir}"
     )
 
 

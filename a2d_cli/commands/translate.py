@@ -38,7 +38,9 @@ def open_translator(
     threads: int = 0,
     align: bool = False,
 ) -> Translator:
-    """The translator of a run or an export, with its own recipe's decoding settings under the given ones; says which it is.
+    """The translator of a run or an export, with its own recipe's decoding settings under the given ones.
+
+    Says which it is.
 
     Args:
         engine: torch, ct2, or auto: ct2 where an export of exactly these weights exists.
@@ -102,7 +104,8 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
         raise ConfigError(f"there is no CTranslate2 export of '{name}' as it is now", project.command(f"export {name}"))
     if any(each.manifest.to == "ct2" and each.manifest.name == name for each in list_exports(project)):
         reporter.warn(
-            f"the export of '{name}' is of other weights than it has now; translating with torch (renew: {project.command(f'export {name} --overwrite')})"
+            f"the export of '{name}' is of other weights than it has now; translating with torch "
+            f"(renew: {project.command(f'export {name} --overwrite')})"
         )
     return None
 
@@ -196,7 +199,10 @@ def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DE
             lines.append(raw.removesuffix(b"\r").decode("utf-8", errors))
         except UnicodeDecodeError as error:
             return lines, A2DError(
-                f"input line {done + len(lines) + 1}: not UTF-8 (byte 0x{raw[error.start]:02x} at column {error.start + 1})",
+                (
+                    f"input line {done + len(lines) + 1}: not UTF-8 "
+                    f"(byte 0x{raw[error.start]:02x} at column {error.start + 1})"
+                ),
                 "convert the file, or --errors replace to go on",
             )
     return lines, None

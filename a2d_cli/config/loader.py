@@ -70,7 +70,9 @@ def read_project_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_student(text: str, recipe: Recipe, where: str = "--student") -> ModelShape:
-    """The value of `--student` (or of the option `where`): a preset, keys of the recipe's student to change, or both (`base,dropout=0.2`).
+    """The value of `--student` (or of the option `where`).
+
+    A preset, keys of the recipe's student to change, or both (`base,dropout=0.2`).
 
     Raises:
         ConfigError: unknown preset or key, wrong value, dimensions that do not fit together.
@@ -233,7 +235,10 @@ def _resolve(layers: list[_Layer], overrides: Sequence[str], where: str) -> Reci
 
 
 def _apply_own_settings(distillation: dict[str, Any], where: str, problems: Problems, options: dict[str, str]) -> None:
-    """What stands behind '@' in the method's name is the last word on its keys; `options` then blame the name for them."""
+    """What stands behind '@' in the method's name is the last word on its keys.
+
+    `options` then blame the name for them.
+    """
     method = distillation.get("method", "")
     option = options.get("distillation.method", "")
     named = f"{where}: distillation.method" if option in ("", SET) else option
@@ -265,7 +270,10 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _root_paths(values: dict[str, Any], downloads: set[str], folder: Path) -> None:
-    """Make paths absolute: among `src` and `tgt`, and in `taken_from`. They start at the folder of the file that says them."""
+    """Make paths absolute: among `src` and `tgt`, and in `taken_from`.
+
+    They start at the folder of the file that says them.
+    """
     tokenizer, data = values.get("tokenizer", {}), values.get("data", {})
     if "/" in (tokenizer.get("taken_from") or ""):
         tokenizer["taken_from"] = str(folder / Path(tokenizer["taken_from"]).expanduser())

@@ -163,8 +163,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Distillation:
-    """METHOD: ce, word, word-selective, seq, a2d, another of README's Methods, or several joined by '+'. What the method's
-    name says of the keys below is the last word on them: word@divergence=js."""
+    """METHOD: ce, word, word-selective, seq, a2d, another of README's Methods, or several joined by '+'.
+
+    What the method's name says of the keys below is the last word on them: word@divergence=js.
+    """
 
     method: str = "a2d"
     profile: Literal["release", "paper", "masked", "simplex", "diagonal"] = "diagonal"  # of a plain `a2d`

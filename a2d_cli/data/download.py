@@ -315,8 +315,10 @@ def _transfer(source: str, part: _Part, timeout_s: float, shown: _Shown) -> None
             if error.code == 416 and start:
                 if _content_range(error.headers).size != start:
                     part.discard()
-                    return _transfer(source, part, timeout_s, shown)
-                return shown.move_to(start)  # nothing was missing
+                    _transfer(source, part, timeout_s, shown)
+                else:
+                    shown.move_to(start)  # nothing was missing
+                return
             reason = f"HTTP {error.code} {error.reason}"
             if error.code in _BUSY_STATUSES:
                 raise _Broken(reason, wait_s=_asked_wait_s(error.headers)) from None
@@ -328,7 +330,8 @@ def _transfer(source: str, part: _Part, timeout_s: float, shown: _Shown) -> None
             raise _Unavailable("HTTP 206: a range, though the whole was asked for")
         if response.status == 206 and _content_range(response.headers).start != start:
             part.discard()
-            return _transfer(source, part, timeout_s, shown)
+            _transfer(source, part, timeout_s, shown)
+            return
         if response.status != 206:
             part.begin(_validator(response.headers))
             start, part.resumed = 0, False

@@ -39,7 +39,7 @@ class Text:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """The download or path, and the member: what stands before and after the first ':', unless a file is called all of it."""
+    """The download or path, and the member: before and after the first ':', unless a file is called all of it."""
     if (
         "/" in name.partition(":")[0] and Path(name).is_file()
     ):  # a path, as the rules of a recipe tell it from a download
@@ -93,7 +93,10 @@ def read_lines(text: Text) -> Iterator[str]:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise A2DError(
-                    f"{text.name}: line {line_number} is not UTF-8 (byte {error.start + 1} is 0x{raw[error.start]:02x})",
+                    (
+                        f"{text.name}: line {line_number} is not UTF-8 "
+                        f"(byte {error.start + 1} is 0x{raw[error.start]:02x})"
+                    ),
                     "convert the file, for example: iconv -f ISO-8859-1 -t UTF-8",
                 ) from None
             if line_number == 1:
@@ -241,7 +244,7 @@ def _is_xml(text: Text) -> bool:
 
 
 def _ted_sentences(lines: Iterator[str]) -> Iterator[str]:
-    """Without metadata lines; titles and descriptions are translated text, so they stay (as in the usual preparation)."""
+    """Without metadata lines; titles and descriptions are translated text and stay (as in the usual preparation)."""
     with closing(lines):
         for line in lines:
             if not _TED_METADATA.match(line):

@@ -100,7 +100,7 @@ def _longest_echo(items: Sequence[str], period: int) -> int:
 
 
 def lost_numbers(source: str, hypothesis: str) -> list[str]:
-    """Numbers of the source that the translation does not hold, whatever their separators (1.000,5 = 1,000.5 = 1 000.5).
+    """Numbers of the source that the translation lacks, whatever their separators (1.000,5 = 1,000.5 = 1 000.5).
 
     A digit alone is not asked for: it may have become a word.
     """

@@ -112,7 +112,7 @@ class CountingEngine:
             yield found
 
     def _of_one_length(self, batch: SearchBatch) -> SearchBatch:
-        """The same number of steps for each sentence, so that engines that know one limit a batch do no more than others."""
+        """The same number of steps a sentence, so that engines that know one limit a batch do no more than others."""
         src_tokens = sum(map(len, batch.sources)) / len(batch.sources)
         limit = min(max(round(self._length_ratio * src_tokens), 2), self.max_tokens)
         return SearchBatch(batch.sources, [limit] * len(batch.sources))

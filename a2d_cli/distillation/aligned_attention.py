@@ -1,8 +1,8 @@
 """Attention learned through an alignment module: from all student heads to all teacher heads (Jin et al. 2024).
 
 Two choices make four terms: the module (a convolution, or convex mixtures), and what is compared (all cells of a map
-at once, as published, or its rows, which are distributions). A fifth begins with mixtures of the student's heads at the same
-depth and place instead of random ones. The controls are the same with one thing taken away.
+at once, as published, or its rows, which are distributions). A fifth begins with mixtures of the student's heads at
+the same depth and place instead of random ones. The controls are the same with one thing taken away.
 """
 
 from __future__ import annotations
@@ -126,13 +126,19 @@ def aligned(profile: Profile) -> type[AlignedAttention]:
 
 
 def as_rows(maps: Tensor, cells: Tensor) -> Tensor:
-    """The positive part of (B, C, Q, K), every row divided by its sum over the cells (B, Q, K): distributions stay as they are."""
+    """The positive part of (B, C, Q, K), every row divided by its sum over the cells (B, Q, K).
+
+    Distributions stay as they are.
+    """
     positive = maps.clamp(min=0.0) * cells[:, None]
     return positive / positive.sum(-1, keepdim=True).clamp(min=1e-6)
 
 
 def donors_of(cells: Tensor) -> tuple[Tensor, Tensor]:
-    """For each sentence another one with the same cells (B, Q, K), in a circle: indices (B,), and whether there is one (B,)."""
+    """For each sentence another one with the same cells (B, Q, K), in a circle.
+
+    Indices (B,), and whether there is one (B,).
+    """
     lengths = torch.stack([cells.any(2).sum(1), cells.any(1).sum(1)], 1)  # (B, 2): they fix the cells
     same = (lengths[:, None] == lengths).all(-1)  # (B, B)
     count, position = len(same), torch.arange(len(same), device=same.device)

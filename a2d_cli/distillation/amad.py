@@ -38,7 +38,8 @@ def weighted_divergence(
     """Σ_b Σ_q w_bq · mean_i Σ_j a_bij KL(A^T_i row ‖ (1-ε) A^S_j row + ε · uniform over valid keys).
 
     A sentence's weights a are those of its own cells, so that no other sentence plays a part. They get no gradient.
-    As Σ_j a_ij = 1, the sum is -H(A^T_i) - Σ_j a_ij (A^T_i · log A^S_j): products of matrices, and no tensor of all pairs' cells.
+    As Σ_j a_ij = 1, the sum is -H(A^T_i) - Σ_j a_ij (A^T_i · log A^S_j): products of matrices, and no tensor of all
+    pairs' cells.
 
     Args:
         teacher_maps, student_maps: (B, C_T, Q, K) and (B, C_S, Q, K), rows are probabilities.
@@ -61,7 +62,10 @@ def weighted_divergence(
 
 
 def map_similarity(teacher: Tensor, student: Tensor) -> Tensor:
-    """a = softmax over student maps of the cosine, divided by the temperature: (B, C_T, Q, K), (B, C_S, Q, K) -> (B, C_T, C_S)"""
+    """a = softmax over student maps of the cosine, divided by the temperature.
+
+    (B, C_T, Q, K), (B, C_S, Q, K) -> (B, C_T, C_S)
+    """
     with torch.autocast(teacher.device.type, enabled=False):
         cosines = F.normalize(teacher.flatten(2), dim=-1) @ F.normalize(student.flatten(2), dim=-1).mT
     return (cosines / TEMPERATURE).softmax(-1)

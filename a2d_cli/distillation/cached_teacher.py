@@ -1,10 +1,11 @@
 """A teacher that was asked once about every training pair and whose answers are read from disk.
 
-Kept are its last decoder states, which its output layer turns into scores again, or the k likeliest words with the mass of
-all others; and its attention maps in half precision, of real tokens alone, the decoder's own without the future.
+Kept are its last decoder states, which its output layer turns into scores again, or the k likeliest words with the
+mass of all others; and its attention maps in half precision, of real tokens alone, the decoder's own without the
+future.
 
-Letters: B sentences, S source and T target length, N real target tokens, d width, V scores, C maps of a kind; of one pair,
-s source and t target tokens, end mark counted.
+Letters: B sentences, S source and T target length, N real target tokens, d width, V scores, C maps of a kind; of one
+pair, s source and t target tokens, end mark counted.
 """
 
 from __future__ import annotations
@@ -234,8 +235,14 @@ class _Preparation:
                 return False
         elif missing > free:
             raise A2DError(
-                f"{cache.folder}: {_size(missing)} are needed for {contents} of {len(cache.order):,} pairs, {_size(free)} are free",
-                "free some space, put the project on another disk, or leave out --cache-teacher: the teacher then teaches live",
+                (
+                    f"{cache.folder}: {_size(missing)} are needed for {contents} of {len(cache.order):,} pairs, "
+                    f"{_size(free)} are free"
+                ),
+                (
+                    "free some space, put the project on another disk, or leave out --cache-teacher: "
+                    "the teacher then teaches live"
+                ),
             )
         self.reporter.info(f"teacher cache: {told} ({_size(missing)} to be filled, {_size(free)} free): {cache.folder}")
         return True
@@ -336,7 +343,7 @@ def _answers(model: Transformer, contents: CacheContents, batch: Batch) -> dict[
 
 
 def _top_words(model: Transformer, states: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """States (N, d) -> ids of the k likeliest words (N, k), and their log-probabilities and that of all others (N, k+1)."""
+    """States (N, d) -> ids of the k likeliest words (N, k); their log-probabilities and that of all others (N, k+1)."""
     ids, scores = [], []
     for rows in states.split(TOP_WORDS_ROWS):
         log_p = model.logits(rows).log_softmax(-1)
@@ -353,7 +360,7 @@ def _cells(model: Transformer, batch: Batch) -> dict[str, Tensor]:
 
 
 def _words_gap(log_p: Tensor, log_q: Tensor, top_k: int | None) -> float:
-    """Σ p |log p - log q| at the worst of N positions, over all words or the `top_k` likeliest of q. (N, V) x2 -> nats"""
+    """Σ p |log p - log q| at the worst of N positions, over all words or q's `top_k` likeliest. (N, V) x2 -> nats"""
     if top_k:
         likeliest = log_q.topk(top_k).indices
         log_p, log_q = log_p.gather(1, likeliest), log_q.gather(1, likeliest)

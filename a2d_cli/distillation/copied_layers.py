@@ -1,4 +1,4 @@
-"""A student that starts from its teacher's weights: evenly spaced layers, and the embeddings where both have the same pieces.
+"""A student that starts from its teacher's weights: evenly spaced layers, and embeddings if both have the same pieces.
 
 So Shleifer & Rush (2020) make their students; the last copied layer is the teacher's last, unless it is the only one.
 """
@@ -16,7 +16,7 @@ EQUAL = ("d_model", "num_heads", "ffn_dim", "norm", "activation")  # without the
 
 
 def spaced_layers(num_student: int, num_teacher: int) -> tuple[int, ...]:
-    """The teacher layers that become a student's, from 0: the first, the last, and the others evenly between; alone, the first."""
+    """The teacher layers that become a student's, from 0: first, last, and others evenly between; alone, the first."""
     return tuple(round(layer * (num_teacher - 1) / max(num_student - 1, 1)) for layer in range(num_student))
 
 
@@ -34,7 +34,10 @@ def check_copying(student: ModelShape, teacher: ModelShape) -> None:
         if own > given:
             raise ConfigError(
                 f"copy-layers: student.{side}_layers is {own}, the teacher has {given}",
-                f"the student's layers are some of the teacher's: add --student {side}_layers={given}, or leave copy-layers out",
+                (
+                    f"the student's layers are some of the teacher's: add --student {side}_layers={given}, "
+                    "or leave copy-layers out"
+                ),
             )
 
 
@@ -43,7 +46,8 @@ def copy_layers(student: Transformer, teacher: Transformer, same_pieces: bool) -
     """Overwrite the student's weights.
 
     Args:
-        same_pieces: the rows of both vocabularies mean the same: embeddings and, where both have one, the output bias go along.
+        same_pieces: the rows of both vocabularies mean the same: embeddings and, where both have one, the output bias
+            go along.
     """
     for side in ("encoder", "decoder"):
         own, given = (getattr(model, f"{side}_layers") for model in (student, teacher))

@@ -1,4 +1,6 @@
-"""How far the student's distributions are from the teacher's: over words, over map cells, over map rows. All in fp32 at least.
+"""How far the student's distributions are from the teacher's: over words, over map cells, over map rows.
+
+All in fp32 at least.
 
 Letters: N target tokens, V vocabulary, B sentences, C maps, Q query and K key positions.
 """

@@ -1,6 +1,7 @@
 """Several teachers as one: the mean of their probabilities, and the attention of all.
 
-Letters: B sentences, T target length, N target positions asked for, n of them at a time, V vocabulary, C maps of a kind.
+Letters: B sentences, T target length, N target positions asked for, n of them at a time, V vocabulary, C maps of a
+kind.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attention learned from fixed layers: each student layer's heads from one teacher layer's, without a trained alignment."""
+"""Attention learned from fixed layers: each student layer's heads from one teacher layer's, no alignment trained."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Hidden states matched layer by layer: what a student's layer gives shall be, up to its scale, what a teacher's gives.
 
-Both sides are normalised before they are compared, as in Sun et al. (2019), here by LayerNorm without weights. In a pre-norm
-model a state's scale grows from layer to layer, and whoever reads it takes a LayerNorm first; in a post-norm model it comes
-out of one: a token's mean and scale have nothing to say. Where the widths differ, a trained projection stands in between
-(Romero et al. 2015).
+Both sides are normalised before they are compared, as in Sun et al. (2019), here by LayerNorm without weights. In a
+pre-norm model a state's scale grows from layer to layer, and whoever reads it takes a LayerNorm first; in a post-norm
+model it comes out of one: a token's mean and scale have nothing to say. Where the widths differ, a trained projection
+stands in between (Romero et al. 2015).
 
 Letters: B sentences, P positions of one side (source or target), d width.
 """
@@ -38,7 +38,7 @@ class StateProjection(nn.Module):
 
 
 class HiddenStateMatching(Term):
-    """Encoder + decoder: the mean square of LayerNorm(student's) - LayerNorm(teacher's), a mean over layers and widths."""
+    """Encoder + decoder: mean square of LayerNorm(student's) - LayerNorm(teacher's), a mean over layers and widths."""
 
     reads = ("layer_map",)
     uses_maps = False

@@ -123,7 +123,8 @@ class Aligned:
         """Intermediate maps whose rows are distributions over the cells (B, Q, K): (B, C_S, Q, K) -> (B, C_T, Q, K)."""
         if self.by_rows:
             return as_rows(self.aligner(student_maps), cells)
-        # Relative to uniform rows: the same for a mixture, and the level that a sum over cells leaves open for the others.
+        # Relative to uniform rows: the same for a mixture, and the level that a sum over cells leaves open for the
+        # others.
         uniform = uniform_rows(cells)
         return as_rows(uniform + align(student_maps - uniform, self.weight), cells)
 

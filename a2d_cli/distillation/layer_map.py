@@ -1,4 +1,4 @@
-"""Which teacher layer each student layer learns from, where layers are matched one to one and not by a trained alignment."""
+"""Which teacher layer each student layer learns from, if layers are matched one to one, not by a trained alignment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ def layer_pairs(kind: str, num_student: int, num_teacher: int, generator: torch.
 
     Args:
         kind: forward: the last teacher layer of as many even parts as the student has layers (2 of 6: third and last;
-            3 of 2: first, second, second); reverse: the same backwards; all-to-one: the last; random: each drawn by itself.
+            3 of 2: first, second, second); reverse: the same backwards; all-to-one: the last; random: each drawn by
+            itself.
         generator: what random draws from. Terms ask for the encoder's layers first, then for the decoder's, before they
             draw anything else: so all terms of a run pair the same layers.
     """

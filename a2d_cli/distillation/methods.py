@@ -39,8 +39,8 @@ class Method:
 
     @property
     def name(self) -> str:
-        """Canonical: `ce`, `word`, `seq`, `seq+a2d-simplex`, `ce+a2d-masked` (attention without the word term), `word+copy-layers`,
-        `attn-fixed@layer_map=reverse`."""
+        """Canonical: `ce`, `word`, `seq`, `seq+a2d-simplex`, `ce+a2d-masked` (attention without the word term),
+        `word+copy-layers`, `attn-fixed@layer_map=reverse`."""
         names = list(self.terms)
         if names and not self.words:
             names = ["ce", *names]
@@ -81,8 +81,8 @@ def parse_method(settings: Distillation) -> Method:
     """Read a method string; `a2d` stands for `a2d-PROFILE`. The loader has checked the names of the terms.
 
     Raises:
-        ConfigError: `release` or `paper` beside another term, several teachers where only one can teach, or a setting of
-            its own that the method does not use.
+        ConfigError: `release` or `paper` beside another term, several teachers where only one can teach, or a setting
+            of its own that the method does not use.
     """
     given = [f"a2d-{settings.profile}" if term == "a2d" else term for term in terms_of(settings.method)]
     terms = tuple(term for term in given if term in TERMS or term in RELEASED)
@@ -92,7 +92,8 @@ def parse_method(settings: Distillation) -> Method:
             f"distillation.method: '{settings.method}' mixes the released objective with another one",
             "a2d-release and a2d-paper stand alone or with ce; the other terms can be joined",
         )
-    # A term from the inside of the models contains the word term, so that `word` is its baseline, unless `ce` says otherwise.
+    # A term from the inside of the models contains the word term, so that `word` is its baseline, unless `ce` says
+    # otherwise.
     words = "word" in given or selective or (bool(terms) and "ce" not in given)
     alone = [term for term in given if term in ONE_TEACHER or term in TERMS and TERMS[term].one_teacher]
     if alone and len(settings.teachers) > 1:
@@ -120,8 +121,10 @@ def settings_that_count(settings: Distillation) -> dict[str, object]:
 
 
 def recorded_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What `settings_that_count` gave an older a2d, as this one gives it: settings that were not known yet stand at their defaults,
-    those for which the method has no use are left out."""
+    """What `settings_that_count` gave an older a2d, as this one gives it.
+
+    Settings that were not known yet stand at their defaults, those for which the method has no use are left out.
+    """
     known = {name: value for name, value in recorded.items() if name in vars(Distillation())}
     cache = "topk" if "cache_top_k" in recorded else "none"
     return settings_that_count(Distillation(**{**known, "cache": cache}))

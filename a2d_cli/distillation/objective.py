@@ -146,7 +146,10 @@ class DistillationObjective(Objective):
 
     @torch.no_grad()
     def _look_ahead(self, batch: Batch, terms: Collection[Term]) -> None:
-        """What has a memory learns from some sentences of the update before it is cut: ranks and pieces play no part in it."""
+        """What has a memory learns from some sentences of the update before it is cut.
+
+        Ranks and pieces play no part in it.
+        """
         with self._without_dropout():
             output, taught = self._outputs(batch, terms, with_teacher=bool(terms))
         for term in terms:
@@ -157,7 +160,7 @@ class DistillationObjective(Objective):
 
     @contextmanager
     def _without_dropout(self) -> Iterator[None]:
-        """Nor compiled: a few sentences are not worth another graph, and a compiled one can be gone through only once."""
+        """Nor compiled: a few sentences are not worth another graph, and a compiled one can be run only once."""
         was_training = self.model.training
         self.model.eval()
         try:

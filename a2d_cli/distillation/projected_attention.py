@@ -1,6 +1,7 @@
 """Attention in closed form: how much of each teacher head the student's heads could explain, by least squares.
 
-All maps are taken relative to uniform attention: a row's probabilities sum to 1, so its mean is that of the uniform row.
+All maps are taken relative to uniform attention: a row's probabilities sum to 1, so its mean is that of the uniform
+row.
 
 Letters: B sentences, Q query and K key positions, C_S student maps, C_T teacher maps, W the solved weights (C_T, C_S).
 """
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from a2d_cli.distillation.divergences import uniform_rows
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
 
-FLAT = 1e-3  # squares of a row: a head nearer to uniform has nothing to explain, and half precision's noise would be most of it
+# Squares of a row: a head nearer to uniform has nothing to explain, and half precision's noise would be most of it.
+FLAT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Projection(nn.Module):
     def forward(self, found: Products) -> Tensor:
         """(), the sum over rows of 1 - R², averaged over teacher maps.
 
-        By the envelope theorem the gradient of the solved problem is that at constant W: no step is taken through the solution.
+        By the envelope theorem the gradient of the solved problem is that at constant W: no step is taken through the
+        solution.
         """
         squares_a_row = (self.squares / self.rows.clamp(min=1.0)).clamp(min=FLAT)
         with torch.autocast(self.weight.device.type, enabled=False):

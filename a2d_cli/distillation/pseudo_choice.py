@@ -51,7 +51,8 @@ class TeacherText:
         counts = encode_pairs(self._pairs(tally), str(self.corpus.folder), digest, encoding, reporter)
         not_whole = sum(count for key, count in tally.items() if key.startswith(_NOT_WHOLE))
         reporter.info(
-            f"{self.corpus.folder}: {sum(tally.values()):,} sentences; {tally[_SAME]:,} translations are the reference's very words; "
+            f"{self.corpus.folder}: {sum(tally.values()):,} sentences; "
+            f"{tally[_SAME]:,} translations are the reference's very words; "
             f"for {not_whole:,} that are not whole the reference stands in"
         )
         return {**counts, **tally}

@@ -1,8 +1,8 @@
-"""A teacher's translations of a training text, in shards that are whole or not there: a killed step goes on where it was.
+"""A teacher's translations of a training text, in shards whole or not there: a killed step goes on where it was.
 
-A folder holds 00000.tsv.gz, 00001.tsv.gz, … and pseudo.json, which says whose translations of which text they are and lists
-the finished shards with their counts and hashes. Columns: line of the training text (from 1), rank (from 1, the best first),
-score, state (of STATES), translation.
+A folder holds 00000.tsv.gz, 00001.tsv.gz, … and pseudo.json, which says whose translations of which text they are and
+lists the finished shards with their counts and hashes. Columns: line of the training text (from 1), rank (from 1, the
+best first), score, state (of STATES), translation.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class PseudoCorpus:
         """Translate the sentences whose shards are missing or are not as they were written.
 
         Args:
-            open_translator: gives one that finds so many translations of each sentence; called only where some are missing.
+            open_translator: gives one that finds so many translations of each sentence; called only where some are
+                missing.
             command: what goes on after an interruption.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A text whose target side a teacher wrote: it takes the place of the training text, and anything that translates can teach."""
+"""A text whose target side a teacher wrote, in the place of the training text: anything that translates can teach."""
 
 from __future__ import annotations
 

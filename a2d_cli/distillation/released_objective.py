@@ -23,8 +23,8 @@ class ReleaseObjective(Objective):
     sum that the trainer divides. `gradient_scale: release` leaves that factor out, so that gradients are divided by the
     tokens once more, as the released trainer does. That and `teacher_mix: random` belong to `release`, not to `paper`.
 
-    Attention is a sum over a batch's sentences beside a mean over its tokens: k pieces of an update would give it 1/k of its
-    weight.
+    Attention is a sum over a batch's sentences beside a mean over its tokens: k pieces of an update would give it 1/k
+    of its weight.
     """
 
     can_be_cut = False

@@ -20,8 +20,8 @@ from a2d_cli.training.vocabulary_loss import Scores, TokenLosses
 class Response:
     """For `vocabulary_loss`; its losses are `loss`, `nll` and `word` (D without the factor τ²).
 
-    With a threshold, α is 0 for the tokens that the student finds easier than that: their `word` is 0, and a loss `selected`
-    counts the others.
+    With a threshold, α is 0 for the tokens that the student finds easier than that: their `word` is 0, and a loss
+    `selected` counts the others.
     """
 
     cross_entropy: SmoothedCrossEntropy

@@ -1,4 +1,4 @@
-"""The tokens that a student finds hard: those to which selective distillation keeps the teacher's words (Wang et al. 2021).
+"""The tokens that a student finds hard: to them selective distillation keeps the teacher's words (Wang et al. 2021).
 
 Letters: N target tokens, n of them at a time, d width, V vocabulary.
 """
@@ -13,8 +13,9 @@ from a2d_cli.training.vocabulary_loss import Scores, TokenLosses, vocabulary_los
 
 
 class Selection(nn.Module):
-    """A threshold for the loss of a token, so that a fraction of the newest ones lies above it. Parameters without gradient:
-    what a run saves and resumes.
+    """A threshold for the loss of a token, so that a fraction of the newest ones lies above it.
+
+    Parameters without gradient: what a run saves and resumes.
 
     Args:
         fraction: above 0; 1: all tokens.

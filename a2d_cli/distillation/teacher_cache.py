@@ -1,7 +1,8 @@
-"""A folder of numbers about every training pair, as many a pair as its lengths demand: a memory-mapped file for each part.
+"""A folder of numbers about every training pair, as many a pair as its lengths demand: a memory-mapped file a part.
 
-Pairs stand in order of length, so that the pass which fills the files only appends. `cache.json` tells of which teacher and
-text they are and how many pairs each file holds. It is written after their data: a killed process loses what came since.
+Pairs stand in order of length, so that the pass which fills the files only appends. `cache.json` tells of which
+teacher and text they are and how many pairs each file holds. It is written after their data: a killed process loses
+what came since.
 """
 
 from __future__ import annotations

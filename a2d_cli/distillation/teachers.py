@@ -17,8 +17,11 @@ from a2d_cli.project.checkpoint import load_weights, weights_of
 
 @dataclass(frozen=True)
 class TeacherOutput:
-    """What a teacher says of the N positions asked for. Its scores are made where they are wanted, a few rows at a time:
-    all of them at once would be the largest tensor of a training step."""
+    """What a teacher says of the N positions asked for.
+
+    Its scores are made where they are wanted, a few rows at a time: all of them at once would be the largest tensor
+    of a training step.
+    """
 
     words: Callable[
         [slice], Tensor

@@ -4,7 +4,8 @@ A new one costs:
 - its class, in a file of this folder, and that file's line in the map, a2d_cli/README.md;
 - a line in `TERMS` (distillation/methods.py);
 - its name in config/rules.py: in `ATTENTION_TERMS` if it uses maps, else in `METHOD_TERMS`;
-- for each setting of its own: the key in `Distillation` (config/schema.py), its range in config/rules.py, its name in `reads`.
+- for each setting of its own: the key in `Distillation` (config/schema.py), its range in config/rules.py, its name in
+  `reads`.
 
 Neither objective nor trainer knows it: what they must know stands on its class.
 
@@ -80,7 +81,8 @@ class Term(nn.Module):
     uses_maps = True
     uses_hidden = False  # the layers' states
     one_teacher = False  # an ensemble cannot teach it, for instance as it asks for `pupils.teacher.shape`
-    can_be_cut = True  # an update in pieces, or on several ranks, has the same sums: a sentence's do not depend on those beside it
+    # An update in pieces, or on several ranks, has the same sums: a sentence's do not depend on those beside it.
+    can_be_cut = True
     looks_ahead = False  # it is shown some of each update's sentences before
     part_prefix = "attn_"  # of its parts in the log, where it is the only term
     noun = "module"  # what is saved of it is called; a run with an `aligner` has alignments to inspect
@@ -89,7 +91,7 @@ class Term(nn.Module):
         raise NotImplementedError
 
     def look(self, lesson: Lesson) -> None:
-        """Some sentences of the coming update, the same on every rank and however it is cut: no gradient, dropout off."""
+        """Some sentences of the coming update, the same on every rank however it is cut: no gradient, dropout off."""
 
     @property
     def saved(self) -> nn.Module:

@@ -1,10 +1,10 @@
 """A Transformer's decoder made for search: one position at a time, with its weights laid out for products of few rows.
 
-Three quarters of a search are products of small matrices with big weights. Weights that never change can be laid out for
-that once, and projections that read the same states be one product.
+Three quarters of a search are products of small matrices with big weights. Weights that never change can be laid out
+for that once, and projections that read the same states be one product.
 
-Letters: N sentences still searched, W beam width, R = N·W hypotheses, those of a sentence side by side, S source length,
-t steps so far, d width, H heads, e = d/H, V target vocabulary, pad included.
+Letters: N sentences still searched, W beam width, R = N·W hypotheses, those of a sentence side by side, S source
+length, t steps so far, d width, H heads, e = d/H, V target vocabulary, pad included.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _BLOCK = 32  # positions by which keys and values grow
 class DecoderCache:
     """Keys and values of the steps so far: one entry a layer. Search reorders it and knows nothing else of it.
 
-    Self-attention's are never moved: whatever becomes of a hypothesis, its keys stay where they were written, and each
-    of a sentence's W queries has a mask that shows it the keys of its own past. A step writes behind the `length` of the
-    cache that it is given, so a cache has one successor.
+    Self-attention's are never moved: whatever becomes of a hypothesis, its keys stay where they were written, and
+    each of a sentence's W queries has a mask that shows it the keys of its own past. A step writes behind the
+    `length` of the cache that it is given, so a cache has one successor.
     """
 
     self_keys: tuple[Tensor, ...]  # (N, H, ≥ t·W, e): those of step p at p·W, ..., p·W + W - 1

@@ -1,8 +1,8 @@
 """The encoder-decoder Transformer, in the one form that exports exactly to CTranslate2 and Hugging Face Marian.
 
-Positions are sinusoids from 0 with angle p / 10000^(2i/d), sines in the first half and cosines in the second; embeddings
-are scaled by √d; biases everywhere; LayerNorm eps 1e-5; the decoder starts from pad, whose embedding is zero.
-Pad is the last id of a vocabulary, so logits cover the ids below it and pad stands outside the softmax.
+Positions are sinusoids from 0 with angle p / 10000^(2i/d), sines in the first half and cosines in the second;
+embeddings are scaled by √d; biases everywhere; LayerNorm eps 1e-5; the decoder starts from pad, whose embedding is
+zero. Pad is the last id of a vocabulary, so logits cover the ids below it and pad stands outside the softmax.
 
 Letters: B sentences, S source length, T target length, d width, V target vocabulary (pad included), L layers, H heads.
 """

@@ -143,7 +143,10 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     tokenizer = Tokenizer.load(folder if any(folder.glob("spm.*model")) else folder.parent)
     if tokenizer.fingerprint != fingerprint:
         raise A2DError(
-            f"{folder}: the tokenizer beside it ({tokenizer.fingerprint}) is not the one it was trained with ({fingerprint})",
+            (
+                f"{folder}: the tokenizer beside it ({tokenizer.fingerprint}) "
+                f"is not the one it was trained with ({fingerprint})"
+            ),
             "copy the whole run folder, spm.model included",
         )
     load_weights(model, read_weights(folder / WEIGHTS), str(folder))

@@ -1,4 +1,4 @@
-"""An export folder: a model in another program's format, with `a2d.json` that says what it is and how it was checked."""
+"""An export folder: a model in another program's format; `a2d.json` says what it is and how it was checked."""
 
 from __future__ import annotations
 

@@ -162,11 +162,14 @@ def _read_spm(path: Path) -> bytes:
 
 
 def _shape(config: dict[str, Any], path: Path) -> ModelShape:
-    """Dropout, which an imported model no longer needs, keeps its default; the output bias is known from the weights."""
+    """Dropout, of no more use to an imported model, keeps its default; the output bias is known from the weights."""
     for key, (wanted, silent) in REQUIRED.items():
         if config.get(key, silent) != wanted:
             raise A2DError(
-                f"{path}: {key} is {json.dumps(config.get(key, silent))}: only models with {json.dumps(wanted)} can be imported",
+                (
+                    f"{path}: {key} is {json.dumps(config.get(key, silent))}: "
+                    f"only models with {json.dumps(wanted)} can be imported"
+                ),
                 TEXT_TEACHES,
             )
     sizes = {}
@@ -232,7 +235,10 @@ def _read_side(path: Path, config: dict[str, Any], num_rows: int) -> _Side:
     for key, piece in (("eos_token_id", EOS), ("pad_token_id", PAD), ("decoder_start_token_id", PAD)):
         if config.get(key, id_of[piece]) != id_of[piece]:
             raise A2DError(
-                f"{path.with_name('config.json')}: {key} is {config[key]}, but '{piece}' is {id_of[piece]} in {path.name}",
+                (
+                    f"{path.with_name('config.json')}: {key} is {config[key]}, "
+                    f"but '{piece}' is {id_of[piece]} in {path.name}"
+                ),
                 TEXT_TEACHES,
             )
     ordinary = sorted(id_of.keys() - {EOS, UNK, PAD}, key=id_of.__getitem__)

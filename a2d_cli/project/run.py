@@ -178,14 +178,17 @@ def broken_runs(project: Project) -> list[Run]:
 
 
 def choose_aligned(runs: Iterable[Run]) -> tuple[Run, str] | None:
-    """The run whose alignment is looked at where none is named, and what distinguishes it; None: no run has learned one."""
+    """The run whose alignment is looked at where none is named, and what distinguishes it.
+
+    None: no run has learned one.
+    """
     aligned = [run for run in runs if run.has_aligners]
     return best_by_validation(aligned, "runs with an alignment") if aligned else None
 
 
 def best_by_validation(runs: Sequence[Run], noun: str) -> tuple[Run, str]:
-    """Of the finished ones, if there are any, that of the best validation BLEU, or of the lowest loss where none has a BLEU; of
-    equals the newest. And why."""
+    """Of the finished ones, if there are any, that of the best validation BLEU, or of the lowest loss where none has a
+    BLEU; of equals the newest. And why."""
     finished = [run for run in runs if run.is_finished]
 
     def scores(run: Run) -> tuple[float, float]:
@@ -203,7 +206,7 @@ def best_by_validation(runs: Sequence[Run], noun: str) -> tuple[Run, str]:
 
 
 def find_teachers_of(project: Project, student: Run) -> list[Run]:
-    """The project's runs that have the weights a distilled student learned from: one, or an ensemble's members in their order.
+    """The project's runs with the weights a distilled student learned from: one, or an ensemble's members in order.
 
     Empty: it learned from none, or not all of them are here any more.
     """
@@ -231,7 +234,7 @@ def find_weights(project: Project, digits: str) -> Run | None:
 
 
 def find_model(project: Project, name: str | None, reporter: Reporter | None = None) -> Path:
-    """A run's name, a run folder or a checkpoint folder -> the folder; None: the best student by validation, else teacher.
+    """A run's name, its folder or a checkpoint's -> the folder; None: the best student by validation, else teacher.
 
     Args:
         reporter: is told, where one has to be chosen, why this one, and of runs that cannot be read.

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal and the end of the parent, noted instead of ending the process in the middle of something."""
+"""Ctrl-C, SIGTERM, a closed terminal and the end of the parent, noted instead of ending the process midway."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class Interruption:
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
-        """Inside the block the first SIGINT, SIGTERM or SIGHUP (unless that is ignored: nohup) only sets `number`; a second
-        one ends the work at once.
+        """Inside the block the first SIGINT, SIGTERM or SIGHUP (unless that is ignored: nohup) only sets `number`.
+
+        A second one ends the work at once.
 
         Raises:
             KeyboardInterrupt: at the second signal.
@@ -45,8 +46,10 @@ class Interruption:
 
 
 def end_with_parent() -> None:
-    """SIGTERM to this process as soon as its parent has ended, even by kill -9: the kernel then closes the parent's end of
-    the pipe, on every system alike."""
+    """SIGTERM to this process as soon as its parent has ended, even by kill -9.
+
+    The kernel then closes the parent's end of the pipe, on every system alike.
+    """
     del os.environ[ENDS_WITH_PARENT]  # of processes started from here this one is the parent
 
     def wait() -> None:

@@ -59,7 +59,7 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def before_update(self, load: Callable[[], Batch], moment: Moment) -> None:
-        """A chance to look at an update's whole batch, as `load` reads it (on the host), before it is cut into shares."""
+        """A chance to look at an update's whole batch, read by `load` (on the host), before it is cut into shares."""
 
     def helper_modules(self) -> dict[str, nn.Module]:
         """Trainable modules beside the model (aligners), by name: saved beside it, never inside."""

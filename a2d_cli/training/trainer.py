@@ -6,8 +6,8 @@
         gradient   =  Σ over ranks and pieces of d(sum over target tokens)  /  target tokens of the whole update
         step; every so often save, then validate
 
-On a GPU the host only launches: what an update did is read while the next one runs, and sooner where it is needed (a log line, a
-save, a validation). The next batch is read and padded meanwhile, so nothing else need fetch it ahead.
+On a GPU the host only launches: what an update did is read while the next one runs, and sooner where it is needed (a
+log line, a save, a validation). The next batch is read and padded meanwhile, so nothing else need fetch it ahead.
 """
 
 from __future__ import annotations
@@ -292,8 +292,14 @@ class Trainer:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            told = f"out of memory on {self.device} before update {moment.update}, at what this method measures of its first sentences"
-            hint = "train anew with a smaller model or training.max_length, or measure nothing: --set distillation.gradient_share=0"
+            told = (
+                f"out of memory on {self.device} before update {moment.update}, "
+                "at what this method measures of its first sentences"
+            )
+            hint = (
+                "train anew with a smaller model or training.max_length, "
+                "or measure nothing: --set distillation.gradient_share=0"
+            )
             raise A2DError(told, hint) from None
 
     def _within_memory(self, work: Callable[[], T], num_pairs: int) -> T:
@@ -360,7 +366,8 @@ class Trainer:
         self._load_state()
         self.state.rewinds, self.state.lr_factor = rewinds, factor
         self.reporter.warn(
-            f"diverged at update {found.update} ({found}): back to update {self.state.update} at {factor:g} of the learning rate"
+            f"diverged at update {found.update} ({found}): "
+            f"back to update {self.state.update} at {factor:g} of the learning rate"
         )
         self._save()
         if self.world.is_main:

@@ -1,7 +1,7 @@
 """Losses over a vocabulary, some tokens at a time: no tensor of all tokens' scores ever lives.
 
-Scores are by far the largest tensor of a training step, and slow to pass over where they lie in no cache. So the gradient
-over a few tokens' scores is taken at once, turned into that of states and weights, and forgotten.
+Scores are by far the largest tensor of a training step, and slow to pass over where they lie in no cache. So the
+gradient over a few tokens' scores is taken at once, turned into that of states and weights, and forgotten.
 
 Letters: N target tokens, n of them at a time, d model width, V words of the vocabulary.
 """

@@ -2,16 +2,17 @@
 
     python tests/benchmarks/ctranslate2_overhead.py PROJECT MODEL --threads 1 2 --rounds 9
 
-MODEL is a run of the project (or a run or checkpoint folder); the smaller it is, the more the Python around it weighs. Four
-ways to translate the project's first test set take turns in one process, on the same batches with the same limits:
+MODEL is a run of the project (or a run or checkpoint folder); the smaller it is, the more the Python around it
+weighs. Four ways to translate the project's first test set take turns in one process, on the same batches with the
+same limits:
 
     raw          ctranslate2.Translator.translate_batch, all batches handed in at once: pieces in, pieces out
     raw + text   the same, between SentencePiece's encoding and decoding
     engine       CTranslate2Engine.search: ids in, ids out
     translator   Translator.translate: text in, text out
 
-Sentences per second of wall time, and per CPU second; ratios to `raw` are medians over the rounds. A few translations may
-differ from raw's, which has one length limit for a whole batch.
+Sentences per second of wall time, and per CPU second; ratios to `raw` are medians over the rounds. A few translations
+may differ from raw's, which has one length limit for a whole batch.
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ def compare(subject: Subject, settings: Decoding, threads: int, rounds: int) -> 
         rounds,
     )
     print(
-        f"\n{threads} threads, beam {settings.beam}, batches of {size}; {same} of {len(lines)} translations are those of raw"
+        f"\n{threads} threads, beam {settings.beam}, batches of {size}; "
+        f"{same} of {len(lines)} translations are those of raw"
     )
     print(f"{'way':12}{'sent/s':>9}{'to raw':>8}{'sent/CPU s':>12}{'to raw':>8}")
     for name, found in times.items():
@@ -172,7 +174,8 @@ def main() -> None:
     name = next(iter(recipe.data.tests), "test")
     lines = [line for line in project.text_path(name, recipe.src_lang).read_text("utf-8").split("\n") if line.strip()]
     print(
-        f"{given.model}, {checkpoint.model.num_parameters / 1e6:.2f} M parameters, {given.quantization}: {len(lines)} sentences of {name}"
+        f"{given.model}, {checkpoint.model.num_parameters / 1e6:.2f} M parameters, {given.quantization}: "
+        f"{len(lines)} sentences of {name}"
     )
     with tempfile.TemporaryDirectory() as place:
         write_ctranslate2(checkpoint.model, checkpoint.tokenizer, Path(place), given.quantization)

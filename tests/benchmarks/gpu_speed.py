@@ -14,11 +14,12 @@ Steps, with models of random weights; the sizes of both are those of `training_s
     yardstick        the A2D step in straightforward torch, its teacher live (one process only)
     yardstick plain  cross-entropy in straightforward torch (one process only)
 
-a2d's steps are updates of its trainer: batches are read, padded and copied in them, by several ranks under torchrun. The
-yardstick's batch lies on the device, and it is never compiled. For each number of tokens, precision and `--compile`, the steps take turns for
-`--rounds` rounds of `--seconds` each; the device is waited for at both ends of a turn alone. Rates are medians over the
-rounds. FLOPs are those of the matrix products of one update; the share is their rate, on each device, by that of a
-square product in the same precision. Peak memory is what a turn adds to the models, gradients and moments of all steps.
+a2d's steps are updates of its trainer: batches are read, padded and copied in them, by several ranks under torchrun.
+The yardstick's batch lies on the device, and it is never compiled. For each number of tokens, precision and
+`--compile`, the steps take turns for `--rounds` rounds of `--seconds` each; the device is waited for at both ends of
+a turn alone. Rates are medians over the rounds. FLOPs are those of the matrix products of one update; the share is
+their rate, on each device, by that of a square product in the same precision. Peak memory is what a turn adds to the
+models, gradients and moments of all steps.
 """
 
 from __future__ import annotations
@@ -269,8 +270,11 @@ def rows(cell: Cell, steps: dict[str, Taken], ways: list[str], rate: float) -> I
         )
 
 
-HEAD = """| tokens a device | precision | compiled | step | target tokens/s | ms | TFLOP/s a device | share | to yardstick | peak MiB |
-|---|---|---|---|---|---|---|---|---|---|"""
+HEAD = (
+    "| tokens a device | precision | compiled | step | target tokens/s | ms | TFLOP/s a device | share | to yardstick "
+    "| peak MiB |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 @contextlib.contextmanager
@@ -312,7 +316,8 @@ def main() -> None:
         say = print if world.is_main else (lambda *_, **__: None)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
         say(
-            f"{sizes}\n{world.size} × {device.type} ({name}), torch {torch.__version__}, load average {os.getloadavg()[0]:.1f}"
+            f"{sizes}\n{world.size} × {device.type} ({name}), torch {torch.__version__}, "
+            f"load average {os.getloadavg()[0]:.1f}"
         )
         ways = [way for way in given.ways if world.size == 1 or not way.startswith("yardstick")]
         rates = {precision: product_rate(device, precision, given.seconds) for precision in given.precisions}

@@ -20,9 +20,9 @@ attention (the plain step's, about 1 % of it) counts as neither. CPU seconds are
 are medians over the rounds, of CPU seconds. Peak memory is that of a process of its own for each step, torch and models
 included.
 
-Each has its own manners with memory: a2d's steps keep freed memory, as its trainer does, the yardsticks' run with glibc's
-defaults. Elsewhere the yardstick is favoured: its batch is as full as those of a2d and padded already, and its divergences
-run over padding too, which saves it the masks.
+Each has its own manners with memory: a2d's steps keep freed memory, as its trainer does, the yardsticks' run with
+glibc's defaults. Elsewhere the yardstick is favoured: its batch is as full as those of a2d and padded already, and
+its divergences run over padding too, which saves it the masks.
 """
 
 from __future__ import annotations

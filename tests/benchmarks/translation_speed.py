@@ -10,9 +10,9 @@ Three ways to search take turns in one process, ids in, ids out, in float32:
     a2d    TorchEngine.search
     ct2    CTranslate2Engine.search, for orientation
 
-First both torch models must give the same log-probabilities. The weights are random, as are the sources of 20 tokens; every
-output has exactly 22 tokens, so that all do the same number of steps whatever the weights (`--trained`: a run's own
-outputs, of natural lengths, to the first lines of its test set; batches are sorted by length, as a2d sorts them).
+First both torch models must give the same log-probabilities. The weights are random, as are the sources of 20 tokens;
+every output has exactly 22 tokens, so that all do the same number of steps whatever the weights (`--trained`: a run's
+own outputs, of natural lengths, to the first lines of its test set; batches are sorted by length, as a2d sorts them).
 Sentences per second of CPU time and of wall time; ratios to `hf` are medians over the rounds.
 """
 

@@ -13,8 +13,8 @@ so many updates. Timed are, by turns in one process:
     scores          sacrebleu's BLEU and chrF of the translations
 
 Random weights end no sentence where a trained model would: in either way of decoding, outputs are at most as long as
-sources. Words are their ids in digits: what text costs is told by `ctranslate2_overhead.py`. CPU seconds are those of all
-threads; shares are medians over the rounds, of CPU seconds.
+sources. Words are their ids in digits: what text costs is told by `ctranslate2_overhead.py`. CPU seconds are those of
+all threads; shares are medians over the rounds, of CPU seconds.
 """
 
 from __future__ import annotations

@@ -331,7 +331,7 @@ def following(dice: Dice, group: str, first: Clause, lean: bool, describing: boo
                 verb, index = dice.zipf(choices)
                 subject = (
                     first.subject.pronoun()
-                    if nominal is not first.subject and dice.chance(0.5) and "person" == kind_of(first.subject)
+                    if nominal is not first.subject and dice.chance(0.5) and kind_of(first.subject) == "person"
                     else None
                 )
                 if subject is None:

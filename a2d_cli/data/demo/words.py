@@ -147,7 +147,8 @@ def german_parts(infinitive: str) -> tuple[str, str, str, str]:
     stem = infinitive[:-1] if re.search("(el|er)n$", infinitive) else infinitive[:-2]
     e = "e" if needs_e(stem) else ""
     regular = (f"{stem}{e}t", f"{stem}{e}te", ("" if infinitive.endswith("ieren") else "ge") + f"{stem}{e}t")
-    present, past, participle = (b if a == "-" else a for a, b in zip(STRONG.get(infinitive, regular), regular))
+    forms = STRONG.get(infinitive, regular)
+    present, past, participle = (b if a == "-" else a for a, b in zip(forms, regular, strict=True))
     return stem, present, past, participle
 
 
@@ -310,7 +311,7 @@ def _all_nouns() -> dict[str, list[Noun]]:
     nouns = {kind: [_noun(entry, kind) for entry in _items(table)] for kind, table in NOUNS.items()}
     roles = [noun for entry in _items(ROLES) for noun in _role(entry)]
     common, rare = nouns["person"][:5], nouns["person"][5:]
-    mixed = [noun for pair in zip(roles, rare) for noun in pair] + roles[len(rare) :] + rare[len(roles) :]
+    mixed = [noun for pair in zip(roles, rare, strict=False) for noun in pair] + roles[len(rare) :] + rare[len(roles) :]
     nouns["person"] = common + mixed
     for (kind, *at), table in PLACES.items():
         nouns.setdefault(kind, []).extend(_noun(entry, kind, tuple(at)) for entry in _items(table))
