@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -115,6 +116,13 @@ def test_a_dump_tells_units_choices_and_lets_training_reach_the_student():
     assert text.count("lr: 0.5") == 1
     edited = parse_recipe(text.replace("lr: 0.5", "lr: 0.25"), where="a2d.yaml")
     assert (edited.student_training.lr, edited.student_training.seed) == (0.25, 9)
+
+
+def test_no_comment_of_the_schema_is_lost():
+    """Comments are found where a key, its default and its comment stand on one line."""
+    lines = Path(schema.__file__).read_text(encoding="utf-8").splitlines()
+    written = [line.partition("  # ")[2] for line in lines if line.startswith("    ") and "  # " in line]
+    assert [*writer._comments().values()] == written and len(written) > 60
 
 
 def test_a_dump_without_the_schemas_source_has_no_comments(monkeypatch: pytest.MonkeyPatch):

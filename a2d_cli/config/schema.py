@@ -180,9 +180,7 @@ class Distillation:
     beta: float = 1.0  # weight of attention: release, paper; of the other terms where gradient_share is 0
     decay: float = 0.9  # of beta, per epoch: release, paper
     half_life: float = 0.2  # fraction of max_updates in which the weight of terms halves; 0 = never; not release, paper
-    gradient_share: float = (
-        0.5  # ‖gradient of the terms‖ / ‖the rest‖ that sets their weight; 0 = use beta; not release, paper
-    )
+    gradient_share: float = 0.5  # ‖terms' gradient‖ / ‖the rest's‖, sets their weight; 0 = beta; not release, paper
     calibrate_at_update: int = 50  # when the weight is set from the measured share (16 batches)
     teacher_mix: Literal["none", "random"] = "none"  # release: the published random teacher convolution
     gradient_scale: Literal["mean", "release"] = "mean"  # release: divide gradients by the tokens once more
@@ -191,19 +189,13 @@ class Distillation:
     map_temperature: float = 2.0  # softened: maps to the power of 1 / this, normalised; 1 = plain
     selected_fraction: float = 0.5  # word-selective: of the target tokens, those of the largest cross-entropy
     selection_queue: int = 30000  # word-selective: newest tokens whose cross-entropies set the threshold
-    layer_map: Literal["forward", "reverse", "all-to-one", "random"] = (
-        "forward"  # attn-fixed, hidden: a student layer's teacher
-    )
-    mixture_temperature: float = (
-        1.0  # a2d-diagonal, -simplex, -cells-simplex: of the trained shares; the lower, the faster they change
-    )
+    layer_map: Literal["forward", "reverse", "all-to-one", "random"] = "forward"  # attn-fixed, hidden: a layer's teacher
+    mixture_temperature: float = 1.0  # a2d-diagonal, -simplex, -cells-simplex: the lower, the faster shares change
     ridge: float = 1e-3  # a2d-proj: penalty of the least squares, as a fraction of a student map's mean square
     gram_decay: float = 0.9  # a2d-proj: of the sums that the least squares are solved from, per update
     cache: Literal["none", "auto", "states", "topk"] = "none"  # what is kept of the teacher; auto: states if they fit
     cache_top_k: int = 32  # topk: words kept a position, the mass of the others as one
-    pseudo: Literal["best", "closest"] = (
-        "best"  # seq: which translation; of the n-best the closest to the reference (chrF)
-    )
+    pseudo: Literal["best", "closest"] = "best"  # seq: which translation; closest to the reference (chrF) of the n-best
     pseudo_beam: int = 5  # seq: hypotheses kept while the teacher translates
     pseudo_nbest: int = 0  # seq: translations kept of each sentence; 0 = as many as the beam
     pseudo_references: bool = False  # seq: learn from the references as well, 1:1
