@@ -114,6 +114,13 @@ def packages(module: Module) -> set[str]:
 # --- the package
 
 
+@pytest.mark.parametrize("rule", [["check"], ["format", "--check"]], ids=["lint", "format"])
+def test_ruff_has_nothing_to_say(rule: list[str]):
+    command = [sys.executable, "-m", "ruff", *rule, "--no-cache", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"ruff {' '.join(rule)}: {done.stdout}{done.stderr}"
+
+
 def test_every_module_stands_in_a_layer():
     assert {module.place for module in modules()} - {"__init__"} <= set(LAYER_OF)
 

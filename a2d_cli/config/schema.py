@@ -189,7 +189,7 @@ class Distillation:
     map_temperature: float = 2.0  # softened: maps to the power of 1 / this, normalised; 1 = plain
     selected_fraction: float = 0.5  # word-selective: of the target tokens, those of the largest cross-entropy
     selection_queue: int = 30000  # word-selective: newest tokens whose cross-entropies set the threshold
-    layer_map: Literal["forward", "reverse", "all-to-one", "random"] = "forward"  # attn-fixed, hidden: a layer's teacher
+    layer_map: Literal["forward", "reverse", "all-to-one", "random"] = "forward"  # attn-fixed, hidden: pairs of layers
     mixture_temperature: float = 1.0  # a2d-diagonal, -simplex, -cells-simplex: the lower, the faster shares change
     ridge: float = 1e-3  # a2d-proj: penalty of the least squares, as a fraction of a student map's mean square
     gram_decay: float = 0.9  # a2d-proj: of the sums that the least squares are solved from, per update
