@@ -7,6 +7,7 @@ import json
 import shlex
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from a2d_cli.cli import single_files
 from a2d_cli.commands.own_files import file_format
+from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.config.schema import PRESETS
 
 SMALL = ["--pair", "de-en", "--set", "tokenizer.vocab_size=64"]
 
@@ -78,6 +81,14 @@ def test_tsv_tmx_and_gz_hold_the_same_pairs(a2d: Launcher, text: Path):
     ):
         a2d.well(text, "-C", name, "prepare", *train, *held_out, *SMALL)
         assert [lines(text / name / f"data/text/train.{lang}") for lang in ("de", "en")] == sides
+
+
+def test_ones_own_files_are_trained_as_what_was_tried_unless_one_says_otherwise(a2d: Launcher, text: Path):
+    a2d.well(text, "-C", "p", "prepare", *own_files(text), *SMALL, "--set", "training.lr=0.5")
+    recipe = read_project_recipe(text / "p/a2d.yaml")
+    assert (recipe.teacher.norm, recipe.student.norm, recipe.training.lr) == ("pre", "pre", 0.5)
+    assert recipe.student == replace(PRESETS["mini"], norm="pre")
+    assert recipe.student_training.schedule == "inverse_sqrt_cooldown"
 
 
 def test_files_may_lie_in_a_folder_with_a_colon_in_its_name(a2d: Launcher, text: Path):

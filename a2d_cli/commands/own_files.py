@@ -12,6 +12,13 @@ from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 
 SETS = ("train", "valid", "test")
+# How they are trained where nothing else is said: as the recipes that were run on a CPU (recipes/README.md).
+SETTINGS = """
+about: files of your own
+teacher: {norm: pre, dropout: 0.2}
+student: {norm: pre}
+training: {lr: 0.002, schedule: inverse_sqrt_cooldown}
+"""
 TWO_FILES = "give two files, SRC TGT, or one that ends in .tsv or .tmx"
 
 
@@ -80,7 +87,7 @@ def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, override
         licence="yours",
     )
     name = f"own-{pair.replace('-', '')}"
-    recipe = parse_recipe(f"name: {name}\nabout: files of your own", [f"--pair pair={pair}", *overrides], where=name)
+    recipe = parse_recipe(f"name: {name}{SETTINGS}", [f"--pair pair={pair}", *overrides], where=name)
     return replace(recipe, data=data)
 
 

@@ -47,7 +47,7 @@ class TeacherText:
         """
         self.fill()
         tally: Counter[str] = Counter()
-        digest = fingerprint([self.corpus.contents().digest, self.facts()])
+        digest = fingerprint([self.corpus.index().digest, self.facts()])
         counts = encode_pairs(self._pairs(tally), str(self.corpus.folder), digest, encoding, reporter)
         not_whole = sum(count for key, count in tally.items() if key.startswith(_NOT_WHOLE))
         reporter.info(
