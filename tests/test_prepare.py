@@ -399,10 +399,12 @@ def test_a_failed_change_does_not_count_as_prepared(project, own):
 
 def test_runs_are_not_made_worthless_by_accident(project, own):
     run(project, own)
-    (project.runs_dir / "teacher").mkdir(parents=True)
+    for name, file in (("teacher", "spm.model"), ("never-begun", ".lock")):
+        (project.runs_dir / name).mkdir(parents=True)
+        (project.runs_dir / name / file).touch()
     assert run(project, own).steps_done == ()
     before = snapshot(project)
-    with pytest.raises(ConfigError, match=r"changes its tokenizer, and these runs .*: teacher .*--overwrite"):
+    with pytest.raises(ConfigError, match=r"changes its tokenizer, and these runs [^:]*: teacher \| .*--overwrite"):
         run(project, with_vocab(own, 88))
     other = replace(with_data(own, valid=own.data.train), name="other")
     with pytest.raises(ConfigError, match=r"prepared with recipe 'own'; preparing 'other' .* its text and tokenizer"):
@@ -418,7 +420,9 @@ def test_runs_are_not_made_worthless_by_accident(project, own):
 
 def test_another_sentencepiece_is_noticed_where_runs_exist(project, own):
     run(project, own)
-    (project.runs_dir / "teacher").mkdir(parents=True)
+    for name, file in (("teacher", "spm.model"), ("never-begun", ".lock")):
+        (project.runs_dir / name).mkdir(parents=True)
+        (project.runs_dir / name / file).touch()
     state = project.state()
     project.record(prepared={**state["prepared"], "tokenizer_fingerprint": "of-an-older-version"})
     (project.data_dir / "spm.model").unlink()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Launcher, settings
 
+from a2d_cli.cli.options import project_recipe
 from a2d_cli.commands.status import project_status
 from a2d_cli.errors import A2DError
 from a2d_cli.files import lock_folder, write_json
@@ -26,6 +27,9 @@ def status(folder: Path) -> tuple[dict[str, str], str]:
 
 def add_run(folder: Path, name: str, **facts: object) -> None:
     write_json(folder / "runs" / name / "run.json", {"format": 1, "name": name, **facts})
+    if facts.get("finished"):
+        (folder / "runs" / name / "best").mkdir()
+        (folder / "runs" / name / "best/model.safetensors").touch()
 
 
 @pytest.fixture
@@ -60,6 +64,49 @@ def test_what_teachers_have_translated_and_what_comparisons_found_is_told(here: 
     for name in ("a", "b"):
         write_json(here / f"scores/comparisons/{name}.json", {})
     assert status(here)[0]["comparisons"] == "2 kept, told by 'a2d report'"
+
+
+def test_data_that_are_lost_come_first(here: Path):
+    (here / "data/spm.model").unlink()
+    (here / "data/train.de.ids").write_bytes(b"")
+    states, following = status(here)
+    assert states["data"] == "prepared: own-deen; gone or changed since: data/spm.model; data/train.de.ids"
+    assert following == "a2d prepare"
+    (here / "data/report.json").write_text("{")
+    assert status(here)[0]["data"] == "prepared: own-deen; gone or changed since: data/report.json"
+
+
+def test_a_recipe_that_was_edited_or_broken_since_is_told(here: Path, capsys: pytest.CaptureFixture[str]):
+    edited = (here / "a2d.yaml").read_text()
+    (here / "a2d.yaml").write_text(edited.replace("max_ratio: 3.0", "max_ratio: 1.7").replace("lr: 0", "lr: 1"))
+    assert status(here)[0]["recipe"] == "changed since the data were prepared: cleaning.max_ratio: 3.0 -> 1.7"
+    project_recipe(Project(here), ["tokenizer.model_type=bpe"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert "prepared with other settings, and stay as they are: cleaning.max_ratio: 3.0 -> 1.7; tokenizer.model" in told
+    assert "'a2d prepare' makes them anew" in told
+    (here / "a2d.yaml").write_text("pair: de-en\nnonsense: 1\n")
+    assert status(here)[0]["recipe"].startswith("broken: ")
+    (here / "a2d.yaml").write_text(edited)
+    project_recipe(Project(here), [])
+    assert "recipe" not in status(here)[0] and not capsys.readouterr().err
+
+
+def test_weights_that_are_gone_are_told(here: Path):
+    add_run(here, "teacher", kind="teacher", finished=True, updates=250, elapsed_s=72.4)
+    (here / "runs/teacher/best/model.safetensors").unlink()
+    assert status(here)[0]["teacher"] == "finished, but its weights are gone: no best/model.safetensors"
+    (here / "runs/teacher/best").rmdir()
+    with pytest.raises(A2DError, match=r"'teacher' is finished, but its weights are gone: no .*best \| .*--overwrite"):
+        find_model(Project(here), "teacher")
+
+
+def test_a_comparison_that_was_interrupted_between_two_runs_goes_on(here: Path):
+    for name in ("teacher", "ce-seed1"):
+        kind = "teacher" if name == "teacher" else "student"
+        add_run(here, name, kind=kind, finished=True, updates=250, elapsed_s=72.4)
+    assert status(here)[1] == "a2d score"
+    Project(here).record(comparing="a2d compare --methods ce,word")
+    assert status(here)[1] == "a2d compare --methods ce,word"
 
 
 def test_an_unfinished_run_comes_first_with_its_own_command(here: Path):

@@ -178,6 +178,11 @@ def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
     a2d.well(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "new" / "out"))
     text = (tmp_path / "new" / "out").read_bytes()
     assert text.decode().split("\n")[:-1] == translate(a2d, taught, b"dose labi\n")
+    itself = a2d.error(
+        taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "new" / ".." / "in"), code=2
+    )
+    assert "new/../in: it is the input itself\nhint: name another file" in itself
+    assert (tmp_path / "in").read_bytes() == b"dose labi\n"
     # A file is whole or not there; what is no file is written to, and never replaced by one.
     assert a2d(taught, "translate", "-o", str(tmp_path / "out"), stdin=b"labi\n\xff\n").code == 1
     assert not (tmp_path / "out").exists()

@@ -70,6 +70,7 @@ def translate(
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough ends us quietly
     reporter = make_reporter()
     source = command.open_input(input_path)
+    command.check_output(output_path, input_path)
     given = {
         "beam": beam,
         "nbest": nbest,

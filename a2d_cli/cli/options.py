@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from a2d_cli.console import print_json, print_table
+from a2d_cli.console import make_reporter, print_json, print_table
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 
@@ -81,10 +81,20 @@ def decoding_of(project: Project, settings: list[str] | None, beam: int | None) 
 
 
 def project_recipe(project: Project, overrides: list[str]) -> Any:
+    """The recipe in a2d.yaml, changed by `overrides`; what it says otherwise of data that are prepared is warned of."""
+    from a2d_cli.commands.preparation import changes_since
+    from a2d_cli.config.keys import first_of
     from a2d_cli.config.loader import read_project_recipe
 
     project.require_prepared()
-    return read_project_recipe(project.recipe_path, overrides)
+    recipe = read_project_recipe(project.recipe_path, overrides)
+    changes = changes_since(project, recipe)
+    if changes and os.environ.get("RANK", "0") == "0":
+        make_reporter().warn(
+            f"the data were prepared with other settings, and stay as they are: {first_of(changes)}; "
+            f"'{project.command('prepare')}' makes them anew"
+        )
+    return recipe
 
 
 def tell_next(project: Project, command: str = "") -> None:

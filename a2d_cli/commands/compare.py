@@ -162,9 +162,12 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     score_options = _score_options(plan) if request.jobs > 1 else ()
     unscored = _unscored(project, plan, reporter) if score_options else []
     launch = Launch(tuple(options), request.jobs, request.threads, resume_command, score_options)
+    project.record(comparing=resume_command)  # for `a2d status`, should it be interrupted between two runs
     train_grid(project, plan.cells, unscored, launch, reporter)
     refuse_unequal(plan.cells)
     comparison = _measure(project, plan, reporter)
+    if project.state().get("comparing") == resume_command:  # and no other has begun meanwhile
+        project.record(comparing=None)
     try:
         path = keep(project, _kept(project, plan, comparison, request.command(tuple(plan.methods), plan.lengths)))
         reporter.info(f"kept for 'a2d report': {path}")

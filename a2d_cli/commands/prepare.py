@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from a2d_cli.commands.preparation import ASKED, asked_of
 from a2d_cli.config.keys import differences, first_of
 from a2d_cli.config.loader import parse_recipe
 from a2d_cli.config.rules import check_recipe
@@ -32,7 +33,7 @@ from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
 from a2d_cli.data.workers import Pair
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import fingerprint, read_json, remove_leftovers, write_text
+from a2d_cli.files import LOCK, fingerprint, read_json, remove_leftovers, write_text
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, Run, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
@@ -281,8 +282,12 @@ def _outdated(job: _Job, keys: dict[str, str]) -> list[str]:
 
 
 def _runs(project: Project) -> list[str]:
-    """Runs that were trained here; an imported one does not depend on what is prepared."""
-    runs = (Run(path) for path in project.runs_dir.glob("*") if path.is_dir())
+    """Runs that were trained here; an imported one does not depend on what is prepared.
+
+    A folder that holds a lock alone was left by a run that did not come to begin.
+    """
+    folders = (path for path in project.runs_dir.glob("*") if path.is_dir())
+    runs = [Run(path) for path in folders if any(each.name != LOCK for each in path.iterdir())]
     return sorted(run.name for run in runs if run.problem or "imported_from" not in run.info)
 
 
@@ -512,7 +517,8 @@ def _conclude(job: _Job) -> None:
     job.report.describe(**facts, licence=recipe.data.licence)
     _save_recipe(job)
     steps = {step: job.report.key(step) for step in STEPS}
-    job.project.record(recipe=recipe.name, prepared={**facts, "steps": steps}, preparing=None)
+    prepared = {**facts, "steps": steps, ASKED: asked_of(recipe)}
+    job.project.record(recipe=recipe.name, prepared=prepared, preparing=None)
 
 
 def _save_recipe(job: _Job) -> None:

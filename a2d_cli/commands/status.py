@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli.commands.compare_record import comparisons_dir
+from a2d_cli.commands.preparation import changes_since
 from a2d_cli.config.catalog import find_recipe
+from a2d_cli.config.keys import first_of
+from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Distillation
+from a2d_cli.data.report import Report
 from a2d_cli.errors import A2DError
 from a2d_cli.files import holding_process, read_json
 from a2d_cli.project.exported import MANIFEST, read_export
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, broken_runs, list_runs
+from a2d_cli.project.run import WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import count_text, duration_text
 
 
@@ -65,10 +69,13 @@ def project_status(project: Project) -> StatusReport:
         if preparing:
             return StatusReport(project.folder, (data, *run_lines), _next(project, runs, False), "it is prepared")
         return StatusReport(project.folder, (data, *run_lines), _prepare_command(project, state, runs))
-    lines = [
-        StatusLine("data", f"prepared: {state.get('recipe', '?')}", _short(project, project.report_path)),
-        *run_lines,
-    ]
+    lost, problems = _lost_files(project), _recipe_problems(project)
+    data = f"prepared: {state.get('recipe', '?')}"
+    if lost:
+        data += f"; gone or changed since: {first_of([_short(project, path) for path in lost])}"
+    lines = [StatusLine("data", data, _short(project, project.report_path))]
+    lines += [StatusLine("recipe", problem, _short(project, project.recipe_path)) for problem in problems]
+    lines += run_lines
     lines += [_export_line(project, path.parent) for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
@@ -80,12 +87,32 @@ def project_status(project: Project) -> StatusReport:
     stopped = [
         run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info
     ]
+    if lost:
+        return StatusReport(project.folder, tuple(lines), project.command("prepare"))
     if stopped:
         return StatusReport(project.folder, tuple(lines), stopped[0])
+    if state.get("comparing") and not in_training:
+        return StatusReport(project.folder, tuple(lines), state["comparing"])
     waits_for = [f"{run.name} is trained" for run in in_training]
     if not any(run.info.get("kind") == "teacher" for run in runs):
         waits_for += [f"{run.name} is mended" for run in broken if run.name == Distillation().teacher]
     return StatusReport(project.folder, tuple(lines), _next(project, runs, bool(scored)), " and ".join(waits_for))
+
+
+def _lost_files(project: Project) -> list[Path]:
+    try:
+        return Report(project.report_path).lost_files()
+    except A2DError:
+        return [project.report_path]
+
+
+def _recipe_problems(project: Project) -> list[str]:
+    """What keeps a2d.yaml from being read, or what it says otherwise than when the data were prepared."""
+    try:
+        changes = changes_since(project, read_project_recipe(project.recipe_path))
+    except A2DError as error:
+        return [_broken(error, project.recipe_path)]
+    return [f"changed since the data were prepared: {first_of(changes)}"] if changes else []
 
 
 def _title(run: Run) -> str:
@@ -101,6 +128,8 @@ def _run_state(run: Run) -> str:
         return f"imported from {info['imported_from']}"
     if process := holding_process(run.folder):
         return f"training now (process {process}), saved at update {run.saved_update}{score}"
+    if info.get("finished") and not (run.best_dir / WEIGHTS).is_file():
+        return f"finished, but its weights are gone: no {run.best_dir.name}/{WEIGHTS}"
     if info.get("finished"):
         return f"finished: {count_text(info['updates'], 'update')} in {duration_text(info['elapsed_s'])}{score}"
     return f"unfinished, goes on at update {run.saved_update}{score}"

@@ -257,6 +257,16 @@ def open_input(path: Path | None) -> BinaryIO:
         raise ConfigError(f"input {path}: {error.strerror}", "name a text file with -i, or pipe lines in") from None
 
 
+def check_output(path: Path | None, input_path: Path | None) -> None:
+    """Refuse before the work begins to replace the text that is translated.
+
+    Raises:
+        ConfigError: the two are one file.
+    """
+    if path and input_path and path.is_file() and input_path.is_file() and path.samefile(input_path):
+        raise ConfigError(f"--output {path}: it is the input itself", "name another file")
+
+
 @contextlib.contextmanager
 def open_output(path: Path | None) -> Iterator[BinaryIO]:
     """A file, which is whole or not there, or stdout."""

@@ -214,7 +214,7 @@ def _damage_named(place: str) -> Iterator[None]:
     except _DAMAGE as error:
         raise A2DError(
             f"{place}: damaged or cut short: {error}",
-            "delete the file and run the same command again to fetch it anew",
+            "a download (in data/raw): delete it, and the same command fetches it anew; a file of yours: get it whole",
         ) from error
 
 

@@ -52,6 +52,12 @@ class Report:
                 )
         return True
 
+    def lost_files(self) -> list[Path]:
+        """Files that are gone or of another size, and that training needs: what `clean` wrote may be deleted."""
+        written = [self.sections.get(step, {}).get("files", {}) for step in STEPS[1:]]
+        sizes = {self._folder / name: size for files in written for name, size in files.items()}
+        return [path for path, size in sizes.items() if not path.exists() or path.stat().st_size != size]
+
     def begin(self, step: str) -> None:
         """Forget this step and those behind it: from here on their files are not what the report says."""
         for name in STEPS[STEPS.index(step) :]:

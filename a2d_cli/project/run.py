@@ -265,6 +265,11 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
         if run.name == name:
             raise run.problem
     for run in everything:
+        if run.name == name and run.is_finished:
+            raise A2DError(
+                f"run '{name}' is finished, but its weights are gone: no {run.best_dir}",
+                f"its last ones, if you want them: {run.last_dir}; or train it anew with --overwrite",
+            )
         if run.name == name:
             raise ConfigError(
                 f"run '{name}' has no weights yet: it is before its first validation", run.info.get("command")

@@ -1,0 +1,29 @@
+"""Whether a project's data are still what its recipe asks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from a2d_cli.config.keys import differences
+from a2d_cli.config.schema import Recipe
+from a2d_cli.project.project import Project
+
+SECTIONS = ("pair", "data", "cleaning", "tokenizer")  # of a recipe: what `a2d prepare` reads
+ASKED = "asked"  # in project.json, under `prepared`
+
+
+def asked_of(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe says of the data, as JSON has it."""
+    values = asdict(recipe)
+    return json.loads(json.dumps({section: values[section] for section in SECTIONS}))
+
+
+def changes_since(project: Project, recipe: Recipe) -> list[str]:
+    """`tokenizer.vocab_size: auto -> 8000` for each key that was another when the data were prepared.
+
+    Empty also where an older a2d has prepared them, which did not keep it.
+    """
+    found = project.state().get("prepared", {}).get(ASKED)
+    return [] if found is None else [f"{key}: {values}" for key, values in differences(found, asked_of(recipe)).items()]
