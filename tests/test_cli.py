@@ -164,7 +164,7 @@ def test_a_bug_of_ours_is_shown_in_full_and_a_mistake_only_when_asked(a2d: Launc
         (OSError(errno.ENOSPC, "No space left on device", "/somewhere/x"), "/somewhere/x: no space left on the disk"),
         (OSError(errno.EIO, "Input/output error", "/x"), "/x: Input/output error"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/x"), "/x: No such file or directory"),
-        (OSError("odd"), "output: odd"),
+        (OSError("odd"), ": odd"),
         (MemoryError(), "out of memory: "),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "out of memory: "),
         (RuntimeError("size mismatch"), None),

@@ -207,6 +207,7 @@ def test_extending_what_is_not_there(tmp_path: Path):
 REFUSED = [
     # keys
     ("training: {lrr: 1}", "mine.yaml: training.lrr: unknown key | hint: did you mean 'lr'?"),
+    ("training: {learning_rate: 1}", "mine.yaml: training.learning_rate: unknown key | hint: did you mean 'lr'?"),
     ("lr: 1", "mine.yaml: lr: unknown key | hint: did you mean 'training.lr'?"),
     ("student: {presets: tiny}", "mine.yaml: student.presets: unknown key | hint: did you mean 'preset'?"),
     (

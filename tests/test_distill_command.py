@@ -114,6 +114,9 @@ def test_a_student_does_not_change_its_teacher(a2d: Launcher, methods: Path, tmp
     save_file({key: value + 1e-3 for key, value in weights.items()}, other / "best/model.safetensors")
     said = a2d.error(methods, "distill", "--teacher", str(other), *QUICK, code=2)
     assert "error: run 'a2d-diagonal' exists with other settings: teacher: " in said
+    said = a2d.error(methods, "distill", "--method", "word", "--name", "a2d-diagonal", *QUICK, code=2)
+    assert "exists with other settings: method: a2d-diagonal -> word; " in said
+    assert "train 'a2d-diagonal' anew; it was begun by: a2d distill" in said
 
 
 def test_without_a_teacher_the_command_is_told(a2d: Launcher, prepared: Path, project: Path):

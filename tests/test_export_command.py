@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Launcher
+from listener import Listener
 
+from a2d_cli.commands.export import warn_of_loops
 from a2d_cli.commands.translate import open_export
 from a2d_cli.errors import A2DError
 from a2d_cli.export.verification import Gate, require_passed
@@ -288,6 +290,16 @@ def test_the_gate_lets_a_good_model_through():
     require_passed(gate(), "int8")
     require_passed(gate(chrf_quantised=49.5), "int8")
     require_passed(gate(loops_float=9, loops_quantised=15), "int8")  # 9 + 2 · 3
+
+
+def test_a_model_that_repeats_itself_before_it_is_quantised_is_warned_of():
+    listener = Listener()
+    warn_of_loops(gate(loops_float=10, loops_quantised=12), listener)
+    assert not listener.lines
+    warn_of_loops(gate(loops_float=11), listener)
+    assert listener.lines[0].startswith(
+        "warning: the model repeats itself in 11 of 100 validation sentences in float32 "
+    )
 
 
 def test_the_gate_says_by_how_much_a_model_is_worse():

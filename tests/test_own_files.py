@@ -130,6 +130,10 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
             ["--train", "train.de", "train.en"],
             "the languages of your files are not given\nhint: for example --pair de-en",
         ),
+        (
+            ["--pair", "de-en", "--train", "train.de"],
+            "--train train.de: one file is no TSV or TMX file\nhint: give two",
+        ),
         (["demo", "--train", "train.de", "train.en"], "recipe 'demo' and files of your own were both given"),
         (
             ["--train", "train.de", "--pair", "de-en"],

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import KILL_AT_RENAME, Launcher, own_files, settings, write_language
+from listener import Listener
 from safetensors.torch import load_file, save_file
 
+from a2d_cli.commands.pseudo import tell_what_is_whole
 from a2d_cli.config.schema import Decoding, Distillation
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.methods import parse_method
-from a2d_cli.distillation.pseudo_corpus import Candidate, PseudoCorpus, PseudoOrigin
+from a2d_cli.distillation.pseudo_corpus import Candidate, PseudoCorpus, PseudoIndex, PseudoOrigin, Shard
 from a2d_cli.project.project import Project
 
 QUICK = settings(
@@ -149,6 +152,16 @@ def test_a_student_learns_the_teachers_translations(translated: Path):
     info = json.loads((translated / "runs/seq/run.json").read_text(encoding="utf-8"))
     assert (info["method"], info["settings"]["pseudo"]["choice"]) == ("seq", "best")
     assert folder_of(translated).name == f"{info['settings']['teacher'][:8]}-beam5"
+
+
+def test_a_teacher_whose_translations_are_lost_is_warned_of():
+    listener, shard = Listener(), Shard(50, 50, "", {"loop": 3, "cut": 2})
+    tell_what_is_whole(PseudoIndex({}, 1, 50, {0: shard, 1: replace(shard, not_whole={"loop": 5})}), 100, listener)
+    assert listener.lines == ["100 sentences with 1 translations each; of the best not whole: cut 2 · loop 8"]
+    tell_what_is_whole(PseudoIndex({}, 1, 50, {0: shard, 1: replace(shard, not_whole={"empty": 6})}), 100, listener)
+    assert listener.lines[-1].startswith(
+        "warning: of 11 of 100 sentences the teacher's translation is empty, cut or a loop"
+    )
 
 
 def test_the_translations_are_those_of_translate(a2d: Launcher, translated: Path):

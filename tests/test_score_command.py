@@ -508,7 +508,7 @@ def test_mistakes_are_named(project, tmp_path):
         run(project, models=["teecher"])
     with pytest.raises(ConfigError, match="no test set 'newz'.*did you mean 'news'"):
         run(project, test_sets=["newz"])
-    with pytest.raises(ConfigError, match="no test set 'xyz'.*the project has: news, talks"):
+    with pytest.raises(ConfigError, match="no test set 'xyz'.*the project has: news; talks"):
         run(project, test_sets=["xyz"])
     with pytest.raises(A2DError, match="runs: no checkpoint here.*config.json and model.safetensors"):
         run(project, models=[str(project.runs_dir)])

@@ -121,7 +121,7 @@ def read_seeds(text: str) -> tuple[int, ...]:
         ConfigError: no numbers from 1, one twice, or more than the permutation test takes.
     """
     listed = text.removesuffix(",")
-    numbers = read_numbers("--seeds", listed)
+    numbers = read_numbers("--seeds", listed, example="7 (that is 1 to 7) or 1,5")
     seeds = numbers if "," in text else tuple(range(1, numbers[0] + 1))
     if len(numbers) <= listed.count(","):
         raise ConfigError(

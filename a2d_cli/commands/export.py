@@ -20,7 +20,7 @@ from a2d_cli.errors import ConfigError
 from a2d_cli.export.ctranslate2 import QUANTIZATIONS, write_ctranslate2
 from a2d_cli.export.huggingface import check_huggingface, write_huggingface
 from a2d_cli.export.model_card import write_model_card
-from a2d_cli.export.verification import check_exactness, gate_facts, measure_gate, require_passed
+from a2d_cli.export.verification import Gate, check_exactness, gate_facts, measure_gate, require_passed
 from a2d_cli.files import atomic_folder, read_json, sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.exported import MANIFEST, Exported, Manifest, is_export, read_export, write_manifest
@@ -31,6 +31,7 @@ from a2d_cli.reporting import Reporter
 
 EXACTNESS_SENTENCES = 64
 GATE_SENTENCES = 1000
+MANY_LOOPS = 0.1  # of these
 FORMATS = ("ct2", "hf")
 
 
@@ -173,8 +174,18 @@ def _write_ct2(job: _Job, folder: Path, quantization: str) -> tuple[dict[str, An
             f"{gate.equal:.1%} of the translations are equal"
         )
         checks["gate"] = gate_facts(gate)
+        warn_of_loops(gate, job.reporter)
     tokenizer.save(folder)
     return checks, head, {"ctranslate2": version("ctranslate2"), "torch": version("torch")}
+
+
+def warn_of_loops(gate: Gate, reporter: Reporter) -> None:
+    """The gate holds a quantised model to its float one; how good that one is, it does not say."""
+    if gate.loops_float > MANY_LOOPS * gate.sentences:
+        reporter.warn(
+            f"the model repeats itself in {gate.loops_float:,} of {gate.sentences:,} validation sentences in float32 "
+            "already: it is not trained enough (a2d score)"
+        )
 
 
 def _write_hf(job: _Job, folder: Path) -> tuple[dict[str, Any], None, dict[str, str]]:

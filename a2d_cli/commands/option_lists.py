@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from a2d_cli.errors import ConfigError
 
 
-def read_numbers(option: str, text: str) -> tuple[int, ...]:
+def read_numbers(option: str, text: str, example: str = "1,5") -> tuple[int, ...]:
     """`1,32` of an option.
 
     Raises:
@@ -17,7 +17,7 @@ def read_numbers(option: str, text: str) -> tuple[int, ...]:
     if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
         raise ConfigError(
             f"{option}: expected numbers from 1, with commas between, got '{text}'",
-            f"for example {option} 1,5",
+            f"for example {option} {example}",
         )
     return tuple(dict.fromkeys(map(int, parts)))
 

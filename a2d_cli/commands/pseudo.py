@@ -14,7 +14,7 @@ from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.decoding.engine import Engine
 from a2d_cli.decoding.translator import Translator
 from a2d_cli.distillation.pseudo_choice import TeacherText
-from a2d_cli.distillation.pseudo_corpus import PseudoCorpus, PseudoOrigin
+from a2d_cli.distillation.pseudo_corpus import PseudoCorpus, PseudoIndex, PseudoOrigin
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.checkpoint import Checkpoint
@@ -22,6 +22,8 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import choose_device
+
+MANY_LOST = 0.1  # of the sentences: more than a working model loses
 
 
 def pseudo(
@@ -54,13 +56,21 @@ def pseudo(
         if overwrite:
             corpus.clear(command)
         _fill(project, recipe, corpus, engine, threads, device, command, reporter)
-    contents = corpus.index()
-    not_whole = " · ".join(f"{state} {count:,}" for state, count in sorted(contents.not_whole.items()))
-    reporter.info(
-        f"{corpus.origin.text.num_pairs:,} sentences with {contents.nbest} translations each; "
-        f"of the best not whole: {not_whole or 'none'}"
-    )
+    tell_what_is_whole(corpus.index(), corpus.origin.text.num_pairs, reporter)
     return corpus
+
+
+def tell_what_is_whole(index: PseudoIndex, num_pairs: int, reporter: Reporter) -> None:
+    """How many translations are of no use, and a warning where a teacher that has learned would lose fewer."""
+    not_whole = " · ".join(f"{state} {count:,}" for state, count in sorted(index.not_whole.items()))
+    reporter.info(
+        f"{num_pairs:,} sentences with {index.nbest} translations each; of the best not whole: {not_whole or 'none'}"
+    )
+    if (lost := sum(index.not_whole.values())) > MANY_LOST * num_pairs:
+        reporter.warn(
+            f"of {lost:,} of {num_pairs:,} sentences the teacher's translation is empty, cut or a loop, and the "
+            "reference stands in: this teacher has little to teach in words; a2d score tells how good it is"
+        )
 
 
 def teacher_text(project: Project, recipe: Recipe, command: str, reporter: Reporter) -> TeacherText:

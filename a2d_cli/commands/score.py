@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from a2d_cli import __version__, scoring
 from a2d_cli.commands.score_files import difference_text, read_lines, score_json, signature_lines
 from a2d_cli.commands.table import Table
+from a2d_cli.config.keys import first_of
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
@@ -268,7 +269,7 @@ def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) ->
     for name in names or ():
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"the project has: {', '.join(known)}"
+            hint = f"did you mean '{near[0]}'?" if near else f"the project has: {first_of(known)}"
             raise ConfigError(f"no test set '{name}'", hint)
     return [_read_text(project, recipe, name) for name in names or known]
 

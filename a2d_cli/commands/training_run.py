@@ -149,13 +149,15 @@ def _open_run(
         asked = {"method": request.method, **settings}
         found = {"method": info.get("method"), **settings_of(info)}
         changes = differences(found, asked)
-        hard = [
-            f"{TEXT_KEYS.get(key, key)}: {values}" for key, values in changes.items() if key not in request.soft_keys
-        ]
+        hard = {key: values for key, values in changes.items() if key not in request.soft_keys}
         if hard:
+            # The method decides which settings there are: it comes first, and what one of the two has not comes last.
+            order = sorted(hard, key=lambda key: (key != "method", "None" in hard[key].split(" -> ")))
+            told = first_of([f"{TEXT_KEYS.get(key, key)}: {hard[key]}" for key in order])
+            begun_by = f"; it was begun by: {info['command']}" if "command" in info else ""
             raise ConfigError(
-                f"run '{run.name}' exists with other settings: {first_of(hard)}",
-                f"choose another --name, or --overwrite to train '{run.name}' anew",
+                f"run '{run.name}' exists with other settings: {told}",
+                f"choose another --name, or --overwrite to train '{run.name}' anew{begun_by}",
             )
         if changes:
             run.record(settings=settings, command=request.resume_command, finished=False)

@@ -26,6 +26,20 @@ from a2d_cli.config.schema import PRESETS, Distillation, ModelShape, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import check_format
 
+# Keys as other toolkits call them.
+OTHER_NAMES = {
+    "batch_size": "max_tokens",
+    "dim": "d_model",
+    "epochs": "max_epochs",
+    "heads": "num_heads",
+    "hidden_size": "d_model",
+    "learning_rate": "lr",
+    "max_steps": "max_updates",
+    "num_epochs": "max_epochs",
+    "updates": "max_updates",
+    "warmup": "warmup_updates",
+    "warmup_steps": "warmup_updates",
+}
 # What `preset` stands for; the other keys of a shape (dropout, norm, ...) belong to the corpus, not the size.
 PRESET_KEYS = ("d_model", "num_heads", "ffn_dim", "encoder_layers", "decoder_layers")
 _NULLS = ("", "~", "null", "Null", "NULL")
@@ -402,6 +416,8 @@ def _preset(name: str) -> dict[str, int]:
 
 
 def _nearest_key(name: str, known: Sequence[str]) -> str:
+    if OTHER_NAMES.get(name) in known:
+        return f"did you mean '{OTHER_NAMES[name]}'?"
     near = difflib.get_close_matches(name, known, n=1)
     elsewhere = [key for key in recipe_keys() if key.split(".")[-1] == name]
     if elsewhere or near:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from a2d_cli.config.keys import first_of
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import (
     LOCK,
@@ -276,7 +277,7 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
             )
     known = [run.name for run in runs]
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"the project has: {', '.join(known) or 'no trained model yet'}"
+    hint = f"did you mean '{near[0]}'?" if near else f"the project has: {first_of(known) or 'no trained model yet'}"
     if path.exists():
         raise A2DError(f"model '{name}' is a file, not a run or checkpoint folder", hint)
     raise ConfigError(f"no run or folder '{name}'", hint)
