@@ -206,6 +206,7 @@ def test_a_teacher_alone_has_its_curves_and_waits_for_a_student(here: Project):
     add_run(here, "teacher", "teacher")
     html = page_of(here)
     assert missing_in(html)[0] == "A student: a2d distill"
+    assert "kind" not in table_rows_of_models(html)[0]  # the name tells it
     assert table_rows_of_models(html)[1][:3] == ["teacher", "1+2 · 24 · 3 · 40", "1.23 M"]
     assert "<summary>teacher: 20 updates</summary>" in html
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html)
@@ -231,6 +232,7 @@ def test_broken_and_unfinished_runs_and_one_in_training_are_told(here: Project):
         stream.write('{"event": "train", "update": 5, "loss": NaN}\n{"event": "tra')
     with lock_folder(teacher.folder, "a2d train-teacher"):
         html = page_of(here)
+    assert table_rows_of_models(html)[0][-2:] == ["state", "kind"]
     states = {row[0]: row[-2] for row in table_rows_of_models(html)[1:]}
     assert states == {
         "teacher": "in training when this was written",
@@ -248,7 +250,7 @@ def test_an_imported_teachers_shape_is_that_of_its_checkpoint(here: Project):
     run.metrics_path.unlink()
     html = page_of(here)
     row = table_rows_of_models(html)[1]
-    assert row[1].startswith("1+2 · 48 ·") and row[-2:] == ["imported", "teacher"]
+    assert row[1].startswith("1+2 · 48 ·") and row[-1] == "imported"
     assert missing_in(html)[:2] == ["A student: a2d distill", "No run has logged anything yet: a2d distill"]
 
 
@@ -362,8 +364,6 @@ def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(h
     for name, seed, updates in (
         ("lengths-seed1", 1, 20),
         ("lengths-seed2", 2, 2300),
-        ("twice", 1, 20),
-        ("twice-seed1", 1, 20),
     ):
         add_scores(
             here,
@@ -379,7 +379,6 @@ def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(h
         "texts": "data: d1 -> d2",
         "rates": "training.lr: 0.1 -> 0.2",
         "lengths": "updates: 20 -> 2300",
-        "twice": "a seed stands twice",
     }
     assert rows.keys() == {"alike", *(f"{family} (unlike runs)" for family in told)}
     assert rows["lengths (unlike runs)"][3] == "20 / 2,300"
@@ -387,7 +386,7 @@ def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(h
     assert dict(notes) == told
     # Nor has their mean an interval.
     means = re.findall(r'<text class="name"[^>]*>(\w+)[^<]*?( ± [\d.]+)?</text>', dots_of(html))
-    assert {family for family, interval in means if interval} == {"alike"} and len(means) == 7
+    assert {family for family, interval in means if interval} == {"alike"} and len(means) == 6
 
 
 def test_families_that_differ_in_more_than_their_methods_are_told(here: Project):
@@ -497,6 +496,13 @@ def test_a_method_has_one_colour_at_every_length(here: Project):
     chart = re.search(r"<figcaption>Students: validation NLL.*?</figure>", page_of(here), re.DOTALL).group(0)
     assert chart.count("<polyline") == 4 + 2  # a line a run, and one a method in the legend
     assert re.findall(r'"c(\d)" points="0,4 18,4"/></svg>(.*?)</li>', chart) == [("0", "a2d"), ("1", "word")]
+
+
+def test_a_run_without_a_seed_in_its_name_is_none_of_a_comparisons(here: Project):
+    for name in ("word", "word-seed1", "word-seed2", "ce"):
+        add_run(here, name, "student", name.partition("-")[0], seed=2 if name.endswith("2") else 1)
+    families = {each.name: each.family for each in read_runs(here, Reporter())}
+    assert families == {"word": "word (by itself)", "word-seed1": "word", "word-seed2": "word", "ce": "ce"}
 
 
 def test_training_is_drawn_as_a_mean_over_seeds_without_its_first_fall(here: Project):

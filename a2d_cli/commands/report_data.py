@@ -107,7 +107,7 @@ def _lengths(steps: Mapping[str, Any]) -> Table:
     words = " and ".join(f"{size:,}" for size in tokenizer.get("vocab_size", []))
     note = (
         f"lengths in pieces of the tokenizer ({tokenizer.get('model_type', '?')}, {words} pieces); "
-        "p95: 95 % are no longer"
+        "p95: 95 % are no longer; test sets are kept as text alone"
     )
     return Table(
         "Length in tokens", ["text", "language", "pairs", "mean", "median", "p95", "longest", "% unknown"], rows, note

@@ -42,6 +42,7 @@ class KnownRun:
     info: Mapping[str, Any]  # run.json
     weights_sha256: str  # of its best weights; empty while it has none
     file_bytes: int  # of these
+    family: str  # its name without the seed, which runs that differ in the seed alone have in common
 
     @property
     def name(self) -> str:
@@ -51,18 +52,11 @@ class KnownRun:
     def is_teacher(self) -> bool:
         return self.info.get("kind") == "teacher"
 
-    @property
-    def family(self) -> str:
-        """Its name without the seed, which runs that differ in the seed alone have in common.
-
-        The method is `info["method"]`.
-        """
-        return self.name.removesuffix(f"-seed{self.info.get('seed')}")
-
 
 def read_runs(project: Project, reporter: Reporter) -> list[KnownRun]:
     """All that can be read, the teacher first."""
     runs = list_runs(project)
+    families = _families(runs)
     files = {run.name: run.best_dir / WEIGHTS for run in runs}
     known = []
     with reporter.progress("reading weights", sum(map(_file_bytes, files.values())), "B") as progress:
@@ -70,8 +64,15 @@ def read_runs(project: Project, reporter: Reporter) -> list[KnownRun]:
             digest, size = "", _file_bytes(files[run.name])
             with contextlib.suppress(FileNotFoundError):  # none yet, or just being replaced by better ones
                 digest = sha256_file(files[run.name], progress.advance)
-            known.append(KnownRun(run, run.info, digest, size))
+            known.append(KnownRun(run, run.info, digest, size, families[run.name]))
     return known
+
+
+def _families(runs: Sequence[Run]) -> dict[str, str]:
+    """By name. What `a2d distill` calls by its method alone is no further seed of a comparison's runs."""
+    stems = {run.name: run.name.removesuffix(f"-seed{run.info.get('seed')}") for run in runs}
+    seeded = {stem for name, stem in stems.items() if stem != name}
+    return {name: f"{name} (by itself)" if name in seeded else stem for name, stem in stems.items()}
 
 
 def _file_bytes(path: Path) -> int:
@@ -97,7 +98,9 @@ def model_blocks(project: Project, runs: Sequence[KnownRun]) -> Iterator[Block]:
     rows = [_model_row(each) for each in runs]
     if rows:
         columns = ["run", "layers · d · heads · ffn", "params", "MB", "updates", "time", "peak MB"]
-        columns += ["valid NLL", "valid BLEU", "state", "kind"]  # which most names tell
+        columns += ["valid NLL", "valid BLEU", "state", "kind"]
+        if all(name.startswith(kind) for name, *_, kind in rows):  # as `a2d compare` names them
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
         note = "layers: encoder + decoder; d: width; MB: of the best weights; valid: of the weights chosen"
         if any("peak_memory_bytes" in each.info for each in runs):
             note += "; peak MB: the most that the training process held"

@@ -312,8 +312,7 @@ def _level_notes(families: Mapping[str, list[ScoredRun]], unlike: Mapping[str, S
 
 def _unlike(runs: Sequence[ScoredRun]) -> list[str]:
     """What keeps runs of one family from being one training under several seeds; empty: nothing that can be seen."""
-    found = dict.fromkeys(change for each in runs[1:] for change in _changes(runs[0], each))
-    return [*found, *["a seed stands twice"] * (len({_seed(each) for each in runs}) < len(runs))]
+    return list(dict.fromkeys(change for each in runs[1:] for change in _changes(runs[0], each)))
 
 
 def _changes(one: ScoredRun, other: ScoredRun, ignored: Collection[str] = ()) -> list[str]:
