@@ -83,6 +83,18 @@ def test_tsv_tmx_and_gz_hold_the_same_pairs(a2d: Launcher, text: Path):
         assert [lines(text / name / f"data/text/train.{lang}") for lang in ("de", "en")] == sides
 
 
+def test_a_tsv_may_have_other_columns(a2d: Launcher, text: Path):
+    sides = [lines(text / f"train.{lang}") for lang in ("de", "en")]
+    write(text / "all.tsv", [f"{en}\t{number}\t{de}" for number, (de, en) in enumerate(zip(*sides, strict=True))])
+    a2d.well(
+        text, "-C", "p", "prepare", "--train", str(text / "all.tsv"), *own_files(text)[3:], *SMALL, "--columns", "3,1"
+    )
+    assert [lines(text / f"p/data/text/train.{lang}") for lang in ("de", "en")] == sides
+    assert "columns 1 and 4 are asked for\nhint: name them (a2d prepare --columns SRC,TGT;" in a2d.error(
+        text, "-C", "q", "prepare", "--train", str(text / "all.tsv"), *SMALL, "--columns", "1,4", code=1
+    )
+
+
 def test_ones_own_files_are_trained_as_what_was_tried_unless_one_says_otherwise(a2d: Launcher, text: Path):
     a2d.well(text, "-C", "p", "prepare", *own_files(text), *SMALL, "--set", "training.lr=0.5")
     recipe = read_project_recipe(text / "p/a2d.yaml")
@@ -133,6 +145,14 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
         (
             ["--pair", "de-en", "--train", "train.de"],
             "--train train.de: one file is no TSV or TMX file\nhint: give two",
+        ),
+        (
+            ["--train", "train.de", "train.en", "--pair", "de-en", "--columns", "2,1"],
+            "--columns 2,1: none of your files is a TSV file\nhint: its name ends in .tsv",
+        ),
+        (
+            ["--train", "train.de", "train.en", "--pair", "de-en", "--columns", "2"],
+            "--columns 2: expected the source's and the target's\nhint: for example --columns 3,1",
         ),
         (["demo", "--train", "train.de", "train.en"], "recipe 'demo' and files of your own were both given"),
         (

@@ -41,6 +41,9 @@ def prepare(
     valid: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own validation text.")] = None,
     test: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own test text.")] = None,
     pair: Annotated[str | None, typer.Option(help="Languages of your own files, e.g. de-en.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="SRC,TGT", help="Of your own TSV files: where the two languages stand.")
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option(envvar="A2D_MIRROR", help="Folder or URL that holds HOST/PATH of each download.")
     ] = None,
@@ -61,6 +64,7 @@ def prepare(
 
     Examples: a2d prepare multi30k-ende
               a2d prepare --train my.de my.en --pair de-en
+              a2d prepare --train my.tsv --columns 3,1 --pair de-en
               a2d prepare multi30k-deen --tokenizer-from teacher --trim
     """
     from a2d_cli.commands import own_files
@@ -69,7 +73,9 @@ def prepare(
     project: Project = context.obj
     own = {"train": train, "valid": valid, "test": test}
     given = {name: files for name, files in own.items() if files}
-    parsed = own_files.choose_recipe(project, recipe, given, pair, overrides_of(settings), tokenizer_from, trim)
+    parsed = own_files.choose_recipe(
+        project, recipe, given, pair, overrides_of(settings), tokenizer_from, trim, columns=columns
+    )
     again = typed() + " --overwrite" * overwrite
     try:
         report = command.prepare(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.config.loader import load_recipe, parse_recipe, read_project_recipe
 from a2d_cli.config.schema import CorpusFiles, Data, Recipe
 from a2d_cli.errors import ConfigError
@@ -30,6 +31,7 @@ def choose_recipe(
     overrides: list[str],
     tokenizer_from: str | None = None,
     trim: bool = False,
+    columns: str | None = None,
 ) -> Recipe:
     """What `a2d prepare` was asked to prepare: a recipe by name, one's own files, or this project once more.
 
@@ -37,6 +39,7 @@ def choose_recipe(
         files: (source, target) paths by set (`train`, `valid`, `test`); target '' where one TSV or TMX holds both.
         tokenizer_from: a run's name or a folder: its tokenizer, whatever vocabulary size the recipe wants.
         trim: that tokenizer cut to the training text.
+        columns: `3,1`: of one's own TSV files, those of source and target, from 1.
 
     Raises:
         ConfigError: both or neither given, no pair, a file that is not there, or a folder in its place.
@@ -57,7 +60,7 @@ def choose_recipe(
     if name:
         return load_recipe(name, overrides)
     if files:
-        return _own_recipe(files, pair, overrides)
+        return _own_recipe(files, pair, overrides, columns)
     if project.recipe_path.exists():
         return read_project_recipe(project.recipe_path, overrides)
     raise ConfigError(
@@ -74,12 +77,16 @@ def _tokenizer_overrides(project: Project, source: str | None, trim: bool) -> li
     return ["tokenizer.vocab_size=auto", f"--tokenizer-from tokenizer.taken_from={source}", *overrides]
 
 
-def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, overrides: list[str]) -> Recipe:
+def _own_recipe(
+    files: Mapping[str, tuple[str, str]], pair: str | None, overrides: list[str], columns: str | None
+) -> Recipe:
     if "train" not in files:
         raise ConfigError("no training text is given", "--train SRC TGT (or one TSV or TMX file)")
     if not pair:
         raise ConfigError("the languages of your files are not given", "for example --pair de-en")
     sources = {each: (_corpus_files(*files[each], option=f"--{each}"),) for each in SETS if each in files}
+    if columns is not None:
+        sources = _with_columns(sources, columns)
     data = Data(
         train=sources["train"],
         valid=sources.get("valid", ()),
@@ -89,6 +96,19 @@ def _own_recipe(files: Mapping[str, tuple[str, str]], pair: str | None, override
     name = f"own-{pair.replace('-', '')}"
     recipe = parse_recipe(f"name: {name}{SETTINGS}", [f"--pair pair={pair}", *overrides], where=name)
     return replace(recipe, data=data)
+
+
+def _with_columns(sources: Mapping[str, tuple[CorpusFiles, ...]], columns: str) -> dict[str, tuple[CorpusFiles, ...]]:
+    numbers = read_numbers("--columns", columns, example="1,2")
+    if len(numbers) != 2:
+        raise ConfigError(f"--columns {columns}: expected the source's and the target's", "for example --columns 3,1")
+    if all(each.format != "tsv" for (each,) in sources.values()):
+        raise ConfigError(f"--columns {columns}: none of your files is a TSV file", "its name ends in .tsv or .tsv.gz")
+    src, tgt = numbers
+    return {
+        name: (replace(each, src_column=src, tgt_column=tgt) if each.format == "tsv" else each,)
+        for name, (each,) in sources.items()
+    }
 
 
 def file_format(path: str) -> str:

@@ -137,7 +137,7 @@ def _read_tsv(text: Text, src_column: int, tgt_column: int) -> Pairs:
             raise A2DError(
                 f"{text.name}: line {line_number} has {len(columns)} tab-separated column(s), "
                 f"but columns {src_column} and {tgt_column} are asked for",
-                "set src_column and tgt_column (from 1), or mend the line",
+                "name them (a2d prepare --columns SRC,TGT; in a recipe src_column, tgt_column) or mend the line",
             )
         num_pairs += 1
         yield columns[src_column - 1], columns[tgt_column - 1]
