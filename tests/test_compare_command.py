@@ -169,6 +169,19 @@ def test_ctrl_c_ends_the_runs_well_and_tells_the_command_that_goes_on(interrupte
     assert not (folder / "runs" / NAMES[3]).exists()
 
 
+def test_a_comparison_is_noted_until_it_has_ended(grid: Path, monkeypatch: pytest.MonkeyPatch):
+    assert "comparing" not in Project(grid).state()
+    shutil.rmtree(grid / "runs" / NAMES[3])
+
+    def stop(*_: object) -> None:
+        raise Interrupted(signal.SIGINT, "a2d compare")
+
+    monkeypatch.setattr("a2d_cli.commands.compare.train_grid", stop)
+    with pytest.raises(Interrupted):
+        run(grid)
+    assert Project(grid).state()["comparing"] == "a2d compare"
+
+
 def test_an_interrupted_grid_ends_in_a_table_with_runs_of_equal_conditions(finished: tuple[Path, Ended]):
     folder, table = finished[0], finished[1].out
     title, header, _, teacher, ce, a2d, *_ = table.splitlines()
@@ -551,7 +564,7 @@ def test_a_run_that_was_begun_with_another_beam_cannot_go_on(grid: Path, monkeyp
     with pytest.raises(ConfigError) as caught:
         run(grid)
     assert caught.value.message.endswith(f": decoding.beam: 5 asked, 2 in {NAMES[0]}")
-    assert caught.value.hint == "move these runs out of runs/, and the same command trains them anew"
+    assert caught.value.hint == "train runs of other names: --label NAME, with which they begin"
 
 
 def test_a_run_that_stands_out_is_refused_by_name(grid: Path):
@@ -618,12 +631,14 @@ def test_runs_of_another_precision_are_refused_and_other_machines_are_told(tmp_p
 def test_runs_of_a_lossy_cache_are_not_compared_with_others(grid: Path):
     edit(grid, "a2d-diagonal-seed2", lambda values: values["settings"]["distillation"].update(cache_top_k=32))
     with pytest.raises(
-        ConfigError, match=r"cache_top_k: nothing asked, 32 in a2d-diagonal-seed2 \| hint: move these runs out"
+        ConfigError,
+        match=r"cache_top_k: nothing asked, 32 in a2d-diagonal-seed2 \| hint: train runs of other names: --label",
     ):
         run(grid)
     lossy = replace(REQUEST, settings=(*REQUEST.settings, "distillation.cache=topk"))
     with pytest.raises(
-        ConfigError, match=r"cache_top_k: 32 asked, not recorded in a2d-diagonal-seed1 \| hint: move these runs"
+        ConfigError,
+        match=r"cache_top_k: 32 asked, not recorded in a2d-diagonal-seed1 \| hint: train runs of other names",
     ):
         run(grid, lossy)
 
@@ -725,7 +740,8 @@ def test_runs_of_one_text_have_seen_the_same_tokens_of_it(tmp_path: Path):
 def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
     edit(grid, "a2d-diagonal-seed1", lambda values: values["settings"].update(teacher="0" * 16))
     with pytest.raises(
-        ConfigError, match=r"teacher: teacher asked, weights 0{16} in a2d-diagonal-seed1 \| hint: move these runs"
+        ConfigError,
+        match=r"teacher: teacher asked, weights 0{16} in a2d-diagonal-seed1 \| hint: train runs of other names",
     ):
         run(grid)
 
@@ -922,12 +938,13 @@ def test_a_kept_command_asks_for_the_same_again(seeds: tuple[int, ...]):
         student="d_model=24,num_heads=3",
         test_sets=("my test", "b"),
         baselines=("a2d",),
+        label="wide",
     )
     given = parse(shlex.split(request.command(("ce", "a2d-diagonal"), (7, 11))))
     again = Request(
         tuple(given["methods"].split(",")), read_seeds(given["seeds"]), read_numbers("--updates", given["updates"]),
         tuple(given["baselines"]), tuple(given["tests"]), given["teacher"], given["student"], tuple(given["settings"]),
-        given["jobs"], given["threads"],
+        given["label"], given["jobs"], given["threads"],
     )  # fmt: skip
     assert again == replace(request, methods=("ce", "a2d-diagonal"), lengths=(7, 11))
 
@@ -1197,13 +1214,15 @@ def test_ctrl_c_ends_what_is_being_scored(tmp_path: Path, monkeypatch: pytest.Mo
 # --- names of runs
 
 
-def names_of(project: Project, lengths: tuple[int, ...]) -> list[str]:
-    return [cell.run.name for cell in make_cells(project, ("ce", "word"), lengths, (1, 3))]
+def names_of(project: Project, lengths: tuple[int, ...], label: str = "") -> list[str]:
+    return [cell.run.name for cell in make_cells(project, ("ce", "word"), lengths, (1, 3), label)]
 
 
 def test_runs_are_named_by_method_and_seed_and_by_length_where_there_are_several(tmp_path: Path):
     project = Project(tmp_path)
     assert names_of(project, (500,)) == ["ce-seed1", "word-seed1", "ce-seed3", "word-seed3"]
+    assert names_of(project, (500,), "d192")[:2] == ["d192-ce-seed1", "d192-word-seed1"]
+    assert names_of(project, (500, 700), "d192")[0] == "d192-ce-500u-seed1"
     both = ["ce-500u-seed1", "word-500u-seed1", "ce-500u-seed3", "word-500u-seed3"]
     assert names_of(project, (1000, 500)) == [*both, *(name.replace("500", "1000") for name in both)]
 

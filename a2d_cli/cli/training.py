@@ -295,6 +295,9 @@ def compare(
             "-b", "--beam", min=1, help="Hypotheses kept while test sets are translated; trains nothing anew."
         ),
     ] = None,
+    label: Annotated[
+        str, typer.Option(help="Begins the runs' names: for another student or other settings in the same project.")
+    ] = "",
     csv: Annotated[Path | None, typer.Option(help="Write a row a run to this file.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw means with intervals: FILE.png or FILE.svg.")] = None,
     settings: Set = None,
@@ -302,12 +305,14 @@ def compare(
 ) -> None:
     """Train methods with several seeds and compare them fairly.
 
-    Conditions are equal; the table tells what may be said of the differences. It is kept for the report.
+    Conditions are equal, and runs end by their length alone (no patience, max_epochs or max_hours). The table tells
+    what may be said of the differences, and is kept for the report.
     Interrupt it anywhere: the same command goes on; what is finished is not trained again.
 
     Examples: a2d compare --methods ce,word,a2d --seeds 7 --jobs 2 --threads 1
               a2d compare --methods word,a2d --updates 1000,4000 --figure fig.svg
               a2d compare --methods word,word@divergence=js,word@alpha=1
+              a2d compare --methods word,a2d --label d192 --student d_model=192,ffn_dim=384
     """
     from a2d_cli.commands import compare as command
     from a2d_cli.commands.compare_figure import check_figure, draw
@@ -328,6 +333,7 @@ def compare(
         teacher=teacher,
         student=student,
         settings=(*(settings or ()), *([f"decoding.beam={beam}"] if beam else ())),
+        label=label,
         jobs=jobs,
         threads=threads or max(1, num_cores() // jobs),
     )

@@ -52,7 +52,7 @@ from a2d_cli.files import fingerprint
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run
+from a2d_cli.project.run import Run, place_for
 from a2d_cli.project.score_cache import ScoreCache, ScoredModel, describe_model
 from a2d_cli.reporting import Reporter
 from a2d_cli.scoring import PairedResult, ResampledScore
@@ -74,6 +74,7 @@ class Request:
     teacher: str | None = None  # as distillation.teacher; the recipe's
     student: str | None = None
     settings: tuple[str, ...] = ()  # KEY=VALUE
+    label: str = ""  # begins the names of the runs
     jobs: int = 1
     threads: int = 1
 
@@ -93,6 +94,7 @@ class Request:
         words = ["compare", "--methods", ",".join(methods), "--seeds", seeds, "--updates", ",".join(map(str, lengths))]
         words += ["--teacher", self.teacher] if self.teacher else []
         words += ["--student", self.student] if self.student else []
+        words += ["--label", self.label] if self.label else []
         words += ["--jobs", str(self.jobs), "--threads", str(self.threads)] if self.jobs > 1 else []
         repeatable = {"--baseline": self.baselines, "--test-set": self.test_sets, "--set": self.settings}
         return shlex.join(
@@ -154,6 +156,7 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     if not all(cell.run.is_finished for cell in plan.cells):
         begin = {cell.method for cell in plan.cells if not cell.run.info}
         with project.lock(resume_command, shared=True):  # says once what would stop each run
+            project.record(comparing=resume_command)  # for `a2d status`, should it be interrupted between two runs
             for text in (text for method, text in texts.items() if method in begin):
                 text.fill()  # with all cores and a bar of its own
     named = {"--teacher": request.teacher, "--student": request.student}
@@ -162,7 +165,6 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     score_options = _score_options(plan) if request.jobs > 1 else ()
     unscored = _unscored(project, plan, reporter) if score_options else []
     launch = Launch(tuple(options), request.jobs, request.threads, resume_command, score_options)
-    project.record(comparing=resume_command)  # for `a2d status`, should it be interrupted between two runs
     train_grid(project, plan.cells, unscored, launch, reporter)
     refuse_unequal(plan.cells)
     comparison = _measure(project, plan, reporter)
@@ -184,7 +186,8 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
     decoding = read_project_recipe(project.recipe_path, [*request.decoding_settings, "decoding.nbest=1"]).decoding
     texts = _texts(project, recipe, request)
     lengths = request.lengths or (recipe.student_training.max_updates,)
-    cells = make_cells(project, tuple(methods), lengths, request.seeds)
+    cells = make_cells(project, tuple(methods), lengths, request.seeds, request.label)
+    place_for(project, cells[0].run.name, "student")  # refuses a label that begins no name, before runs fail by it
     if len(lengths) > 1 and recipe.student_training.schedule == "inverse_sqrt":
         reporter.warn(
             "student_training.schedule is inverse_sqrt, without a cool-down: a short run is then no finished run, and "

@@ -51,23 +51,30 @@ class Launch:
     score_options: tuple[str, ...] = ()  # of `a2d score`; empty: nothing is scored here
 
 
-def make_cells(project: Project, methods: Sequence[str], lengths: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
-    """In the order of training: a seed's methods side by side, short runs first."""
+def make_cells(
+    project: Project, methods: Sequence[str], lengths: Sequence[int], seeds: Sequence[int], label: str = ""
+) -> list[Cell]:
+    """In the order of training: a seed's methods side by side, short runs first.
+
+    Args:
+        label: begins the names of the runs.
+    """
+    stem = f"{label}-" if label else ""
     return [
-        Cell(method, updates, seed, _run_of(project, method, updates, seed, several=len(lengths) > 1))
+        Cell(method, updates, seed, _run_of(project, f"{stem}{method}", updates, seed, several=len(lengths) > 1))
         for updates in sorted(lengths)
         for seed in seeds
         for method in methods
     ]
 
 
-def _run_of(project: Project, method: str, updates: int, seed: int, several: bool) -> Run:
-    """`METHOD-seedN`, or with the length in its name where there are several lengths.
+def _run_of(project: Project, stem: str, updates: int, seed: int, several: bool) -> Run:
+    """`STEM-seedN`, or with the length in its name where there are several lengths.
 
     A run that is there is found by either.
     """
-    plain = Run(project.runs_dir / f"{method}-seed{seed}")
-    with_length = Run(project.runs_dir / f"{method}-{updates}u-seed{seed}")
+    plain = Run(project.runs_dir / f"{stem}-seed{seed}")
+    with_length = Run(project.runs_dir / f"{stem}-{updates}u-seed{seed}")
     if plain.info:
         is_this = plain.info.get("settings", {}).get("training", {}).get("max_updates") == updates
         return plain if is_this else with_length
