@@ -25,7 +25,7 @@ def done(a2d: Launcher, taught: Path, tmp_path_factory: pytest.TempPathFactory) 
 def table(a2d: Launcher, done: Path) -> dict[str, dict[str, object]]:
     """`a2d score --json`, by model."""
     ended = a2d.well(done, "score", "--json")
-    assert ended.err.endswith("next: a2d translate < input.txt\n")
+    assert ended.err.endswith("next: a2d export\n")
     return {row["model"]: row for row in json.loads(ended.out)["rows"]}
 
 
@@ -84,8 +84,8 @@ def test_everything_is_done(a2d: Launcher, done: Path, table):
         "student a2d-diagonal",
         "scores",
     ]
-    assert report["next"] == "a2d translate < input.txt"
-    assert a2d.well(done, "prepare").out.endswith("next: a2d translate < input.txt\n")
+    assert report["next"] == "a2d export"
+    assert a2d.well(done, "prepare").out.endswith("next: a2d export\n")
     for command in (["prepare"], ["train-teacher"], ["distill"]):  # nothing is repeated
         before = {path: path.stat().st_mtime_ns for path in done.rglob("*.safetensors")}
         a2d.well(done, *command)

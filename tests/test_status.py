@@ -15,6 +15,7 @@ from a2d_cli.cli.options import project_recipe
 from a2d_cli.commands.status import project_status
 from a2d_cli.errors import A2DError
 from a2d_cli.files import lock_folder, write_json
+from a2d_cli.project.exported import MANIFEST
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model
 
@@ -50,7 +51,9 @@ def test_each_step_leads_to_the_next(here: Path):
     (here / "scores").mkdir()
     (here / "scores" / "results.jsonl").touch()
     states, following = status(here)
-    assert states["scores"] == "cached" and following == "a2d translate < input.txt"
+    assert states["scores"] == "cached" and following == "a2d export"
+    write_json(here / "exports/x" / MANIFEST, {})
+    assert status(here)[1] == "a2d translate < input.txt"
 
 
 def test_what_teachers_have_translated_and_what_comparisons_found_is_told(here: Path):

@@ -76,7 +76,7 @@ def project_status(project: Project) -> StatusReport:
     lines = [StatusLine("data", data, _short(project, project.report_path))]
     lines += [StatusLine("recipe", problem, _short(project, project.recipe_path)) for problem in problems]
     lines += run_lines
-    lines += [_export_line(project, path.parent) for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))]
+    lines += [_export_line(project, path.parent) for path in _manifests(project)]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
     lines += [_pseudo_line(project, path) for path in sorted(project.pseudo_dir.glob("*/pseudo.json"))]
@@ -182,7 +182,13 @@ def _next(project: Project, runs: list[Run], scored: bool) -> str:
     if not any(run.info.get("kind") == "student" for run in runs):
         default = Distillation().teacher
         return project.command("distill" if default in teachers else f"distill --teacher {teachers[0]}")
-    return project.command("translate < input.txt" if scored else "score")
+    if not scored:
+        return project.command("score")
+    return project.command("translate < input.txt" if _manifests(project) else "export")
+
+
+def _manifests(project: Project) -> list[Path]:
+    return sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))
 
 
 def _short(project: Project, path: Path) -> str:
