@@ -337,6 +337,7 @@ def compare(
         jobs=jobs,
         threads=threads or max(1, num_cores() // jobs),
     )
+    project_recipe(context.obj, settings or [])  # warns here of data that were prepared otherwise: runs have but logs
     comparison = command.compare(context.obj, request, typed(), make_reporter())
     print_all(comparison.tables(), comparison.to_json(), as_json)  # first: whatever becomes of the files
     if csv:
