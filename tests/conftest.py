@@ -56,6 +56,8 @@ _LOADED_ONCE = [
 
 # So small that a process is done in a second, and enough to learn the invented language.
 RECIPE = {
+    "teacher.norm": "post",  # as MarianMT has it
+    "student.norm": "post",
     "tokenizer.vocab_size": 80,
     **{
         f"teacher.{key}": value

@@ -58,7 +58,7 @@ def calls():
 def project(tmp_path, monkeypatch, calls):
     """Test sets `news` and `talks`; a teacher, a plain student and an A2D student."""
     project = Project(tmp_path)
-    project.record(prepared=True)
+    project.record(prepared={})
     project.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
     references = {"long": "Hund"}
     for name, count, seed in (("news", 59, 1), ("talks", 31, 2), ("train", 3, 3), ("valid", 3, 4)):
@@ -538,7 +538,7 @@ def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
     with pytest.raises(ConfigError, match="no test set.*a2d prepare"):
         run(project)
     empty = Project(tmp_path / "empty")
-    empty.record(prepared=True)
+    empty.record(prepared={})
     empty.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
     for lang in ("en", "de"):
         write_lines(empty.text_path("news", lang), ["x"])

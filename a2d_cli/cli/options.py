@@ -82,18 +82,13 @@ def decoding_of(project: Project, settings: list[str] | None, beam: int | None) 
 
 def project_recipe(project: Project, overrides: list[str]) -> Any:
     """The recipe in a2d.yaml, changed by `overrides`; what it says otherwise of data that are prepared is warned of."""
-    from a2d_cli.commands.preparation import changes_since
-    from a2d_cli.config.keys import first_of
+    from a2d_cli.commands.preparation import warn_of_changes
     from a2d_cli.config.loader import read_project_recipe
 
     project.require_prepared()
     recipe = read_project_recipe(project.recipe_path, overrides)
-    changes = changes_since(project, recipe)
-    if changes and os.environ.get("RANK", "0") == "0":
-        make_reporter().warn(
-            f"the data were prepared with other settings, and stay as they are: {first_of(changes)}; "
-            f"'{project.command('prepare')}' makes them anew"
-        )
+    if os.environ.get("RANK", "0") == "0":  # of several processes of one training, the first speaks
+        warn_of_changes(project, recipe, make_reporter())
     return recipe
 
 

@@ -312,7 +312,7 @@ def compare(
     Examples: a2d compare --methods ce,word,a2d --seeds 7 --jobs 2 --threads 1
               a2d compare --methods word,a2d --updates 1000,4000 --figure fig.svg
               a2d compare --methods word,word@divergence=js,word@alpha=1
-              a2d compare --methods word,a2d --label d192 --student d_model=192,ffn_dim=384
+              a2d compare --methods word,a2d --label d192 --student d_model=192
     """
     from a2d_cli.commands import compare as command
     from a2d_cli.commands.compare_figure import check_figure, draw
@@ -337,7 +337,6 @@ def compare(
         jobs=jobs,
         threads=threads or max(1, num_cores() // jobs),
     )
-    project_recipe(context.obj, settings or [])  # warns here of data that were prepared otherwise: runs have but logs
     comparison = command.compare(context.obj, request, typed(), make_reporter())
     print_all(comparison.tables(), comparison.to_json(), as_json)  # first: whatever becomes of the files
     if csv:

@@ -31,6 +31,7 @@ from a2d_cli.commands.compare_report import (
 )
 from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
+from a2d_cli.commands.preparation import warn_of_changes
 from a2d_cli.commands.pseudo import teacher_text
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.commands.teachers import find_teachers, matching_teacher
@@ -148,6 +149,7 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     """
     project.require_prepared()
     plan = _plan(project, request, reporter)
+    warn_of_changes(project, plan.recipe, reporter)  # runs say it in their logs alone
     refuse_early_ends(plan.recipe)
     texts = _teacher_texts(project, plan, resume_command, reporter)
     facts = {name: method_facts(own, plan.teachers, texts.get(name)) for name, own in plan.methods.items()}

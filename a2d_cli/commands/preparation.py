@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from a2d_cli.config.keys import differences
+from a2d_cli.config.keys import differences, first_of
 from a2d_cli.config.schema import Recipe
 from a2d_cli.project.project import Project
+from a2d_cli.reporting import Reporter
 
 SECTIONS = ("pair", "data", "cleaning", "tokenizer")  # of a recipe: what `a2d prepare` reads
 ASKED = "asked"  # in project.json, under `prepared`
@@ -27,3 +28,12 @@ def changes_since(project: Project, recipe: Recipe) -> list[str]:
     """
     found = project.state().get("prepared", {}).get(ASKED)
     return [] if found is None else [f"{key}: {values}" for key, values in differences(found, asked_of(recipe)).items()]
+
+
+def warn_of_changes(project: Project, recipe: Recipe, reporter: Reporter) -> None:
+    """Before data are used that were prepared with other settings than `recipe` has."""
+    if changes := changes_since(project, recipe):
+        reporter.warn(
+            f"the data were prepared with other settings, and stay as they are: {first_of(changes)}; "
+            f"'{project.command('prepare')}' makes them anew"
+        )
