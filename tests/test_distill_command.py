@@ -364,7 +364,7 @@ def test_layers_alone_may_come_from_a_teacher_of_other_pieces(a2d: Launcher, tea
         "--teacher",
         str(teacher),
         "--student",
-        TEACHERS_SHAPE[1] + ",encoder_layers=1,decoder_layers=2",
+        TEACHERS_SHAPE[1] + ",encoder_layers=1,decoder_layers=2,norm=post",
         *QUICK,
     ]
     a2d.well(project, *begin, "--method", "copy-layers")
