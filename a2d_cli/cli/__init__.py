@@ -147,9 +147,9 @@ def single_files(arguments: list[str]) -> list[str]:
             if file_format(result[-1]) != "plain":
                 result.append("")
     if result[-2:-1] and result[-2] in OWN_FILES:  # the parser would only say that it takes two
-        from a2d_cli.commands.own_files import TWO_FILES
+        from a2d_cli.commands.own_files import one_file_alone
 
-        raise ConfigError(f"{result[-2]} {result[-1]}: one file is no TSV or TMX file", TWO_FILES)
+        raise one_file_alone(*result[-2:])
     return result
 
 

@@ -87,9 +87,14 @@ def project_recipe(project: Project, overrides: list[str]) -> Any:
 
     project.require_prepared()
     recipe = read_project_recipe(project.recipe_path, overrides)
-    if os.environ.get("RANK", "0") == "0":  # of several processes of one training, the first speaks
+    if _is_first_process():
         warn_of_changes(project, recipe, make_reporter())
     return recipe
+
+
+def _is_first_process() -> bool:
+    """Of several processes of one training (torchrun), the first speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def tell_next(project: Project, command: str = "") -> None:
@@ -97,7 +102,7 @@ def tell_next(project: Project, command: str = "") -> None:
 
     On stderr: a script reads results alone.
     """
-    if os.environ.get("RANK", "0") != "0":  # of several processes of one training, the first speaks
+    if not _is_first_process():
         return
     if command:
         note = f"next: {project.command(command)}"

@@ -18,7 +18,7 @@ from a2d_cli.project.run import find_weights
 
 # A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is a2d.yaml's.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
-OTHER_NAMES = "train runs of other names: --label NAME, with which they begin"
+WITH_A_LABEL = "train runs of other names: --label NAME, with which they begin"
 UNNAMED = "weights "  # before a teacher's digits where no run of the project has it
 NAMED = 4  # runs told by name before the rest is a number
 
@@ -132,9 +132,9 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
             options.append(f"--teacher {values.pop()}")
             continue
         if section not in SECTIONS or len(values) > 1 or key == "training.max_updates" or is_missing:
-            return OTHER_NAMES
+            return WITH_A_LABEL
         options.append(f"--set {SECTIONS[section]}.{name}={values.pop().lower()}")  # true and false as YAML has them
-    return f"to compare them as they are: {' '.join(options)}; else {OTHER_NAMES}"
+    return f"to compare them as they are: {' '.join(options)}; else {WITH_A_LABEL}"
 
 
 def refuse_unequal(cells: Sequence[Cell]) -> None:

@@ -49,9 +49,9 @@ def choose_recipe(
         for path in filter(None, paths):
             if Path(path).expanduser().is_dir():
                 raise ConfigError(f"--{each}: {path} is a folder", TWO_FILES)
-    single = next((f"--{each} {src}" for each, (src, tgt) in files.items() if tgt.startswith("-")), None)
-    if single:  # the next option stands where the second file belongs
-        raise ConfigError(f"{single}: one file is no TSV or TMX file", TWO_FILES)
+    for each, (src, tgt) in files.items():
+        if tgt.startswith("-"):  # the next option stands where the second file belongs
+            raise one_file_alone(f"--{each}", src)
     if name and files:
         raise ConfigError(
             f"recipe '{name}' and files of your own were both given",
@@ -66,6 +66,11 @@ def choose_recipe(
     raise ConfigError(
         "nothing to prepare", "name a recipe ('a2d recipes list') or your own files (--train SRC TGT --pair de-en)"
     )
+
+
+def one_file_alone(option: str, path: str) -> ConfigError:
+    """A plain text file whose other side was not named."""
+    return ConfigError(f"{option} {path}: one file is no TSV or TMX file", TWO_FILES)
 
 
 def _tokenizer_overrides(project: Project, source: str | None, trim: bool) -> list[str]:
