@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from a2d_cli.errors import A2DError
 from a2d_cli.files import finite
-from a2d_cli.reporting import PlainReporter, Progress, Reporter, duration_text
+from a2d_cli.reporting import PlainReporter, Progress, Reporter, WarningReporter, duration_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +27,14 @@ LONGEST_WORD = 16  # of a column of words, that a narrow terminal must not break
 AT_ONCE_S = 0.1  # what a task advances before was done earlier (a resumed run or download): not its speed
 
 
-def make_reporter() -> Reporter:
-    """Progress bars on a terminal, plain lines in a log."""
+def make_reporter(*, quiet_in_pipes: bool = False) -> Reporter:
+    """Progress bars on a terminal, plain lines in a log.
+
+    Args:
+        quiet_in_pipes: nothing but warnings where stderr is no terminal, as of a filter.
+    """
+    if quiet_in_pipes and not sys.stderr.isatty():
+        return WarningReporter()
     return RichReporter() if is_terminal(sys.stderr) else TimedReporter()
 
 

@@ -70,6 +70,13 @@ class PlainReporter(Reporter):
         print(f"warning: {message}", file=self._stream, flush=True)
 
 
+class WarningReporter(PlainReporter):
+    """Plain lines on stderr where something is wrong, else nothing."""
+
+    def info(self, message: str) -> None:
+        pass
+
+
 class LoggedReporter(Reporter):
     """Speaks through another reporter and keeps every line in a file."""
 

@@ -78,7 +78,7 @@ def test_the_command_that_export_ends_with_translates_with_that_very_export(a2d,
         said = a2d.well(project.parent, "-C", project.name, "export", "teacher", *options).err
         place = place if options[0] == "-o" else f"project/{place}"
         a2d_, *command = shlex.split(said.splitlines()[-1].removeprefix("next: ").removesuffix(" < input.txt"))
-        told = a2d.well(project.parent, *command, stdin=b"x\n").err
+        told = a2d.well(project.parent, *command, "--verbose", stdin=b"x\n").err
         assert (
             a2d_ == "a2d"
             and told

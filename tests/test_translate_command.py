@@ -166,11 +166,8 @@ def test_nbest_gives_so_many_lines_of_falling_score(a2d: Launcher, taught: Path)
 def test_a_very_long_line_is_cut_with_a_warning(a2d: Launcher, taught: Path):
     ended = a2d.well(taught, "translate", "--beam", "1", stdin=b"labi\n" + b"dose " * 2003 + b"\nlabi\n")
     assert len(ended.out.split("\n")) == 4
-    who, warning = ended.err.splitlines()
-    assert who == "translating with runs/teacher/best (torch)"
-    assert warning.startswith("warning: line 2: ") and warning.endswith(
-        " tokens, cut to 512 (decoding.max_source_tokens)"
-    )
+    assert ended.err.startswith("warning: line 2: ")
+    assert ended.err.endswith(" tokens, cut to 512 (decoding.max_source_tokens)\n")
 
 
 def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
@@ -270,8 +267,8 @@ IncrementalDecoder.start = start
 # Streams that stay open: real pipes and a terminal
 
 
-def start(folder: Path, **streams: object) -> subprocess.Popen[bytes]:
-    command = [*COMMAND, "translate", "--beam", "1"]
+def start(folder: Path, *options: str, **streams: object) -> subprocess.Popen[bytes]:
+    command = [*COMMAND, "translate", "--beam", "1", *options]
     return subprocess.Popen(command, cwd=folder, env={**os.environ, **ENVIRONMENT}, bufsize=0, **streams)
 
 
@@ -290,13 +287,13 @@ def test_answers_come_before_the_input_ends_and_a_closed_pipe_ends_it_quietly(a2
         pass
     process.stdin.close()
     assert process.wait(60) == -signal.SIGPIPE
-    assert process.stderr.read() == b"translating with runs/teacher/best (torch)\n"
+    assert process.stderr.read() == b""
     process.stderr.close()
 
 
 def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught: Path):
     master, terminal = pty.openpty()
-    process = start(taught, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(taught, "--verbose", stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     os.close(terminal)
     expected = translate(a2d, taught, b"dose labi\n\nlabi\n", "--beam", "1")
     for line, answer in zip(("dose labi", "", "labi"), expected, strict=True):
@@ -312,6 +309,18 @@ def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught:
     os.close(master)
 
 
+def test_who_translates_is_told_at_a_terminal_and_nowhere_else_unasked(taught: Path):
+    master, terminal = pty.openpty()
+    process = start(taught, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    process.communicate(b"labi\n", timeout=60)
+    assert b"translating with runs/teacher/best (torch)" in os.read(master, 4096)
+    os.close(master)
+    for option, told in ((), b""), (("-v",), b"translating with runs/teacher/best (torch)\n"):
+        piped = start(taught, *option, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert piped.communicate(b"labi\n", timeout=60)[1] == told
+
+
 def test_words_are_aligned_in_a_project_that_may_only_be_read(a2d: Launcher, taught_project: Path):
     info = taught_project / "runs/teacher/run.json"
     before = info.read_bytes()
@@ -321,7 +330,7 @@ def test_words_are_aligned_in_a_project_that_may_only_be_read(a2d: Launcher, tau
         "    raise OSError(errno.EROFS, 'Read-only file system')\n"
         "tempfile.mkstemp = mkstemp"
     )
-    ended = a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n", before=read_only)
+    ended = a2d.well(taught_project, "translate", "-v", "--alignment", stdin=b"x\n", before=read_only)
     assert " ||| " in ended.out and info.read_bytes() == before
     assert (
         "run.json: cannot be written: Read-only file system" in ended.err
@@ -334,12 +343,12 @@ CHOSEN = "alignment: head "
 
 def test_a_head_is_noted_and_chosen_anew_for_other_weights(a2d: Launcher, taught_project: Path):
     info = taught_project / "runs/teacher/run.json"
-    assert CHOSEN in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    assert CHOSEN in a2d.well(taught_project, "translate", "-v", "--alignment", stdin=b"x\n").err
     noted = json.loads(info.read_text())["alignment_head"]
     assert noted["reference"] == "itself"
-    assert CHOSEN not in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    assert CHOSEN not in a2d.well(taught_project, "translate", "-v", "--alignment", stdin=b"x\n").err
     edit(info, lambda values: values["alignment_head"].update(weights_sha256="0" * 64))
-    assert CHOSEN in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    assert CHOSEN in a2d.well(taught_project, "translate", "-v", "--alignment", stdin=b"x\n").err
     assert json.loads(info.read_text())["alignment_head"] == noted
 
 
@@ -348,7 +357,7 @@ def test_nothing_is_noted_of_a_run_in_training(a2d: Launcher, taught_project: Pa
     info = taught_project / "runs/teacher/run.json"
     edit(info, lambda values: values.update(finished=False))
     before = info.read_bytes()
-    assert CHOSEN in a2d.well(taught_project, "translate", "--alignment", stdin=b"x\n").err
+    assert CHOSEN in a2d.well(taught_project, "translate", "-v", "--alignment", stdin=b"x\n").err
     assert info.read_bytes() == before
 
 
@@ -364,7 +373,7 @@ def test_the_head_of_an_ensembles_student_is_that_of_all_its_teachers(a2d: Launc
     edit(
         runs / "student/run.json", lambda values: values.update(kind="student", settings={"teacher": ",".join(digits)})
     )
-    said = a2d.well(taught_project, "translate", "--alignment", "--model", "student", stdin=b"x\n").err
+    said = a2d.well(taught_project, "translate", "-v", "--alignment", "--model", "student", stdin=b"x\n").err
     assert re.search(
         r"alignment: head \d of layer \d serves best: \d+% of its links are those of its teachers' mean\n", said
     )
@@ -375,6 +384,6 @@ def test_the_head_of_an_ensembles_student_is_that_of_all_its_teachers(a2d: Launc
     shutil.rmtree(runs / "second")
     edit(runs / "student/run.json", lambda values: values.pop("alignment_head"))
     said = a2d.well(
-        taught_project, "translate", "--alignment", "--model", "student", "--engine", "torch", stdin=b"x\n"
+        taught_project, "translate", "-v", "--alignment", "--model", "student", "--engine", "torch", stdin=b"x\n"
     ).err
     assert "of its links are those of its own mean\n" in said

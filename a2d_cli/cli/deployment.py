@@ -48,6 +48,9 @@ def translate(
     no_repeat_ngram: Annotated[
         int | None, typer.Option(min=0, help="No so many tokens in a row occur twice: stops loops. 0 = off.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say which model translates in a pipe or log, too.")
+    ] = False,
 ) -> None:
     """Translate lines of text.
 
@@ -68,7 +71,7 @@ def translate(
     check_choice("--format", form, ("text", "tsv", "jsonl"))
     check_choice("--engine", engine, ("auto", "torch", "ct2"))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough ends us quietly
-    reporter = make_reporter()
+    reporter = make_reporter(quiet_in_pipes=not verbose)
     source = command.open_input(input_path)
     command.check_output(output_path, input_path)
     given = {
