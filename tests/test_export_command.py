@@ -222,6 +222,15 @@ def test_an_export_is_replaced_if_asked(a2d, project):
     assert not [*(project / "exports").glob(".*")]
 
 
+def test_of_a_deleted_run_its_export_is_named(a2d, project):
+    shutil.rmtree(project / "runs/teacher")
+    said = a2d.error(project, "translate", "--model", "teacher", stdin=b"x\n", code=2)
+    assert said == (
+        f"error: no run or folder 'teacher'\nhint: what was exported of it is still there: --model {FOLDER}\n"
+    )
+    assert a2d.well(project, "translate", "--model", FOLDER, stdin=b"x\n").out.count("\n") == 1
+
+
 def test_a_run_in_training_is_refused(a2d, project):
     info = project / "runs/teacher/run.json"
     write_json(info, {**read_json(info), "finished": False})
