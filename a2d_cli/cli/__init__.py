@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Distil a big translation model into a small, fast one (Align-to-Distill).",
     epilog=(
-        "Start with 'a2d demo'. Your own model: prepare, train-teacher, distill, score, translate; "
+        "Start with 'a2d demo'. Your own model: prepare, train-teacher, distill, score, export, translate; "
         "'a2d status' says what comes next."
     ),
 )
@@ -165,10 +165,11 @@ def _version(value: bool) -> None:
 def project_folder(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Option("-C", "--project", envvar="A2D_PROJECT", metavar="DIR", help="The project folder.")
+        Path,
+        typer.Option("-C", "--project", envvar="A2D_PROJECT", metavar="DIR", help="The project folder."),
     ] = Path("."),
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     if folder.exists() and not folder.is_dir():

@@ -31,30 +31,43 @@ from a2d_cli.errors import ConfigError
 def translate(
     context: typer.Context,
     model: Model = None,
-    input_path: Annotated[Path | None, typer.Option("-i", "--input", help="Text file (default: stdin).")] = None,
-    output_path: Annotated[Path | None, typer.Option("-o", "--output", help="Text file (default: stdout).")] = None,
-    beam: Annotated[int | None, typer.Option("-b", "--beam", "--beam-size", min=1, help="Hypotheses kept.")] = None,
-    nbest: Annotated[int | None, typer.Option(min=1, help="Lines of output for each line of input.")] = None,
-    length_penalty: Annotated[
-        float | None, typer.Option("--length-penalty", "--lenpen", help="Score / length ** this.")
+    input_path: Annotated[
+        Path | None, typer.Option("-i", "--input", metavar="FILE", help="Text to translate (default: stdin).")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Sentences translated at once.")] = None,
-    errors: Annotated[str, typer.Option(help="Invalid UTF-8: strict (refuse) or replace.")] = "strict",
-    form: Annotated[str, typer.Option("--format", help="text, tsv (line, score, translation) or jsonl.")] = "text",
+    output_path: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write (default: stdout).")
+    ] = None,
+    beam: Annotated[
+        int | None, typer.Option("-b", "--beam", "--beam-size", metavar="N", min=1, help="Beam size.")
+    ] = None,
+    nbest: Annotated[int | None, typer.Option(metavar="N", min=1, help="Translations per line of input.")] = None,
+    length_penalty: Annotated[
+        float | None,
+        typer.Option("--length-penalty", "--lenpen", metavar="X", help="Scores are divided by length ** X."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", min=1, help="Sentences translated at once.")] = None,
+    errors: Annotated[str, typer.Option(metavar="HOW", help="Invalid UTF-8: strict (refuse) or replace.")] = "strict",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="text, tsv (line, score, translation) or jsonl.")
+    ] = "text",
     device: Device = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
-    engine: Annotated[str, typer.Option(help="torch, ct2, or auto: ct2 if the model was exported.")] = "auto",
-    alignment: Annotated[bool, typer.Option("--alignment", help="Add word links: TRANSLATION ||| 0-0 1-2 …")] = False,
+    threads: Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 = all.")] = 0,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="torch, ct2, or auto: ct2 if the model was exported.")
+    ] = "auto",
+    alignment: Annotated[
+        bool, typer.Option("--alignment", help="Add word alignments: TRANSLATION ||| 0-0 1-2 …")
+    ] = False,
     no_repeat_ngram: Annotated[
-        int | None, typer.Option(min=0, help="No so many tokens in a row occur twice: stops loops. 0 = off.")
+        int | None, typer.Option(metavar="N", min=0, help="Never repeat a sequence of N tokens: stops loops. 0 = off.")
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say which model translates in a pipe or log, too.")
+        bool, typer.Option("--verbose", "-v", help="Say which model translates even if stderr is no terminal.")
     ] = False,
 ) -> None:
     """Translate lines of text.
 
-    N lines in, N × nbest lines out, in order; on a terminal, a prompt.
+    N lines in, N × nbest lines out, in order. On a terminal it is a prompt.
 
     Example: a2d translate < input.txt > output.txt
     """
@@ -93,30 +106,41 @@ def translate(
 def score(
     context: typer.Context,
     hypotheses: Annotated[
-        list[Path] | None, typer.Argument(help="Translations to score; none: the project's models.")
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Translations to score (default: score the project's models)."),
     ] = None,
     reference: Annotated[
-        list[Path] | None, typer.Option("--reference", "-r", help="Reference file. Repeatable.")
+        list[Path] | None, typer.Option("--reference", "-r", metavar="FILE", help="Reference translations. Repeatable.")
     ] = None,
     metrics: Annotated[
-        list[str] | None, typer.Option("-m", "--metric", help="bleu, chrf, chrf++ or ter. Repeatable.")
+        list[str] | None, typer.Option("-m", "--metric", metavar="NAME", help="bleu, chrf, chrf++ or ter. Repeatable.")
     ] = None,
-    models: Annotated[list[str] | None, typer.Option("--model", help="Only these runs. Repeatable.")] = None,
-    tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for confidence intervals of files; 0 = none.")] = 0,
-    beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept.")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Translate again what is cached.")] = False,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", metavar="MODEL", help="Only this model. Repeatable.")
+    ] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option("--test-set", metavar="NAME", help="Only this test set. Repeatable.")
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Bootstrap resamples for intervals, of files; 0 = none.")
+    ] = 0,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, help="Beam size.")] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Translate again instead of using cached translations.")
+    ] = False,
     speed: Annotated[
-        bool, typer.Option("--speed/--no-speed", help="Measure it: not while other work shares the machine.")
+        bool, typer.Option("--speed/--no-speed", help="Measure speed; not meaningful while other programs run.")
     ] = True,
-    gap: Annotated[bool, typer.Option("--gap", help="From the teacher to a student in int8, step by step.")] = False,
+    gap: Annotated[
+        bool, typer.Option("--gap", help="Where a student loses quality: distillation, greedy search, int8.")
+    ] = False,
     stress: Annotated[
-        bool, typer.Option("--stress", help="Count loops, lost numbers, odd lengths on odd input.")
+        bool, typer.Option("--stress", help="Count loops, lost numbers and odd lengths on unusual input.")
     ] = False,
     device: Device = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a decoding.* key of the recipe. Repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a decoding.* key of a2d.yaml. Repeatable."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -170,21 +194,25 @@ def export(
     context: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="Run name, run folder or checkpoint folder (default: best student by validation)."),
+        typer.Argument(
+            metavar="MODEL", help="Run name, run folder or checkpoint folder (default: best student by validation)."
+        ),
     ] = None,
-    to: Annotated[str, typer.Option(help="ct2 (CTranslate2) or hf (Hugging Face).")] = "ct2",
+    to: Annotated[str, typer.Option(metavar="FORM", help="ct2 (CTranslate2) or hf (Hugging Face).")] = "ct2",
     quantization: Annotated[
-        str | None, typer.Option("-q", "--quantization", help="int8 (default of ct2), int16, float16 or float32.")
+        str | None,
+        typer.Option("-q", "--quantization", metavar="TYPE", help="int8 (default of ct2), int16, float16 or float32."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder (default: exports/NAME-… of the project).")
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder (default: exports/NAME-… of the project)."),
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as a folder that runs elsewhere.
 
-    It is proved on validation text, and translate --model RUN uses it by itself.
+    The export is checked against the model on validation text; translate then uses it automatically.
 
     Examples: a2d export
               a2d export teacher --to hf
@@ -219,28 +247,32 @@ def bench(
     context: typer.Context,
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Runs, run, checkpoint or export folders (default: all finished runs)."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Run names, or folders of runs, checkpoints or exports (default: all finished runs).",
+        ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Untrained models: mini,tiny,small,base,paper, 6-6 (layers), KEY=VALUE changes the one before it."
+            metavar="A,B,…",
+            help="Untrained shapes: mini,tiny,small,base,paper or LAYERS-LAYERS; KEY=VALUE after one changes it.",
         ),
     ] = None,
-    sentences: Annotated[int, typer.Option(min=1, help="Of the test set, evenly chosen.")] = 200,
-    beam: Annotated[str, typer.Option("-b", "--beam", help="Hypotheses kept; several with commas.")] = "1,5",
-    batch_size: Annotated[str, typer.Option(help="Sentences translated at once; several with commas.")] = "1,32",
-    engine: Annotated[str, typer.Option(help="torch, ct2 or both.")] = "torch,ct2",
+    sentences: Annotated[int, typer.Option(metavar="N", min=1, help="Number of test sentences, evenly spaced.")] = 200,
+    beam: Annotated[str, typer.Option("-b", "--beam", metavar="N,…", help="Beam sizes.")] = "1,5",
+    batch_size: Annotated[str, typer.Option(metavar="N,…", help="Sentences translated at once.")] = "1,32",
+    engine: Annotated[str, typer.Option(metavar="NAME,…", help="torch, ct2 or both.")] = "torch,ct2",
     precision: Annotated[
-        str, typer.Option(help="Of ct2: float32, int8 or both; an export keeps its own.")
+        str, typer.Option(metavar="TYPE,…", help="Of ct2 models: float32, int8 or both; exports keep theirs.")
     ] = "float32,int8",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Each measures everything once; medians are told.")] = 3,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="CPU threads.")] = 1,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds of measurement; medians are reported.")] = 3,
     as_json: Json = False,
 ) -> None:
     """Measure size, memory and speed of models on this CPU.
 
-    By engine and precision; speed is that of one core.
+    By engine and quantization; speed is per core.
 
     Examples: a2d bench
               a2d bench --preset tiny,small,base,paper,6-6

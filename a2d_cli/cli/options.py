@@ -17,17 +17,25 @@ from a2d_cli.project.project import Project
 
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key, e.g. training.lr=3e-4. Repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change any key of a2d.yaml, e.g. training.lr=3e-4. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands there.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Precision = Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")]
-Hours = Annotated[float | None, typer.Option(help="Stop after this much training time, all sittings together.")]
-Seed = Annotated[int | None, typer.Option(help="Of initial weights, batch order and dropout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is already there.")]
+Device = Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, typer.Option(metavar="TYPE", help="auto, fp32, bf16 or fp16.")]
+Hours = Annotated[
+    float | None, typer.Option(metavar="HOURS", help="Stop after so many hours of training, interruptions not counted.")
+]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed of initial weights, batch order and dropout.")]
+CacheTeacher = Annotated[
+    bool, typer.Option("--cache-teacher", help="Run the teacher once and keep its outputs on disk, if they fit.")
+]
 Model = Annotated[
     str | None,
-    typer.Option(help="Run name, or folder of a run, checkpoint or export (default: best student by validation)."),
+    typer.Option(
+        metavar="MODEL",
+        help="Run name, or folder of a run, checkpoint or export (default: best student by validation).",
+    ),
 ]
 
 
@@ -59,6 +67,11 @@ def overrides_of(settings: list[str] | None, **flags: Any) -> list[str]:
             option = name.rpartition("__")[2].removeprefix("pseudo_").replace("_", "-")
             given.append(f"--{option} {name.replace('__', '.')}={value}")
     return [*(settings or []), *given]
+
+
+def cache_of(cache_teacher: bool) -> list[str]:
+    """What --cache-teacher stands for; before --set, of which distillation.cache=topk says more."""
+    return ["distillation.cache=auto"] if cache_teacher else []
 
 
 def decoding_of(project: Project, settings: list[str] | None, beam: int | None) -> dict[str, Any]:

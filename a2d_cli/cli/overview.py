@@ -43,31 +43,36 @@ def inspect_run(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="Run name or run folder (default: the finished one that is best by validation BLEU, else by loss)."
+            metavar="RUN", help="Run name or run folder (default: the finished one that is best by validation)."
         ),
     ] = None,
-    sentence: Annotated[str | None, typer.Option(help="Show attention maps of this source sentence.")] = None,
-    target: Annotated[str | None, typer.Option(help="Its translation (default: the student's own).")] = None,
+    sentence: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Show attention maps of this source sentence.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Its translation (default: the student's own).")
+    ] = None,
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", help="Of the sentence: encoder_self, decoder_self or cross. Repeatable."),
+        typer.Option(
+            "--kind", metavar="KIND", help="Attention to show: encoder_self, decoder_self or cross. Repeatable."
+        ),
     ] = None,
     heads: Annotated[
         list[str] | None,
-        typer.Option(
-            "--head", metavar="LAYER.HEAD", help="Of the teacher, on the sentence; or best, worst. Repeatable."
-        ),
+        typer.Option("--head", metavar="LAYER.HEAD", help="Teacher head to show, or best, or worst. Repeatable."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the pictures (default: the run's inspection/).")
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder of the pictures (default: the run's inspection/)."),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="Of the pictures: svg or png.")] = "svg",
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="Picture format: svg or png.")] = "svg",
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show which student heads stand in for which teacher heads.
+    """Show which student heads correspond to which teacher heads.
 
-    Shares, distances to the teacher's attention on validation text, and pictures of both.
+    Shares of student heads, distances to the teacher's attention on validation text, and pictures of both.
 
     Examples: a2d inspect
               a2d inspect a2d-diagonal --sentence "Der Hund schläft."
@@ -98,23 +103,24 @@ def inspect_run(
 def report(
     context: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file to write (default: the project's report.html).")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The file to write (default: the project's report.html)."),
     ] = None,
     alignment: Annotated[
         bool,
         typer.Option(
             "--alignment/--no-alignment",
-            help="Measure and draw that of the finished run that is best by validation BLEU, else by loss.",
+            help="Measure and draw the alignment of the best finished run.",
         ),
     ] = True,
     as_json: Annotated[
-        bool, typer.Option("--json", help='Print the place of the page as JSON: {"report": FILE}.')
+        bool, typer.Option("--json", help='Print the path of the page as JSON: {"report": FILE}.')
     ] = False,
 ) -> None:
     """Write a report of the project: one HTML file.
 
-    Data, models, learning curves, comparison, alignment, translations, environment, hashes and commands, out of what is
-    there; what is missing is named with the command that makes it.
+    Data, models, learning curves, comparison, alignment, translations, environment, hashes and commands. For what is
+    missing it names the command that makes it.
 
     Examples: a2d report
               a2d report -o paper/appendix.html --no-alignment
@@ -130,13 +136,15 @@ def report(
 
 def demo(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="A new folder for the demo's project.")] = Path("a2d-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the demo's project.")] = Path(
+        "a2d-demo"
+    ),
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Go the whole way in a few minutes, on an embedded corpus.
+    """Run the whole pipeline on generated text, in minutes.
 
-    A teacher, a plain student, a distilled student, its int8 export, and a table of their scores.
+    Trains a teacher, a plain student and a distilled student, exports that to int8, and scores them all.
     """
     from a2d_cli.commands import demo as command
 
@@ -155,7 +163,7 @@ def demo(
 
 
 def recipes_list(as_json: Json = False) -> None:
-    """Names, languages and sizes."""
+    """List them: names, languages and sizes."""
     from a2d_cli.commands import recipes as command
 
     found = command.list_recipes()
@@ -165,7 +173,7 @@ def recipes_list(as_json: Json = False) -> None:
         print_table("recipes", ["name", "pair", "about"], [(each.name, each.pair, each.about) for each in found])
 
 
-def recipes_show(name: Annotated[str, typer.Argument(help="Of a recipe.")]) -> None:
+def recipes_show(name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe of 'a2d recipes list'.")]) -> None:
     """Print a recipe with its comments."""
     from a2d_cli.commands import recipes as command
 
@@ -173,11 +181,13 @@ def recipes_show(name: Annotated[str, typer.Argument(help="Of a recipe.")]) -> N
 
 
 def recipes_copy(
-    name: Annotated[str, typer.Argument(help="Of a recipe.")],
-    destination: Annotated[Path | None, typer.Argument(help="File or folder (default: here).")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe of 'a2d recipes list'.")],
+    destination: Annotated[
+        Path | None, typer.Argument(metavar="FILE|DIR", help="Where to write it (default: here).")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a recipe here to edit it: a2d prepare ./NAME.yaml."""
+    """Copy a recipe to edit it; then: a2d prepare ./NAME.yaml"""
     from a2d_cli.commands import recipes as command
 
     typer.echo(command.copy_recipe(name, destination, overwrite))

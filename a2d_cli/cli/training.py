@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from a2d_cli.cli.options import (
+    CacheTeacher,
     Device,
     Hours,
     Json,
@@ -19,6 +20,7 @@ from a2d_cli.cli.options import (
     Precision,
     Seed,
     Set,
+    cache_of,
     check_choice,
     overrides_of,
     print_all,
@@ -34,25 +36,34 @@ from a2d_cli.project.project import Project
 
 def prepare(
     context: typer.Context,
-    recipe: Annotated[str | None, typer.Argument(help="A shipped recipe (a2d recipes list) or a YAML file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe (a2d recipes list) or a YAML file.")
+    ] = None,
     train: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own training text; or one TSV or TMX file.")
+        tuple[str, str] | None,
+        typer.Option(metavar="SRC TGT", help="Your own training text: two files, or one TSV or TMX file."),
     ] = None,
     valid: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own validation text.")] = None,
     test: Annotated[tuple[str, str] | None, typer.Option(metavar="SRC TGT", help="Your own test text.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Languages of your own files, e.g. de-en.")] = None,
+    pair: Annotated[
+        str | None, typer.Option(metavar="SRC-TGT", help="Languages of your own files, e.g. de-en.")
+    ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="SRC,TGT", help="Of your own TSV files: where the two languages stand.")
+        str | None,
+        typer.Option(metavar="SRC,TGT", help="Columns of source and target in your own TSV files, counted from 1."),
     ] = None,
     mirror: Annotated[
-        str | None, typer.Option(envvar="A2D_MIRROR", help="Folder or URL that holds HOST/PATH of each download.")
+        str | None,
+        typer.Option(
+            metavar="DIR|URL", envvar="A2D_MIRROR", help="Look for HOST/PATH of each download here before the network."
+        ),
     ] = None,
     tokenizer_from: Annotated[
         str | None,
-        typer.Option(metavar="RUN|FOLDER", help="Take the tokenizer of a run (a2d import) instead of training one."),
+        typer.Option(metavar="RUN|FOLDER", help="Use the tokenizer of this run (a2d import) instead of training one."),
     ] = None,
     trim: Annotated[
-        bool, typer.Option("--trim", help="Cut that tokenizer to the pieces of the training text.")
+        bool, typer.Option("--trim", help="Keep only the pieces of that tokenizer that occur in the training text.")
     ] = False,
     settings: Set = None,
     overwrite: Overwrite = False,
@@ -60,7 +71,8 @@ def prepare(
 ) -> None:
     """Prepare a corpus: the folder becomes a project.
 
-    The text is downloaded, cleaned, freed of what the test sets hold, and tokenised; what is up to date stays.
+    Downloads, cleans, removes training pairs that occur in validation or test sets, and tokenises. Steps that are up
+    to date are skipped.
 
     Examples: a2d prepare multi30k-ende
               a2d prepare --train my.de my.en --pair de-en
@@ -101,15 +113,15 @@ def import_model(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="A Marian model in Hugging Face form (OPUS-MT, MarianMT).")
     ],
-    name: Annotated[str, typer.Option(help="Name of the run.")] = "teacher",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run.")] = "teacher",
     pair: Annotated[
-        str | None, typer.Option(help="Its languages, where the folder does not say them, e.g. de-en.")
+        str | None, typer.Option(metavar="SRC-TGT", help="Its languages, if the folder does not name them, e.g. de-en.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Take a model that others have trained as the teacher.
+    """Import a model that others have trained as the teacher.
 
-    Its tokenizer must then be the project's.
+    Then prepare the text with its tokenizer.
 
     Example: a2d import ./opus-mt-de-en
              a2d prepare RECIPE --tokenizer-from teacher --trim
@@ -125,7 +137,7 @@ def import_model(
 
 def train_teacher(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="Name of the run.")] = "teacher",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run.")] = "teacher",
     seed: Seed = None,
     precision: Precision = None,
     device: Device = None,
@@ -133,7 +145,7 @@ def train_teacher(
     settings: Set = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train the teacher by the recipe. Interrupt it anywhere: the same command goes on.
+    """Train the teacher of the recipe. Interrupt it anywhere: the same command resumes.
 
     Several processes: torchrun --nproc-per-node 2 --no-python a2d train-teacher
     """
@@ -155,26 +167,40 @@ def distill(
     context: typer.Context,
     teacher: Annotated[
         str | None,
-        typer.Option(help="Run name, run folder or checkpoint folder; several, with commas between, teach together."),
+        typer.Option(
+            metavar="MODEL",
+            help="Run name, run folder or checkpoint folder; several, separated by commas, are an ensemble.",
+        ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="ce, word, seq, a2d, a2d-PROFILE, hidden, attn-fixed, amad, … (all: README), joined by '+'."),
+        typer.Option(
+            metavar="METHOD",
+            help="a2d, seq+a2d, word, seq, ce, attn-fixed, amad, hidden, …; '+' joins them (README lists all).",
+        ),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of a plain a2d.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Variant that plain 'a2d' means: diagonal, simplex, masked, … Same as --method a2d-NAME.",
+        ),
+    ] = None,
     student: Annotated[
-        str | None, typer.Option(help="mini, tiny, small, base, paper, or KEY=VALUE,… (e.g. d_model=192,num_heads=4).")
+        str | None,
+        typer.Option(
+            metavar="SHAPE",
+            help="mini, tiny, small, base, paper, or KEY=VALUE,… (e.g. d_model=192,num_heads=4).",
+        ),
     ] = None,
     pseudo: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
-            metavar="SRC HYP", help="Learn from these lines and their translations instead of the training text."
+            metavar="SRC HYP", help="Train on these lines and their translations instead of the training text."
         ),
     ] = None,
-    cache_teacher: Annotated[
-        bool, typer.Option("--cache-teacher", help="Ask the teacher once and keep what it says on disk, if it fits.")
-    ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the run (default: the method's).")] = None,
+    cache_teacher: CacheTeacher = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run (default: the method's).")] = None,
     seed: Seed = None,
     precision: Precision = None,
     device: Device = None,
@@ -187,16 +213,15 @@ def distill(
 ) -> None:
     """Train the student with the teacher's help.
 
-    It learns from the teacher's words and attention (a2d), its words (word), its translations (seq), or the references
-    alone (ce).
+    It learns from the teacher's word probabilities and attention (a2d), from its probabilities (word), from its
+    translations (seq), or from the references alone (ce).
 
-    Interrupt it anywhere: the same command goes on.
+    Interrupt it anywhere: the same command resumes.
     """
     from a2d_cli.commands import distill as command
 
-    cache = ["distillation.cache=auto"] if cache_teacher else []  # first: --set distillation.cache=topk says more
     overrides = overrides_of(
-        [*cache, *(settings or [])],
+        [*cache_of(cache_teacher), *(settings or [])],
         distillation__teacher=teacher,
         distillation__method=method,
         distillation__profile=profile,
@@ -219,25 +244,30 @@ def distill(
 
 def pseudo(
     context: typer.Context,
-    teacher: Annotated[str | None, typer.Option(help="Run name, run folder or checkpoint folder.")] = None,
-    beam: Annotated[int | None, typer.Option("-b", "--beam", min=1, help="Hypotheses kept while searching.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Run name, run folder or checkpoint folder.")
+    ] = None,
+    beam: Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, help="Beam size.")] = None,
     nbest: Annotated[
-        int | None, typer.Option(min=1, help="Translations kept of each sentence (default: as many as the beam).")
+        int | None, typer.Option(metavar="N", min=1, help="Translations kept per sentence (default: the beam size).")
     ] = None,
-    engine: Annotated[str, typer.Option(help="torch, ct2, or auto: ct2, but torch on a GPU.")] = "auto",
+    engine: Annotated[str, typer.Option(metavar="NAME", help="torch, ct2, or auto: ct2, but torch on a GPU.")] = "auto",
     quantization: Annotated[
-        str | None, typer.Option("-q", "--quantization", help="float32, or int8: faster, not quite the teacher.")
+        str | None,
+        typer.Option(
+            "-q", "--quantization", metavar="TYPE", help="float32, or int8: faster, but not exactly the teacher."
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+    threads: Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 = all.")] = 0,
     device: Device = None,
     settings: Set = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Let the teacher translate the training text.
+    """Let the teacher translate the training text, for seq.
 
-    A student learns from that with distill --method seq, which otherwise does it first; from that of another beam by
-    the same settings. Interrupt it anywhere: the same command goes on.
+    distill --method seq trains on these translations, and makes them first where they are missing. If you change the
+    beam here, give distill the same. Interrupt it anywhere: the same command resumes.
 
     Examples: a2d pseudo
               a2d pseudo --beam 8
@@ -272,42 +302,59 @@ def pseudo(
 
 def compare(
     context: typer.Context,
-    methods: Annotated[str, typer.Option(help="Of a2d distill, with commas between.")] = "ce,word,a2d",
-    seeds: Annotated[str, typer.Option(help="How many (7 = 1 to 7), or which (3,4,5; one alone: 3,).")] = "7",
+    methods: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Methods of 'a2d distill', separated by commas.")
+    ] = "ce,word,a2d",
+    seeds: Annotated[
+        str, typer.Option(metavar="N|A,B,…", help="How many seeds (7: 1 to 7), or which (3,4,5; a single one: 3,).")
+    ] = "7",
     updates: Annotated[
         str | None,
-        typer.Option(help="Length of a run (default: the recipe's); several with commas: every method at each."),
+        typer.Option(
+            metavar="N,…", help="Updates per run (default: the recipe's); of several, every method is trained at each."
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs trained or scored at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs trained or scored at the same time.")] = 1,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of a run (default: the cores, shared by the jobs).")
+        int | None,
+        typer.Option(metavar="N", min=1, help="CPU threads per run (default: the cores divided by the jobs)."),
     ] = None,
-    teacher: Annotated[str | None, typer.Option(help="As in a2d distill; several teach together.")] = None,
-    student: Annotated[str | None, typer.Option(help="As in a2d distill.")] = None,
+    teacher: Annotated[str | None, typer.Option(metavar="MODEL", help="As in 'a2d distill'.")] = None,
+    student: Annotated[str | None, typer.Option(metavar="SHAPE", help="As in 'a2d distill'.")] = None,
+    cache_teacher: CacheTeacher = False,
     baselines: Annotated[
         list[str] | None,
-        typer.Option("--baseline", help="What to compare to, of the methods (default: ce and word). Repeatable."),
+        typer.Option(
+            "--baseline", metavar="METHOD", help="Compare the others to this one (default: ce and word). Repeatable."
+        ),
     ] = None,
-    tests: Annotated[list[str] | None, typer.Option("--test-set", help="Only these test sets. Repeatable.")] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option("--test-set", metavar="NAME", help="Only this test set. Repeatable.")
+    ] = None,
     beam: Annotated[
         int | None,
         typer.Option(
-            "-b", "--beam", min=1, help="Hypotheses kept while test sets are translated; trains nothing anew."
+            "-b", "--beam", metavar="N", min=1, help="Beam size when test sets are translated; nothing is retrained."
         ),
     ] = None,
     label: Annotated[
-        str, typer.Option(help="Begins the runs' names: for another student or other settings in the same project.")
+        str,
+        typer.Option(
+            metavar="WORD", help="Prefix of the runs' names: for another student or other settings in the same project."
+        ),
     ] = "",
-    csv: Annotated[Path | None, typer.Option(help="Write a row a run to this file.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw means with intervals: FILE.png or FILE.svg.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one row per run to this CSV file.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Plot means with intervals: a .png or .svg file.")
+    ] = None,
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
     """Train methods with several seeds and compare them fairly.
 
-    Conditions are equal, and runs end by their length alone (no patience, max_epochs or max_hours). The table tells
-    what may be said of the differences, and is kept for the report.
-    Interrupt it anywhere: the same command goes on; what is finished is not trained again.
+    All conditions are equal, and every run is trained for the same number of updates (no patience, max_epochs or
+    max_hours). The tables say which differences may be claimed, and are kept for the report.
+    Interrupt it anywhere: the same command resumes, and trains no finished run again.
 
     Examples: a2d compare --methods ce,word,a2d --seeds 7 --jobs 2 --threads 1
               a2d compare --methods word,a2d --updates 1000,4000 --figure fig.svg
@@ -332,7 +379,7 @@ def compare(
         test_sets=tuple(tests or ()),
         teacher=teacher,
         student=student,
-        settings=(*(settings or ()), *([f"decoding.beam={beam}"] if beam else ())),
+        settings=(*cache_of(cache_teacher), *(settings or ()), *([f"decoding.beam={beam}"] if beam else ())),
         label=label,
         jobs=jobs,
         threads=threads or max(1, num_cores() // jobs),
