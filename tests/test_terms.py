@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from test_distillation_objective import make, parts_of
-from tiny import SHAPE, random_batch
+from tiny import SHAPE, part_of, random_batch, tiny_model
 from torch import nn
 
+import a2d_cli
 from a2d_cli.commands.inspect_run import _aligners
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
-from a2d_cli.distillation.teachers import Inside
+from a2d_cli.distillation.teachers import Inside, Teacher
 from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term
 from a2d_cli.errors import ConfigError
+
+PACKAGE = Path(a2d_cli.__file__).parent
 
 
 class Own(Term):
@@ -84,3 +91,21 @@ def test_only_alignments_are_saved_as_aligners(own: type[Own]):
     assert aligning and saved == {*(f"aligner.{term}" for term in aligning), "projection.hidden", "module.own"}
     both = make("own+a2d-proj")
     assert {aligned.term for aligned in _aligners(both, both.method)} == {"proj"}
+
+
+@torch.no_grad()
+def test_the_term_that_the_documentation_shows_is_complete(monkeypatch: pytest.MonkeyPatch):
+    """Sums over sentences like any other, to which padding is nothing; of an equal teacher nothing is to be learned."""
+    guide = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+    monkeypatch.setitem(TERMS, "mean-maps", names["MeanMaps"])
+    objective, batch = make("ce+mean-maps"), random_batch()
+    together = parts_of(objective, batch)
+    alone = [parts_of(objective, part_of(batch, row)) for row in range(len(batch.src))]
+    maps = [name for name in together if name.startswith("attn_")]
+    assert len(maps) == 3 and all(together[name] > 0 for name in maps)
+    assert together == {name: pytest.approx(sum(parts[name] for parts in alone), rel=1e-4) for name in together}
+    equal = parts_of(make("ce+mean-maps", tiny_model(), Teacher(tiny_model())), batch)
+    assert [equal[name] for name in maps] == pytest.approx([0, 0, 0], abs=1e-6)
