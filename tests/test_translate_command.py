@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from listener import Listener
 
 from a2d_cli.commands.translate import translate_stream
+from a2d_cli.config import schema
 from a2d_cli.config.schema import Decoding
+from a2d_cli.data.tokenizer import train_tokenizer
 from a2d_cli.decoding.translator import Translation
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file, write_json
@@ -387,3 +389,19 @@ def test_the_head_of_an_ensembles_student_is_that_of_all_its_teachers(a2d: Launc
         taught_project, "translate", "-v", "--alignment", "--model", "student", "--engine", "torch", stdin=b"x\n"
     ).err
     assert "of its links are those of its own mean\n" in said
+
+
+def test_a_teacher_that_cuts_the_text_otherwise_is_no_reference_for_alignment(a2d: Launcher, taught_project: Path):
+    """As the teacher of `seq` may: its pieces are not the student's, so its links say nothing about the student's."""
+    runs = taught_project / "runs"
+    shutil.copytree(runs / "teacher", runs / "student")
+    texts = [(taught_project / f"data/text/train.{lang}").read_text("utf-8").splitlines() for lang in ("de", "en")]
+    settings = schema.Tokenizer(vocab_size=80, model_type="bpe")
+    tokenizer = train_tokenizer(zip(*texts, strict=True), len(texts[0]), settings)
+    tokenizer.save(runs / "teacher")
+    edit(runs / "teacher/best/config.json", lambda values: values.update(tokenizer=tokenizer.fingerprint))
+    digits = sha256_file(runs / "teacher/best/model.safetensors")[:16]
+    edit(runs / "student/run.json", lambda values: values.update(kind="student", settings={"teacher": digits}))
+    ended = a2d.well(taught_project, "translate", "-v", "--alignment", "--model", "student", stdin=b"labi dose\n")
+    assert " ||| " in ended.out and "of its links are those of its own mean\n" in ended.err
+    assert json.loads((runs / "student/run.json").read_text())["alignment_head"]["reference"] == "itself"

@@ -41,8 +41,7 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
         raise ConfigError(
             f"{project.folder}: no validation text to choose an alignment head by", "name the project with -C DIR"
         )
-    taught_by = find_teachers_of(project, run)
-    chosen = _choose(project, checkpoint, [load_checkpoint(teacher.best_dir) for teacher in taught_by])
+    chosen, taught_by = _choose(project, checkpoint, find_teachers_of(project, run))
     reference = ("its own mean", "its teacher", "its teachers' mean")[min(len(taught_by), 2)]
     reporter.info(
         f"alignment: head {chosen.head + 1} of layer {chosen.layer + 1} serves best: "
@@ -64,7 +63,8 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
     return known
 
 
-def _choose(project: Project, checkpoint: Checkpoint, teachers: list[Checkpoint]) -> AlignmentHead:
+def _choose(project: Project, checkpoint: Checkpoint, teachers: list[Run]) -> tuple[AlignmentHead, list[Run]]:
+    """The head, and the teachers it was held against: not those that cut the text otherwise, as one of `seq` may."""
     recipe = read_project_recipe(project.recipe_path)
     texts = [project.read_text("valid", lang)[:SENTENCES] for lang in (recipe.src_lang, recipe.tgt_lang)]
 
@@ -72,4 +72,10 @@ def _choose(project: Project, checkpoint: Checkpoint, teachers: list[Checkpoint]
         pairs = list(zip(of.tokenizer.encode_src(texts[0]), of.tokenizer.encode_tgt(texts[1]), strict=True))
         return Reader(of.model, pairs, SpecialIds.of(of.tokenizer))
 
-    return choose_alignment_head(reader(checkpoint), [reader(teacher) for teacher in teachers])
+    def lengths(of: Reader) -> list[tuple[int, int]]:
+        return [(len(src), len(tgt)) for src, tgt in of.pairs]
+
+    own = reader(checkpoint)
+    readers = [(run, reader(load_checkpoint(run.best_dir))) for run in teachers]
+    alike = [(run, each) for run, each in readers if lengths(each) == lengths(own)]
+    return choose_alignment_head(own, [each for _, each in alike]), [run for run, _ in alike]
