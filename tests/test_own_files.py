@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Launcher, own_files, write_language
+from conftest import Launcher, own_files, settings, write_language
 from hypothesis import given
 from hypothesis import strategies as st
 
 from a2d_cli.cli import single_files
 from a2d_cli.commands.own_files import file_format
 from a2d_cli.config.loader import read_project_recipe
-from a2d_cli.config.schema import PRESETS
+from a2d_cli.config.schema import PRESETS, Split
 
 SMALL = ["--pair", "de-en", "--set", "tokenizer.vocab_size=64"]
 
@@ -103,6 +103,19 @@ def test_ones_own_files_are_trained_as_what_was_tried_unless_one_says_otherwise(
     assert recipe.student_training.schedule == "inverse_sqrt_cooldown"
 
 
+def test_what_is_said_of_ones_own_data_counts(a2d: Launcher, text: Path):
+    asked = {"data.split.by": "components", "data.split.valid_pairs": 3, "data.licence": "CC0", "data.split.seed": 5}
+    (train, *files), given = own_files(text)[:3], settings(asked)
+    a2d.well(text, "-C", "p", "prepare", train, *files, *SMALL, *given, "--test", *own_files(text)[-2:])
+    data = read_project_recipe(text / "p/a2d.yaml").data
+    assert data.split == Split("components", valid_pairs=3, seed=5) and data.licence == "CC0"
+    assert len(lines(text / "p/data/text/valid.de")) == 3
+    twice = [*own_files(text), *SMALL, *given]
+    assert "data.split: takes validation pairs, but data.valid names some" in a2d.error(
+        text, "-C", "q", "prepare", *twice, code=2
+    )
+
+
 def test_files_may_lie_in_a_folder_with_a_colon_in_its_name(a2d: Launcher, text: Path):
     sides = [lines(text / f"train.{lang}") for lang in ("de", "en")]
     folder = text / "at 12:30"
@@ -176,6 +189,11 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
             ["multi30k"],
             "hint: did you mean 'multi30k-deen' or 'multi30k-ende' or 'multi30k-enfr'? 'a2d recipes list' names them",
         ),
+        (
+            ["demo", "--pair", "de-en"],
+            "--pair goes with files of your own, and none is named\nhint: add --train SRC TGT, or leave it out",
+        ),
+        (["--columns", "3,1"], "--columns goes with files of your own, and none is named"),
         (["multi30k-endee"], "no recipe is called 'multi30k-endee'\nhint: did you mean 'multi30k-ende'?"),
         (["nowhere.yaml"], "nowhere.yaml: no such recipe file"),
         (["demo", "--set", "tokenizer.vocab_sise=80"], "did you mean 'vocab_size'?"),

@@ -132,3 +132,28 @@ def test_models_in_the_place_of_files_are_told_their_option(tmp_path, monkeypatc
 def test_the_command_tells_the_option(a2d, taught):
     said = a2d.error(taught, "score", "teacher", code=2)
     assert said == "error: teacher: a model, not a file of translations\nhint: a2d score --model teacher\n"
+
+
+def test_the_target_language_chooses_bleus_tokenizer(a2d, files):
+    """The one that is asked for, else that of the project one is in."""
+
+    def signature(*options: str) -> str:
+        scored = a2d.well(files, "score", "good", "-r", "ref", "-m", "bleu", "--json", *options)
+        return json.loads(scored.out)[0]["signature"]
+
+    assert "tok:13a" in signature() and "tok:zh" in signature("--target-language", "zh")
+    (files / "a2d.yaml").write_text("name: own\npair: en-zh\n")
+    assert "tok:zh" in signature() and "tok:13a" in signature("-l", "en")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["good", "-r", "ref", "--test-set", "x"], "--test-set is for the project's models, not for files"),
+        (["good", "-r", "ref", "--beam", "2"], "--beam is for the project's models, not for files"),
+        (["-m", "ter"], "--metric is for files of translations\nhint: add HYPOTHESES and --reference"),
+        (["--bootstrap", "7"], "--bootstrap is for files of translations"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(a2d, files, options, message):
+    assert f"error: {message}" in a2d.error(files, "score", *options, code=2)

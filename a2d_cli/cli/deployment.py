@@ -124,6 +124,12 @@ def score(
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Bootstrap resamples for intervals, of files; 0 = none.")
     ] = 0,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "-l", "--target-language", metavar="LANG", help="Of files: zh, ja and ko have BLEU tokenizers of their own."
+        ),
+    ] = None,
     beam: Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, help="Beam size.")] = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Translate again instead of using cached translations.")
@@ -156,14 +162,24 @@ def score(
         raise ConfigError(
             "--gap and --stress stand alone, for the project's models", "run them one by one, without files"
         )
+    of_files = {"--metric": metrics, "--bootstrap": bootstrap, "--target-language": language}
+    of_models = {"--model": models, "--test-set": tests, "--beam": beam, "--set": settings, "--device": device}
     if hypotheses or reference:
         from a2d_cli.commands import score_files as files
 
         files.refuse_models(context.obj, hypotheses or [])
-        results = files.score_files(hypotheses or [], reference or [], metrics or files.METRICS, bootstrap=bootstrap)
+        _refuse(of_models, "is for the project's models, not for files", "leave it out, or leave out the files")
+        results = files.score_files(
+            hypotheses or [],
+            reference or [],
+            metrics or files.METRICS,
+            bootstrap=bootstrap,
+            tgt_lang=language or files.language_of(context.obj),
+        )
         print_all([files.file_table(results)], [result.to_json() for result in results], as_json)
         return
 
+    _refuse(of_files, "is for files of translations", "add HYPOTHESES and --reference, or leave it out")
     common: dict[str, Any] = {
         "test_sets": tests,
         "decoding": decoding_of(context.obj, settings, beam),
@@ -188,6 +204,13 @@ def score(
         table = score_project(context.obj, models=models, refresh=refresh, with_speed=speed, **common)
         print_all(table.tables(), table.to_json(), as_json)
         tell_next(context.obj)
+
+
+def _refuse(options: dict[str, Any], why: str, hint: str) -> None:
+    """Raises ConfigError: one of them was given, and would change nothing."""
+    given = next((option for option, value in options.items() if value), None)
+    if given:
+        raise ConfigError(f"{given} {why}", hint)
 
 
 def export(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.config.loader import load_recipe, parse_recipe, read_project_recipe
-from a2d_cli.config.schema import CorpusFiles, Data, Recipe
+from a2d_cli.config.schema import Recipe
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 
@@ -42,7 +44,8 @@ def choose_recipe(
         columns: `3,1`: of one's own TSV files, those of source and target, from 1.
 
     Raises:
-        ConfigError: both or neither given, no pair, a file that is not there, or a folder in its place.
+        ConfigError: both or neither given, no pair or one without files, a file that is not there, or a folder in its
+            place.
     """
     overrides = [*_tokenizer_overrides(project, tokenizer_from, trim), *overrides]
     for each, paths in files.items():
@@ -56,6 +59,11 @@ def choose_recipe(
         raise ConfigError(
             f"recipe '{name}' and files of your own were both given",
             "'a2d prepare RECIPE', or 'a2d prepare --train SRC TGT --pair de-en'",
+        )
+    stray = "--columns" if columns is not None else "--pair" if pair else ""
+    if stray and not files:
+        raise ConfigError(
+            f"{stray} goes with files of your own, and none is named", "add --train SRC TGT, or leave it out"
         )
     if name:
         return load_recipe(name, overrides)
@@ -89,31 +97,26 @@ def _own_recipe(
         raise ConfigError("no training text is given", "--train SRC TGT (or one TSV or TMX file)")
     if not pair:
         raise ConfigError("the languages of your files are not given", "for example --pair de-en")
-    sources = {each: (_corpus_files(*files[each], option=f"--{each}"),) for each in SETS if each in files}
+    sources = {each: [_corpus_files(*files[each], option=f"--{each}")] for each in SETS if each in files}
     if columns is not None:
-        sources = _with_columns(sources, columns)
-    data = Data(
-        train=sources["train"],
-        valid=sources.get("valid", ()),
-        tests={"test": sources["test"]} if "test" in sources else {},
-        licence="yours",
-    )
+        _set_columns(sources, columns)
+    data: dict[str, Any] = {"licence": "yours", **sources}
+    if "test" in sources:
+        data["tests"] = {"test": data.pop("test")}
     name = f"own-{pair.replace('-', '')}"
-    recipe = parse_recipe(f"name: {name}{SETTINGS}", [f"--pair pair={pair}", *overrides], where=name)
-    return replace(recipe, data=data)
+    text = yaml.safe_dump({"name": name, "data": data}, allow_unicode=True) + SETTINGS
+    return parse_recipe(text, [f"--pair pair={pair}", *overrides], where=name)
 
 
-def _with_columns(sources: Mapping[str, tuple[CorpusFiles, ...]], columns: str) -> dict[str, tuple[CorpusFiles, ...]]:
+def _set_columns(sources: Mapping[str, list[dict[str, Any]]], columns: str) -> None:
     numbers = read_numbers("--columns", columns, example="1,2")
     if len(numbers) != 2:
         raise ConfigError(f"--columns {columns}: expected the source's and the target's", "for example --columns 3,1")
-    if all(each.format != "tsv" for (each,) in sources.values()):
+    tables = [each for (each,) in sources.values() if each["format"] == "tsv"]
+    if not tables:
         raise ConfigError(f"--columns {columns}: none of your files is a TSV file", "its name ends in .tsv or .tsv.gz")
-    src, tgt = numbers
-    return {
-        name: (replace(each, src_column=src, tgt_column=tgt) if each.format == "tsv" else each,)
-        for name, (each,) in sources.items()
-    }
+    for each in tables:
+        each["src_column"], each["tgt_column"] = numbers
 
 
 def file_format(path: str) -> str:
@@ -122,7 +125,8 @@ def file_format(path: str) -> str:
     return next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
 
 
-def _corpus_files(src: str, tgt: str, option: str) -> CorpusFiles:
+def _corpus_files(src: str, tgt: str, option: str) -> dict[str, Any]:
+    """As a recipe has them."""
     for path in (src, tgt):
         if path and not Path(path).expanduser().is_file():
             raise ConfigError(f"{option}: no such file: {path}", f"the current folder is {Path.cwd()}")
@@ -130,4 +134,4 @@ def _corpus_files(src: str, tgt: str, option: str) -> CorpusFiles:
     def absolute(path: str) -> str:
         return str(Path(path).expanduser().absolute())
 
-    return CorpusFiles(absolute(src), absolute(tgt) if tgt else None, file_format(src))
+    return {"src": absolute(src), **({"tgt": absolute(tgt)} if tgt else {}), "format": file_format(src)}

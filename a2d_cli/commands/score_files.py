@@ -11,6 +11,7 @@ from typing import Any
 
 from a2d_cli import scoring
 from a2d_cli.commands.table import Table
+from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.scoring import PairedResult, Score, check_lines
@@ -38,6 +39,7 @@ def score_files(
     metrics: Sequence[str] = METRICS,
     *,
     bootstrap: int = 0,
+    tgt_lang: str = "",
 ) -> list[FileScore]:
     """Score text files, one sentence a line; '-' is stdin.
 
@@ -45,6 +47,7 @@ def score_files(
         hypotheses: one file a system; the others are compared to the first by the paired bootstrap.
         references: one file a reference.
         bootstrap: resamples for confidence intervals; 0 = none for one system, 1000 for several.
+        tgt_lang: lets BLEU choose its tokenizer (zh, ja, ko); otherwise 13a.
 
     Raises:
         ConfigError: unknown metric, one side not named, a missing file, or stdin named twice.
@@ -67,15 +70,22 @@ def score_files(
     texts = [lines for _, lines in named_references]
     if len(systems) == 1:
         name, lines = systems[0]
-        return [FileScore(name, result) for result in scoring.score(lines, texts, metrics, bootstrap)]
+        return [
+            FileScore(name, result) for result in scoring.score(lines, texts, metrics, bootstrap, tgt_lang=tgt_lang)
+        ]
     results = []
     for metric in metrics:
         resamples = bootstrap or scoring.RESAMPLES
-        draws = [scoring.resample(lines, texts, metric, resamples) for _, lines in systems]
+        draws = [scoring.resample(lines, texts, metric, resamples, tgt_lang=tgt_lang) for _, lines in systems]
         results.append(FileScore(systems[0][0], draws[0].score))
         for (name, _), draw in zip(systems[1:], draws[1:], strict=True):
             results.append(FileScore(name, draw.score, scoring.compare(draws[0], draw)))
     return results
+
+
+def language_of(project: Project) -> str:
+    """Of the targets of a prepared project; empty where there is none."""
+    return read_project_recipe(project.recipe_path).tgt_lang if project.recipe_path.is_file() else ""
 
 
 def refuse_models(project: Project, hypotheses: Sequence[Path]) -> None:
