@@ -29,7 +29,7 @@ def members() -> tuple[Teacher, Teacher]:
 
 
 def log_p(teacher, batch) -> torch.Tensor:
-    return teacher(batch, batch.tgt_mask, False).words(slice(None)).log_softmax(-1)
+    return teacher(batch, batch.tgt_mask, False).logits(slice(None)).log_softmax(-1)
 
 
 def test_its_probabilities_are_the_mean_of_the_members():
@@ -37,12 +37,12 @@ def test_its_probabilities_are_the_mean_of_the_members():
     batch = random_batch()
     found = EnsembleTeacher([one, other])(batch, batch.tgt_mask, False)
     mean = (log_p(one, batch).exp() + log_p(other, batch).exp()) / 2
-    torch.testing.assert_close(found.words(slice(None)).exp(), mean)
-    torch.testing.assert_close(found.words(slice(2, 5)).exp(), mean[2:5])
-    assert found.maps is None and not found.words(slice(None)).requires_grad
-    kept = found.words(slice(None))
-    found.words(slice(None)).zero_()  # the caller's own
-    torch.testing.assert_close(found.words(slice(None)), kept)
+    torch.testing.assert_close(found.logits(slice(None)).exp(), mean)
+    torch.testing.assert_close(found.logits(slice(2, 5)).exp(), mean[2:5])
+    assert found.maps is None and not found.logits(slice(None)).requires_grad
+    kept = found.logits(slice(None))
+    found.logits(slice(None)).zero_()  # the caller's own
+    torch.testing.assert_close(found.logits(slice(None)), kept)
 
 
 def test_three_members_weigh_alike():

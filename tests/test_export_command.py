@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Launcher
+from conftest import Launcher, edit
 from listener import Listener
 
 from a2d_cli.commands.export import warn_of_loops
@@ -271,6 +271,14 @@ def test_an_export_that_lost_a_file_is_named(a2d, project):
     (project / FOLDER / "model.bin").unlink()
     said = a2d.error(project, "translate", stdin=b"x\n", code=1)
     assert "'model.bin' is missing" in said and "a2d export" in said
+
+
+def test_a_broken_export_is_no_matter_of_other_models(a2d, project):
+    other = shutil.copytree(project / FOLDER, project / "exports/other")
+    edit(other / "a2d.json", lambda values: values.update(name="other", weights_sha256="0" * 64))
+    (other / "model.bin").unlink()
+    assert "(teacher in int8, ctranslate2)" in a2d.well(project, "translate", "-v", stdin=b"x\n").err
+    assert "no run or folder 'gone'" in a2d.error(project, "translate", "--model", "gone", stdin=b"x\n", code=2)
 
 
 def test_an_export_of_other_weights_is_not_used(a2d, project):

@@ -143,9 +143,9 @@ def test_the_cached_teacher_says_what_the_live_one_says(tmp_path: Path, mode: st
     assert sum(parameter.numel() for parameter in cached.model.parameters()) < 1000  # its body has gone
     for batch in every_batch(plan):
         exact, told = (teacher(batch, batch.tgt_mask, True) for teacher in (live, cached))
-        log_p, log_q = (each.words(slice(None)).log_softmax(-1) for each in (exact, told))
+        log_p, log_q = (each.logits(slice(None)).log_softmax(-1) for each in (exact, told))
         assert ((log_p.exp() * (log_p - log_q).abs()).sum(-1) < WORDS_TOLERANCE_NATS).all()
-        torch.testing.assert_close(told.words(slice(2, 5)).log_softmax(-1), log_q[2:5])
+        torch.testing.assert_close(told.logits(slice(2, 5)).log_softmax(-1), log_q[2:5])
         src = live.model.src_mask(batch.src)[:, 0, 0]
         real = {"encoder_self": (src, src), "decoder_self": (batch.tgt_mask,) * 2, "cross": (batch.tgt_mask, src)}
         for kind, (queries, keys) in real.items():
@@ -172,7 +172,7 @@ def test_the_files_are_as_large_as_foretold(tmp_path: Path):
 
 
 def log_probabilities(teacher: Teacher, batch) -> torch.Tensor:
-    return teacher(batch, batch.tgt_mask, False).words(slice(None))
+    return teacher(batch, batch.tgt_mask, False).logits(slice(None))
 
 
 def test_with_k_the_whole_vocabulary_the_likeliest_words_are_the_distribution(tmp_path: Path):

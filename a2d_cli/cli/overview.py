@@ -148,8 +148,9 @@ def demo(
     """
     from a2d_cli.commands import demo as command
 
+    project = Project(context.obj.folder / folder)
     try:
-        result = command.demo(Project(context.obj.folder / folder), overrides_of(settings), typed(), make_reporter())
+        result = command.demo(project, overrides_of(settings), typed(), make_reporter())
     except KeyboardInterrupt:
         stop_at_once(typed())
     if as_json:
@@ -159,7 +160,7 @@ def demo(
     print()
     print_one(result.samples)
     print()
-    print(f"The project is {folder}. Try: echo 'Der Hund schläft.' | a2d -C {folder} translate")
+    print(f"Try: echo 'Der Hund schläft.' | {project.command('translate')}")
 
 
 def recipes_list(as_json: Json = False) -> None:

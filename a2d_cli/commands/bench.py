@@ -34,6 +34,7 @@ from a2d_cli.commands.translate import limit_threads, open_checkpoint
 from a2d_cli.config.loader import parse_student, read_project_recipe
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe
 from a2d_cli.cores import num_cores
+from a2d_cli.data.corpus import evenly_spaced
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctranslate2
 from a2d_cli.decoding.engine import Engine
@@ -142,8 +143,7 @@ def _read_test(project: Project, recipe: Recipe, wanted: int) -> _TestText:
             f"{project.text_path(text.name, recipe.src_lang)}: no sentence to translate",
             "name a test set in data.tests and run 'a2d prepare' again",
         )
-    count = min(wanted, len(pairs))
-    chosen = [pairs[i * len(pairs) // count] for i in range(count)]
+    chosen = [pairs[i] for i in evenly_spaced(len(pairs), wanted)]
     return _TestText(text.name, [src for src, _ in chosen], [tgt for _, tgt in chosen])
 
 

@@ -125,17 +125,17 @@ def read_seeds(text: str) -> tuple[int, ...]:
     """
     listed = text.removesuffix(",")
     numbers = read_numbers("--seeds", listed, example="7 (that is 1 to 7) or 1,5")
-    seeds = numbers if "," in text else tuple(range(1, numbers[0] + 1))
+    counted = "," not in text
     if len(numbers) <= listed.count(","):
         raise ConfigError(
             f"--seeds {text}: a seed stands twice, which would be the same run",
             f"name each once; a single one as {numbers[0]},",
         )
-    if not 1 <= len(seeds) <= MAX_SEEDS:
+    if not 1 <= (numbers[0] if counted else len(numbers)) <= MAX_SEEDS:
         raise ConfigError(
             f"--seeds {text}: from 1 to {MAX_SEEDS} seeds can be compared", "for example --seeds 5, or --seeds 3,4,5"
         )
-    return seeds
+    return tuple(range(1, numbers[0] + 1)) if counted else numbers
 
 
 def compare(project: Project, request: Request, resume_command: str, reporter: Reporter) -> Comparison:

@@ -14,7 +14,7 @@ from a2d_cli.commands.train_teacher import train_teacher
 from a2d_cli.commands.translate import open_translator
 from a2d_cli.config.loader import load_recipe, read_project_recipe
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.project.exported import list_exports
+from a2d_cli.project.exported import exports_named
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import list_runs
 from a2d_cli.reporting import Reporter
@@ -50,25 +50,24 @@ def demo(project: Project, overrides: list[str], command: str, reporter: Reporte
         not state and project.folder.exists() and any(project.folder.iterdir())
     ):
         raise ConfigError(f"{project.folder} is not the demo's folder", "name a new folder: 'a2d demo FOLDER'")
-    where = f"a2d -C {project.folder.name}"
     reporter.info("1/6 prepare: German-English sentences from a grammar")
     prepare(project, load_recipe("demo", overrides), mirror=None, reporter=reporter, command=command)
     recipe = read_project_recipe(project.recipe_path, overrides)
-    reporter.info(f"2/6 {where} train-teacher")
+    reporter.info(f"2/6 {project.command('train-teacher')}")
     train_teacher(project, recipe, "teacher", command, reporter)
     for step, method in ((3, "ce"), (4, "a2d")):
-        reporter.info(f"{step}/6 {where} distill --method {method}")
+        reporter.info(f"{step}/6 {project.command(f'distill --method {method}')}")
         student = read_project_recipe(project.recipe_path, [*overrides, f"distillation.method={method}"])
         distilled = distill(project, student, None, command, reporter)
-    reporter.info(f"5/6 {where} export")
+    reporter.info(f"5/6 {project.command('export')}")
     _export(project, distilled.name, reporter)
-    reporter.info(f"6/6 {where} score")
+    reporter.info(f"6/6 {project.command('score')}")
     scores = score_project(project, models=None, test_sets=None, decoding={}, device="auto", reporter=reporter)
     return DemoResult(scores, _samples(project))
 
 
 def _export(project: Project, name: str, reporter: Reporter) -> None:
-    if any(each.manifest.name == name for each in list_exports(project)):
+    if exports_named(project, name):
         return
     try:
         export(project, name, reporter=reporter)

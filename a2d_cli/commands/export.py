@@ -13,6 +13,7 @@ from a2d_cli.commands.alignment import find_alignment_head
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.data.batching import SpecialIds
+from a2d_cli.data.corpus import evenly_spaced
 from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctranslate2
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
@@ -53,8 +54,7 @@ class _Job:
 
     def some(self, count: int) -> tuple[list[str], list[str]]:
         """At most `count` validation pairs, evenly over the set."""
-        total = len(self.sources)
-        chosen = [i * total // min(count, total) for i in range(min(count, total))]
+        chosen = evenly_spaced(len(self.sources), count)
         return [self.sources[i] for i in chosen], [self.references[i] for i in chosen]
 
 

@@ -15,7 +15,7 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Recipe
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, SpecialIds, pad_batch
-from a2d_cli.data.corpus import EncodedText
+from a2d_cli.data.corpus import EncodedText, evenly_spaced
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
@@ -252,8 +252,7 @@ def _validation_text(project: Project, opened: _Opened) -> EncodedText:
     """At most VALID_PAIRS pairs, evenly spread."""
     languages = opened.recipe.src_lang, opened.recipe.tgt_lang
     sources, references = (project.read_text("valid", lang) for lang in languages)
-    num_pairs = min(len(sources), VALID_PAIRS)
-    chosen = [number * len(sources) // num_pairs for number in range(num_pairs)]
+    chosen = evenly_spaced(len(sources), VALID_PAIRS)
     return EncodedText([sources[i] for i in chosen], [references[i] for i in chosen], opened.student.tokenizer)
 
 

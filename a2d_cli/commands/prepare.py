@@ -76,11 +76,6 @@ class PrepareReport:
         rows.append(("steps", _durations(steps, self.steps_done)))
         return rows
 
-    def __str__(self) -> str:
-        rows = self.summary_rows()
-        width = max(len(label) for label, _ in rows)
-        return "\n".join(f"{label:{width}}  {text}" for label, text in rows)
-
 
 def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     total: dict[str, int] = {}
@@ -171,7 +166,7 @@ def _find_tokenizer(project: Project, recipe: Recipe) -> Tokenizer | None:
             f"tokenizer.taken_from: {source} translates {pair}, the recipe's text is {recipe.pair}",
             "take the tokenizer of a model of the same direction",
         )
-    return Tokenizer.load(folder if any(folder.glob("spm.*model")) else folder.parent)
+    return Tokenizer.beside(folder)
 
 
 @dataclass(frozen=True)

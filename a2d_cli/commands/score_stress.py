@@ -13,6 +13,7 @@ from a2d_cli.commands.score_files import read_lines
 from a2d_cli.commands.table import Table
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding
+from a2d_cli.data.corpus import evenly_spaced
 from a2d_cli.decoding.alarms import ALARMS, LengthRange, alarms_of
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter, count_text
@@ -142,8 +143,7 @@ def stress_lines(sentences: Sequence[str], translator: Translator) -> dict[str, 
     Args:
         translator: its tokenizer and limit say how long `long` is.
     """
-    wanted = min(SENTENCES, len(sentences))
-    plain = [sentences[i * len(sentences) // wanted] for i in range(wanted)]
+    plain = [sentences[i] for i in evenly_spaced(len(sentences), SENTENCES)]
     changes: dict[str, Callable[[int, str], str]] = {
         "one word": lambda _, line: max(re.findall(r"\w+", line) or [line], key=len),
         "no full stop": lambda _, line: _END.sub("", line),

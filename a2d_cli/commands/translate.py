@@ -18,7 +18,7 @@ from a2d_cli.decoding.translator import Translation, Translator
 from a2d_cli.decoding.word_alignment import pharaoh
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path, disk_errors, sha256_file
-from a2d_cli.project.exported import Exported, exports_of, is_export, list_exports, read_export
+from a2d_cli.project.exported import Exported, exports_named, exports_of, is_export, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
@@ -102,7 +102,7 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
     name = folder.name
     if engine == "ct2":
         raise ConfigError(f"there is no CTranslate2 export of '{name}' as it is now", project.command(f"export {name}"))
-    if any(each.manifest.to == "ct2" and each.manifest.name == name for each in list_exports(project)):
+    if any(each.manifest.to == "ct2" for each in exports_named(project, name)):
         reporter.warn(
             f"the export of '{name}' is of other weights than it has now; translating with torch "
             f"(renew: {project.command(f'export {name} --overwrite')})"

@@ -31,11 +31,8 @@ def normalise(line: str) -> str:
     The tokenizer applies it too, so that a text to translate is read as the training text was.
     """
     if not line.isprintable():  # a printable line holds nothing invisible
-        line = " ".join(_INVISIBLE.sub("", line).split())
-    elif "  " in line:
-        line = " ".join(line.split())
-    else:  # most lines: white space that is printable is U+0020 only
-        line = line.strip(" ")
+        line = _INVISIBLE.sub("", line)
+    line = single_spaced(line)
     # NFC last: what stood around an invisible character may compose once that is gone.
     return line if line.isascii() else unicodedata.normalize("NFC", line)
 

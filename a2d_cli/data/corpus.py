@@ -124,6 +124,12 @@ class EncodedText:
         return self._tgt[i]
 
 
+def evenly_spaced(total: int, wanted: int) -> list[int]:
+    """Numbers of at most `wanted` of `total` sentences, all over the text: its head is often of one kind."""
+    count = min(wanted, total)
+    return [i * total // count for i in range(count)]
+
+
 def write_corpus(
     data_dir: Path,
     name: str,

@@ -45,6 +45,10 @@ class _Patience:
         return min(max(self.backoff_s * 2 ** (num_failures - 1), asked_s), MAX_WAIT_S)
 
 
+class NotToBeHad(A2DError):
+    """A file that neither its own place nor a mirror gives now."""
+
+
 class _Unavailable(Exception):
     """A source does not give the file; the text says why. Another source may."""
 
@@ -80,7 +84,8 @@ def fetch(
         backoff_s: before the first retry, doubled for each further one.
 
     Raises:
-        A2DError: not to be had (names the URL, the status and the mirror), other SHA-256, disk full.
+        NotToBeHad: names the URL, the status and the mirror.
+        A2DError: other SHA-256, disk full.
         ConfigError: a URL or SHA-256 that cannot be right, no such mirror folder.
     """
     relative = relative_path(download.url)
@@ -111,7 +116,7 @@ def fetch(
         try:
             found = _take_checked(download.url, path, expected, patience, reporter)
         except _Unavailable as why:
-            raise A2DError(
+            raise NotToBeHad(
                 f"{download.url}: {why}{missed}",
                 f"check the connection and run the same command again, or put the file at MIRROR/{relative} "
                 "and add --mirror MIRROR",

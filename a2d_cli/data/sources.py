@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli.config.schema import CorpusFiles, Data, Generated, Recipe
-from a2d_cli.data.download import Fetched, fetch
+from a2d_cli.data.download import Fetched, NotToBeHad, fetch
 from a2d_cli.data.formats import read_pairs, split_name
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
@@ -41,7 +41,6 @@ def open_sources(recipe: Recipe, raw_dir: Path, *, mirror: str | None, reporter:
     if recipe.data.generated:
         return Sources(_generate(recipe.data.generated, into_german=recipe.tgt_lang == "de"), {}, [])
     downloads, left_out = _fetch_all(recipe.data, raw_dir, mirror, reporter)
-    missing = {left["src"] for left in left_out}
 
     def locate(place: str) -> Path:
         return downloads[place].path if place in downloads else Path(place)
@@ -51,15 +50,16 @@ def open_sources(recipe: Recipe, raw_dir: Path, *, mirror: str | None, reporter:
         return Source({"src": files.src, "tgt": files.tgt}, pairs)
 
     sets = {
-        name: [source(files) for files in group if files.src not in missing]
+        name: [source(files) for files in group if (name, files) not in left_out]
         for name, group in _sets(recipe.data).items()
     }
     if not sets["train"]:
-        reasons = "; ".join(left["reason"] for left in left_out if left["set"] == "train")
+        reasons = "; ".join(reason for (name, _), reason in left_out.items() if name == "train")
         raise A2DError(
             f"data.train: every source is left out: {reasons}", "run again when they can be reached, or use --mirror"
         )
-    return Sources({name: sources for name, sources in sets.items() if sources}, downloads, left_out)
+    reported = [{"set": name, "src": files.src, "reason": reason} for (name, files), reason in left_out.items()]
+    return Sources({name: sources for name, sources in sets.items() if sources}, downloads, reported)
 
 
 def identify_sources(data: Data) -> dict[str, Any]:
@@ -100,9 +100,10 @@ def _sets(data: Data) -> dict[str, tuple[CorpusFiles, ...]]:
 
 def _fetch_all(
     data: Data, raw_dir: Path, mirror: str | None, reporter: Reporter
-) -> tuple[dict[str, Fetched], list[dict[str, str]]]:
+) -> tuple[dict[str, Fetched], dict[tuple[str, CorpusFiles], str]]:
+    """Downloads by name; optional sources that cannot be had, by set, with the reason."""
     downloads: dict[str, Fetched] = {}
-    left_out: list[dict[str, str]] = []
+    left_out: dict[tuple[str, CorpusFiles], str] = {}
     for name, files in ((name, files) for name, group in _sets(data).items() for files in group):
         listener = _ProgressOnly(reporter) if files.optional else reporter
         places = [split_name(side)[0] for side in (files.src, files.tgt) if side]
@@ -112,11 +113,11 @@ def _fetch_all(
                     _require_file(place)
                 elif place not in downloads:
                     downloads[place] = fetch(data.downloads[place], raw_dir, mirror=mirror, reporter=listener)
-        except A2DError as error:
+        except NotToBeHad as error:
             if not files.optional:
                 raise
             reporter.warn(f"left out: {files.src} (optional, cannot be had now)")
-            left_out.append({"set": name, "src": files.src, "reason": error.message})
+            left_out[name, files] = error.message
     return downloads, left_out
 
 
@@ -132,7 +133,7 @@ class _ProgressOnly(Reporter):
 
 def _require_file(path: str) -> None:
     if not Path(path).is_file():
-        raise A2DError(f"{path}: no such file", "check the path")
+        raise NotToBeHad(f"{path}: no such file", "check the path")
 
 
 def _generate(settings: Generated, into_german: bool) -> dict[str, list[Source]]:

@@ -165,6 +165,11 @@ class Tokenizer:
         return [folder / name for name in names]
 
     @classmethod
+    def beside(cls, checkpoint: Path) -> Tokenizer:
+        """That of a checkpoint folder: in it, or in the run folder around it. Raises as `load`."""
+        return cls.load(checkpoint if any(checkpoint.glob("spm.*model")) else checkpoint.parent)
+
+    @classmethod
     def load(cls, folder: Path) -> Tokenizer:
         """Read what `save` wrote.
 

@@ -26,8 +26,9 @@ class LengthRange:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, str]]) -> LengthRange:
-        """From text of the pair; at least two pairs."""
-        cuts = statistics.quantiles([log(_length_ratio(src, tgt)) for src, tgt in pairs], n=100)
+        """From text of the pair; at least one pair."""
+        ratios = [log(_length_ratio(src, tgt)) for src, tgt in pairs]
+        cuts = statistics.quantiles(ratios if len(ratios) > 1 else ratios * 2, n=100)
         middle, first, last = cuts[49], cuts[0], cuts[-1]
         return cls(
             exp(middle - max(_MIN_SPREAD, _MARGIN * (middle - first))),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from a2d_cli.config.schema import Decoding
 from a2d_cli.cores import num_cores
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.decoding.engine import Hypothesis, SearchBatch
+from a2d_cli.decoding.engine import Hypothesis, SearchBatch, with_attended
 from a2d_cli.errors import A2DError
 from a2d_cli.reporting import count_text
 
@@ -113,7 +112,7 @@ class CTranslate2Engine:
             found = [
                 self._hypotheses(result.result(), limit) for limit, result in zip(batch.limits, results, strict=True)
             ]
-            yield self._with_attended(batch.sources, found) if align else found
+            yield with_attended(batch.sources, found, self._attended) if align else found
 
     def _start(self, batch: SearchBatch, settings: Decoding, exact_length: bool) -> Any:
         # The end mark counts in a limit, and CTranslate2 needs no step for it; where lengths are given it shall do it.
@@ -146,13 +145,12 @@ class CTranslate2Engine:
             for pieces, score in zip(result.hypotheses, result.scores, strict=True)
         ]
 
-    def _with_attended(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
-        """A forced pass over what was found: the attention that a beam search of several sentences returns is not
-        always that of its hypotheses (CTranslate2 4.8.5)."""
-        flat = [(source, h) for source, hypotheses in zip(sources, found, strict=True) for h in hypotheses]
-        prefixes = [[self._tgt_pieces[i] for i in h.tokens] for _, h in flat]
+    def _attended(self, sources: list[list[int]], targets: list[Sequence[int]]) -> Iterator[Sequence[int]]:
+        """Of a forced pass: the attention that a beam search of several sentences returns is not always that of its
+        hypotheses (CTranslate2 4.8.5)."""
+        prefixes = [[self._tgt_pieces[i] for i in target] for target in targets]
         results = self._translator.translate_batch(
-            [self._spell(source) for source, _ in flat],
+            [self._spell(source) for source in sources],
             target_prefix=prefixes,
             beam_size=1,
             max_input_length=0,
@@ -160,11 +158,6 @@ class CTranslate2Engine:
             min_decoding_length=0,
             return_attention=True,
         )
-        aligned = []
-        for (source, hypothesis), result in zip(flat, results, strict=True):
-            # Among words only: where a head rests on the end mark it says nothing.
-            rows = result.attention[0][: len(hypothesis.tokens)]
-            attended = tuple(max(range(len(source)), key=row.__getitem__) for row in rows)
-            aligned.append(replace(hypothesis, attended=attended))
-        remaining = iter(aligned)
-        return [[next(remaining) for _ in hypotheses] for hypotheses in found]
+        for source, target, result in zip(sources, targets, results, strict=True):
+            rows = result.attention[0][: len(target)]
+            yield [max(range(len(source)), key=row.__getitem__) for row in rows]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from a2d_cli.config.schema import Decoding
@@ -24,6 +24,22 @@ class SearchBatch:
 
     sources: list[list[int]]  # ids without end marks, none empty
     limits: list[int]  # most tokens of each output, end mark counted
+
+
+def with_attended(
+    sources: Sequence[list[int]],
+    found: Sequence[Sequence[Hypothesis]],
+    attend: Callable[[list[list[int]], list[Sequence[int]]], Iterable[Sequence[int]]],
+) -> list[list[Hypothesis]]:
+    """Hypotheses with `attended`.
+
+    Args:
+        attend: of sources and translations of them, for each token of a translation the source position that the
+            alignment head looks at most: among words only, as a head that rests on the end mark says nothing.
+    """
+    flat = [(source, h) for source, hypotheses in zip(sources, found, strict=True) for h in hypotheses]
+    attended = iter(attend([source for source, _ in flat], [h.tokens for _, h in flat]))
+    return [[replace(h, attended=tuple(next(attended))) for h in hypotheses] for hypotheses in found]
 
 
 class Engine(Protocol):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.batching import SpecialIds, pad_batch, pad_sources
 from a2d_cli.decoding.beam_search import SearchSettings, beam_search
-from a2d_cli.decoding.engine import Hypothesis, SearchBatch
+from a2d_cli.decoding.engine import Hypothesis, SearchBatch, with_attended
 from a2d_cli.model.incremental_decoder import IncrementalDecoder
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.reporting import count_text
@@ -48,7 +47,9 @@ class TorchEngine:
         for batch in batches:
             with torch.inference_mode():
                 found = self._search(batch, settings, exact_length)
-                yield self._with_attended(batch.sources, found) if align else found
+                if align:
+                    found = with_attended(batch.sources, found, self._attended)
+            yield found
 
     def _search(self, batch: SearchBatch, settings: Decoding, exact_length: bool) -> list[list[Hypothesis]]:
         device = self.model.positions.device
@@ -72,21 +73,13 @@ class TorchEngine:
         chosen = log_probs.gather(-1, batch.real(batch.tgt_out)[:, None])[:, 0]
         return [each.tolist() for each in chosen.split(batch.tgt_mask.sum(1).tolist())]
 
-    def _with_attended(self, sources: list[list[int]], found: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
-        """A forced pass over what was found, for its cross-attention."""
+    def _attended(self, sources: list[list[int]], targets: list[Sequence[int]]) -> Iterator[Sequence[int]]:
+        """Of a forced pass over given translations."""
         if self.alignment_head is None:
             raise ValueError("an engine without an alignment head cannot align")
-        flat = [(source, h) for source, hypotheses in zip(sources, found, strict=True) for h in hypotheses]
-        batch = pad_batch([source for source, _ in flat], [h.tokens for _, h in flat], self.ids)
-        batch = batch.to(self.model.positions.device)
-        attention = self._head_map(batch.src, batch.tgt_in)
-        aligned = []
-        for i, (source, hypothesis) in enumerate(flat):
-            # Among words only: where a head rests on the end mark it says nothing.
-            rows = attention[i, : len(hypothesis.tokens), : len(source)]
-            aligned.append(replace(hypothesis, attended=tuple(rows.argmax(-1).tolist())))
-        remaining = iter(aligned)
-        return [[next(remaining) for _ in hypotheses] for hypotheses in found]
+        batch = pad_batch(sources, targets, self.ids).to(self.model.positions.device)
+        for attention, source, target in zip(self._head_map(batch.src, batch.tgt_in), sources, targets, strict=True):
+            yield attention[: len(target), : len(source)].argmax(-1).tolist()
 
     def _head_map(self, src: Tensor, tgt_in: Tensor) -> Tensor:
         """Cross-attention (B, T, S) of the alignment head."""

@@ -282,7 +282,7 @@ class _Preparation:
         taught = cached(self.sample, self.sample.tgt_mask, self.request.maps)
         if self.request.words:
             exact = self.model.logits(self.said.states[self.sample.tgt_mask]).log_softmax(-1)
-            told = taught.words(slice(None)).log_softmax(-1)
+            told = taught.logits(slice(None)).log_softmax(-1)
             gap = _words_gap(exact, told, cached.contents.top_k or None)
             if not gap <= WORDS_TOLERANCE_NATS:  # NaN differs
                 return f"words by {gap:.2g} nats, at most {WORDS_TOLERANCE_NATS} are allowed"

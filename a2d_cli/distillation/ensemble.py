@@ -42,9 +42,9 @@ class EnsembleTeacher:
 
         @torch.no_grad()
         def words(rows: slice) -> Tensor:
-            total = said[0].words(rows).log_softmax(-1, dtype=torch.float32)  # (n, V)
+            total = said[0].logits(rows).log_softmax(-1, dtype=torch.float32)  # (n, V)
             for other in said[1:]:
-                torch.logaddexp(total, other.words(rows).log_softmax(-1, dtype=torch.float32), out=total)
+                torch.logaddexp(total, other.logits(rows).log_softmax(-1, dtype=torch.float32), out=total)
             return total.sub_(math.log(len(said)))
 
         return TeacherOutput(words, _all_maps([each.maps for each in said]) if need_attention else None)

@@ -56,7 +56,7 @@ class FidelityTest:
         num_tokens = 0
         for batch, said in zip(self._batches, self._said, strict=True):
             references = SmoothedCrossEntropy(batch.real(batch.tgt_out), smoothing=0.0)
-            loss = Response(references, said.words, alpha=1.0, temperature=1.0, divergence="fkl")
+            loss = Response(references, said.logits, alpha=1.0, temperature=1.0, divergence="fkl")
             states = batch.real(model(batch.src, batch.tgt_in).states)
             sums = vocabulary_loss(states, model.tgt_embedding.weight, model.output_bias, loss)
             nll += float(sums["nll"])

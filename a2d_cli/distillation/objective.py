@@ -94,7 +94,7 @@ class DistillationObjective(Objective):
         if self.method.words:
             settings = self.settings
             threshold = None if self.selection is None else self.selection.threshold
-            loss = Response(loss, taught.words, settings.alpha, settings.temperature, settings.divergence, threshold)
+            loss = Response(loss, taught.logits, settings.alpha, settings.temperature, settings.divergence, threshold)
         weights = self.model.tgt_embedding.weight, self.model.output_bias
         parts = vocabulary_loss(batch.real(output.states), *weights, loss)
         response = parts.pop("loss")

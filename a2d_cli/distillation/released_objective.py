@@ -61,7 +61,7 @@ class ReleaseObjective(Objective):
         taught = self._teacher[0](batch, everywhere, need_attention=True)
         loss = release_loss(
             self.model.logits(output.states),
-            taught.words(slice(None)).unflatten(0, everywhere.shape),
+            taught.logits(slice(None)).unflatten(0, everywhere.shape),
             batch.tgt_out,
             self.model.vocabularies.tgt_pad,
             output.maps,

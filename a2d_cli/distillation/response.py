@@ -25,7 +25,7 @@ class Response:
     """
 
     cross_entropy: SmoothedCrossEntropy
-    words: Callable[[slice], Tensor]  # the teacher's scores (n, V), made anew by each call
+    teacher_logits: Callable[[slice], Tensor]  # (n, V), made anew by each call
     alpha: float
     temperature: float
     divergence: str
@@ -33,7 +33,7 @@ class Response:
 
     def __call__(self, rows: slice, scores: Scores) -> TokenLosses:
         ce = self.cross_entropy(rows, scores)
-        teacher = self.words(rows).to(scores.values.dtype)
+        teacher = self.teacher_logits(rows).to(scores.values.dtype)
         by_hand = self.divergence == "fkl" and self.temperature == 1.0
         word = _forward_kl(teacher, scores) if by_hand else self._divergence(teacher, scores.values)
         alpha, losses = self.alpha, {**ce.losses, **word.losses}

@@ -19,13 +19,11 @@ from a2d_cli.project.checkpoint import load_weights, weights_of
 class TeacherOutput:
     """What a teacher says of the N positions asked for.
 
-    Its scores are made where they are wanted, a few rows at a time: all of them at once would be the largest tensor
+    Its logits are made where they are wanted, a few rows at a time: all of them at once would be the largest tensor
     of a training step.
     """
 
-    words: Callable[
-        [slice], Tensor
-    ]  # rows of the N -> scores (n, V), without gradient, for the caller to keep or overwrite
+    logits: Callable[[slice], Tensor]  # rows of the N -> (n, V), without gradient, for the caller to keep or overwrite
     maps: AttentionMaps | None
     hidden: HiddenStates | None = None
 

@@ -140,7 +140,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         pair, fingerprint = config["pair"], config["tokenizer"]
     except (KeyError, TypeError, ValueError) as error:
         raise A2DError(f"{folder / CONFIG}: not a checkpoint config of a2d: {error!r}") from None
-    tokenizer = Tokenizer.load(folder if any(folder.glob("spm.*model")) else folder.parent)
+    tokenizer = Tokenizer.beside(folder)
     if tokenizer.fingerprint != fingerprint:
         raise A2DError(
             (

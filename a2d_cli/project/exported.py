@@ -66,16 +66,26 @@ def is_export(folder: Path) -> bool:
 
 def read_export(folder: Path) -> Exported:
     """Raises A2DError: no export, of a newer format, or a file of it is missing."""
+    return _with_files(_read(folder))
+
+
+def _read(folder: Path) -> Exported:
+    """Its manifest alone."""
     path = folder / MANIFEST
     values = read_json(path, "export manifest")
     check_format(path, values.pop("format", None), FORMAT)
     try:
-        exported = Exported(folder, Manifest(**values))
+        return Exported(folder, Manifest(**values))
     except TypeError as error:
         raise A2DError(f"{path}: not an export manifest of a2d: {error}", "run 'a2d export' again") from None
+
+
+def _with_files(exported: Exported) -> Exported:
     for name in exported.manifest.files:
-        if not (folder / name).is_file():
-            raise A2DError(f"{folder}: '{name}' is missing", "copy the whole folder, or run 'a2d export' again")
+        if not (exported.folder / name).is_file():
+            raise A2DError(
+                f"{exported.folder}: '{name}' is missing", "copy the whole folder, or run 'a2d export' again"
+            )
     return exported
 
 
@@ -84,16 +94,26 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def list_exports(project: Project) -> Iterator[Exported]:
-    """Whole exports of the project, by name; one that is being written has a hidden name."""
-    for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}")):
-        yield read_export(path.parent)
+    """Exports of the project, by name. Raises A2DError: one lacks a file, or cannot be read."""
+    return map(_with_files, _manifests(project))
+
+
+def exports_named(project: Project, name: str) -> list[Exported]:
+    """Those of a run of that name, whatever its weights are now, and whether or not all their files are there."""
+    return [each for each in _manifests(project) if each.manifest.name == name]
 
 
 def exports_of(project: Project, weights_sha256: str, to: str = "ct2") -> list[Exported]:
-    """Exports of exactly these weights: int8 first, then by name."""
+    """Exports of exactly these weights: int8 first, then by name. Raises A2DError: one of them lacks a file."""
     found = [
-        each
-        for each in list_exports(project)
+        _with_files(each)
+        for each in _manifests(project)
         if (each.manifest.weights_sha256, each.manifest.to) == (weights_sha256, to)
     ]
     return sorted(found, key=lambda each: not each.manifest.quantization.startswith("int8"))
+
+
+def _manifests(project: Project) -> Iterator[Exported]:
+    """One that is being written has a hidden name."""
+    for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}")):
+        yield _read(path.parent)

@@ -26,7 +26,7 @@ from a2d_cli.files import (
     write_json,
     write_text,
 )
-from a2d_cli.project.exported import list_exports
+from a2d_cli.project.exported import exports_named
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
@@ -281,9 +281,8 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
     known = [run.name for run in runs]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean '{near[0]}'?" if near else f"the project has: {first_of(known) or 'no trained model yet'}"
-    left = next((each.folder for each in list_exports(project) if each.manifest.name == name), None)
-    if left:
-        hint = f"what was exported of it is still there: --model {shlex.quote(os.path.relpath(left))}"
+    for left in exports_named(project, name):
+        hint = f"what was exported of it is still there: --model {shlex.quote(os.path.relpath(left.folder))}"
     if path.exists():
         raise A2DError(f"model '{name}' is a file, not a run or checkpoint folder", hint)
     raise ConfigError(f"no run or folder '{name}'", hint)

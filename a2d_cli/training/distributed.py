@@ -106,7 +106,7 @@ def choose_device(name: str) -> torch.device:
     """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there.
 
     Raises:
-        ConfigError: no name of a device.
+        ConfigError: no name of a device, or one GPU for several processes.
         A2DError: a GPU is asked for and absent.
     """
     if name == "auto":
@@ -116,6 +116,8 @@ def choose_device(name: str) -> torch.device:
     gpu = re.fullmatch(r"cuda(?::(\d+))?", name)
     if not gpu:
         raise ConfigError(f"'{name}' is no device", "use --device auto, cpu, cuda or cuda:N")
+    if gpu[1] and environment_world().size > 1:
+        raise ConfigError(f"'{name}' would be the GPU of all processes", "--device cuda gives each its own")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = int(gpu[1] or environment_world().local_rank)
     if index >= count:

@@ -16,13 +16,13 @@ class EventFiles:
 
     @contextlib.contextmanager
     def open(self, folder: Path, update: int) -> Iterator[None]:
-        """Write to `folder`; points from `update` on that stand there already are shown no more."""
+        """Write to `folder`; points after `update` that stand there already are shown no more."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             yield
             return
-        self._writer = SummaryWriter(str(folder), purge_step=update)
+        self._writer = SummaryWriter(str(folder), purge_step=update + 1)
         try:
             yield
         finally:

@@ -31,7 +31,7 @@ from a2d_cli.config.schema import Training
 from a2d_cli.data.batching import Batch, BatchPlan, SpecialIds, share
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError, Interrupted
-from a2d_cli.files import atomic_path
+from a2d_cli.files import atomic_path, check_format
 from a2d_cli.project.checkpoint import load_weights, read_weights, save_checkpoint, save_weights, weights_of
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Progress, Reporter, count_text
@@ -62,7 +62,6 @@ class TrainingState:
     batch: int = 0  # batches of this epoch already used
     validated_update: int = 0
     best_rank: tuple[float, float] = (-math.inf, -math.inf)
-    best_update: int = 0
     bad_validations: int = 0
     snapshots: list[int] = field(default_factory=list)  # updates of the weights kept for averaging
     pieces: int = 1  # what accumulate has become
@@ -383,8 +382,8 @@ class Trainer:
             Diverged: the last updates have left the path, and are not saved.
         """
         self._catch_up()
-        self._saved_update = self.state.update
         if not self.world.is_main:
+            self._saved_update = self.state.update
             return
         buffer = io.BytesIO()  # torch.save to a file hides a full disk behind an internal error
         torch.save(
@@ -401,6 +400,7 @@ class Trainer:
         # The view is let go before its buffer is, also where the disk is full.
         with atomic_path(self.run.state_path) as temporary, buffer.getbuffer() as view:
             temporary.write_bytes(view)
+        self._saved_update = self.state.update
         self._write_last()
 
     def _write_last(self) -> None:
@@ -414,13 +414,10 @@ class Trainer:
         path, pieces = self.run.state_path, self.state.pieces
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
-            if saved["format"] > STATE_FORMAT:
-                raise A2DError(
-                    f"{path}: format {saved['format']} is newer than this a2d reads (up to {STATE_FORMAT})",
-                    "upgrade: pip install -U a2d-cli",
-                )
+            check_format(path, saved["format"], STATE_FORMAT)
             values = saved["state"]
             values["best_rank"] = tuple(values["best_rank"])
+            values.pop("best_update", None)  # of states that earlier versions wrote
             values["log"] = LogWindow(**values.get("log", {}))
             self.state = TrainingState(**values)
             load_weights(self.objective, saved["objective"], str(path))
@@ -464,14 +461,16 @@ class Trainer:
         state = self.state
         if self._saved_update != state.update:
             self._save()
+        began_s = time.monotonic()
         result = self.world.on_main(lambda: self.validator(self.model, self.device))
+        state.log.begun_s += time.monotonic() - began_s  # the log's speeds are those of training
         state.validated_update = state.update
         rank = result.rank(self.settings.best_metric)
         is_best = rank > state.best_rank
         state.bad_validations = 0 if is_best else state.bad_validations + 1
         self._report(result, is_best)
         if is_best:
-            state.best_rank, state.best_update = rank, state.update
+            state.best_rank = rank
             if self.world.is_main:
                 self._write_best(weights_of(self.model), result, updates=[state.update])
         if self.settings.average_last > 1:

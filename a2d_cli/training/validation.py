@@ -10,7 +10,7 @@ import torch
 
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
-from a2d_cli.data.corpus import ParallelCorpus
+from a2d_cli.data.corpus import ParallelCorpus, evenly_spaced
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
@@ -78,13 +78,7 @@ class Validator:
         settings: ValidationSettings,
         tgt_lang: str = "",
     ):
-        count = settings.sentences or len(sources)
-        # Evenly over the set: its head is often of one kind.
-        chosen = (
-            [i * len(sources) // count for i in range(min(count, len(sources)))]
-            if count < len(sources)
-            else range(len(sources))
-        )
+        chosen = evenly_spaced(len(sources), settings.sentences or len(sources))
         self.sources, self.references = [sources[i] for i in chosen], [references[i] for i in chosen]
         self.tokenizer, self.settings = tokenizer, settings
         self.decoding, self.tgt_lang = decoding, tgt_lang
