@@ -37,8 +37,18 @@ class Sample:
     @property
     def half_width(self) -> float:
         """Of the 95 % interval of the mean (Student's t); NaN for a single seed."""
+        return self._half_width(1 - ALPHA / 2)
+
+    def is_within(self, margin: float) -> bool:
+        """Whether two one-sided t tests at 5 % say that the true mean lies between -margin and margin.
+
+        (Schuirmann 1987.) They do where the mean's 90 % interval lies there.
+        """
+        return abs(self.mean) + self._half_width(1 - ALPHA) < margin
+
+    def _half_width(self, p: float) -> float:
         n = len(self.values)
-        return t_quantile(1 - ALPHA / 2, n - 1) * self.sd / math.sqrt(n) if n > 1 else math.nan
+        return t_quantile(p, n - 1) * self.sd / math.sqrt(n) if n > 1 else math.nan
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class PairedTest:
     differences: Sample  # method - baseline
     p_value: float
     holm_p_value: float  # corrected over the methods tested together
-    detectable: float  # the smallest true difference that such a test finds with the stated power
+    detectable: float  # the smallest true difference that so many seeds find with the stated power; NaN: none at all
 
 
 def paired_tests(baseline: Sample, methods: Mapping[str, Sample]) -> dict[str, PairedTest]:
@@ -56,7 +66,7 @@ def paired_tests(baseline: Sample, methods: Mapping[str, Sample]) -> dict[str, P
     differences = {name: _minus(sample, baseline) for name, sample in methods.items()}
     p_values = [sign_flip_p_value(each.values) for each in differences.values()]
     return {
-        name: PairedTest(each, p_value, corrected, detectable_difference(each.sd, len(each.values)))
+        name: PairedTest(each, p_value, corrected, detectable_difference(each.sd, len(each.values), len(methods)))
         for (name, each), p_value, corrected in zip(differences.items(), p_values, holm(p_values), strict=True)
     }
 
@@ -110,28 +120,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable_difference(sd: float, n: int) -> float:
-    """The true mean difference that a two-sided paired t test at 5 % finds in 80 % of such experiments.
+def detectable_difference(sd: float, n: int, num_methods: int = 1) -> float:
+    """The true mean difference that a two-sided paired t test at 5 % / m finds in 80 % of such experiments.
 
     The power is that of the noncentral t distribution (Cohen 1988, Statistical Power Analysis, chapter 2; what R's
     power.t.test(type = "paired", strict = TRUE) computes).
 
     Args:
         sd: of the differences between paired runs.
-        n: seeds; NaN comes of fewer than two.
+        n: seeds. NaN comes of so few that the permutation test cannot reach 5 % after Holm's correction.
+        num_methods: m, tested together.
     """
-    return _detectable_shift(n) * sd / math.sqrt(n) if n > 1 else math.nan
+    if n < seeds_for_significance(num_methods):
+        return math.nan
+    return _detectable_shift(n, ALPHA / num_methods) * sd / math.sqrt(n)
 
 
 @functools.cache
-def _detectable_shift(n: int) -> float:
+def _detectable_shift(n: int, alpha: float) -> float:
     """λ = difference · √n / sd at which the power is `POWER`."""
-    return _root(lambda shift: t_test_power(shift, n - 1) - POWER)
+    return _root(lambda shift: t_test_power(shift, n - 1, alpha) - POWER)
 
 
-def t_test_power(shift: float, nu: int) -> float:
-    """P(|T| > its 5 % point) for T = (Z + λ) / S, with Z normal and S² a χ²_ν divided by ν."""
-    critical = t_quantile(1 - ALPHA / 2, nu)
+def t_test_power(shift: float, nu: int, alpha: float = ALPHA) -> float:
+    """P(|T| > its α point) for T = (Z + λ) / S, with Z normal and S² a χ²_ν divided by ν."""
+    critical = t_quantile(1 - alpha / 2, nu)
     normal = statistics.NormalDist().cdf
     log_factor = math.log(2) + nu / 2 * math.log(nu / 2) - math.lgamma(nu / 2)
 

@@ -164,8 +164,9 @@ def test_uniform_targets_take_no_notice_of_the_teachers_attention():
 
 
 def test_controls_are_compared_on_the_same_first_mixtures():
-    """Shuffled and uniform begin with the alignment of a2d-simplex: only the targets differ."""
-    simplex = make("a2d-simplex").terms["a2d-simplex"].state_dict()
-    for control in ("shuffled", "uniform"):
-        state = make(f"a2d-{control}").terms[f"a2d-{control}"].state_dict()
-        assert all(torch.equal(state[name], value) for name, value in simplex.items())
+    """Shuffled and uniform begin with the alignment of what they control: only the targets differ."""
+    for whole, prefix in (("a2d-simplex", "a2d"), ("a2d-diagonal", "a2d-diagonal")):
+        first = make(whole).terms[whole].state_dict()
+        for control in (f"{prefix}-shuffled", f"{prefix}-uniform"):
+            state = make(control).terms[control].state_dict()
+            assert all(torch.equal(state[name], value) for name, value in first.items())

@@ -169,6 +169,13 @@ def test_ctrl_c_ends_the_runs_well_and_tells_the_command_that_goes_on(interrupte
     assert not (folder / "runs" / NAMES[3]).exists()
 
 
+def test_settings_can_be_chosen_by_the_validation_text(grid: Path, monkeypatch: pytest.MonkeyPatch):
+    """So that no test set is looked at before they are."""
+    monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
+    (block,) = run(grid, replace(REQUEST, test_sets=("valid",), jobs=1)).blocks
+    assert block.test_set == "valid" and block.sentences == len(Project(grid).read_text("valid", "de"))
+
+
 def test_a_comparison_is_noted_until_it_has_ended(grid: Path, monkeypatch: pytest.MonkeyPatch):
     assert "comparing" not in Project(grid).state()
     shutil.rmtree(grid / "runs" / NAMES[3])
@@ -1285,6 +1292,14 @@ def test_a_difference_is_claimed_with_enough_seeds_and_headroom_alone():
     assert claims(block({"word": SEVEN, "a2d": BETTER})) == ["none"]  # no plain student: the headroom is unknown
 
 
+def test_methods_within_three_tenths_of_a_point_are_called_equal():
+    close = [value + 0.1 * (-1) ** i for i, value in enumerate(SEVEN)]
+    assert claims(block({"ce": SEVEN, "word": close})) == ["equal"]
+    assert claims(block({"ce": SEVEN, "word": close}, teacher=21.0)) == ["none"]
+    apart = [value + 0.4 * (-1) ** i for i, value in enumerate(SEVEN)]
+    assert claims(block({"ce": SEVEN, "word": apart})) == ["none"]
+
+
 def test_nothing_is_claimed_of_a_difference_that_the_seeds_could_not_have_found():
     plain = [20.0] * 6
     uneven = [20.1, 20.1, 20.1, 20.1, 20.1, 23.0]  # all better: p = 2 / 64, but a mean of 0.58 beside a detectable 1.7
@@ -1321,15 +1336,15 @@ def test_tables_tell_levels_differences_and_their_meaning():
     assert levels.rows[2][-1] == "3"  # MB, of the seed that held most
     assert levels.note.startswith("headroom: ")
     assert [row[:2] for row in differences.rows] == [["word", "ce"], ["a2d", "ce"], ["a2d", "word"]]
-    assert differences.rows[0][2:8] == ["+4.00 ± 2.48", "0.250", "0.500", "3.26", "+1 -1 of 3", "none"]
+    assert differences.rows[0][2:8] == ["+4.00 ± 2.48", "0.250", "0.500", "–", "+1 -1 of 3", "none"]
     assert others.columns[2:4] == ["Δ chrF2", "p Holm"] and others.rows[0][2:4] == ["+8.00 ± 4.97", "0.500"]
     for part in (
         "in nats per target token of the references, teacher-forced\nBLEU|tok:13a\n",
         "(–: an older a2d did not record it)",
         "3 seeds allow no p below 0.25, too few to claim anything about 2 methods: that takes 7 seeds",
-        "corrected over methods (2 methods to ce, 1 method to word); not over metrics, test sets and lengths",
+        "corrected over methods (2 methods to ce, 1 method to word); not over baselines, metrics, test sets and lengths",
         (
-            "a paired t test on 3 seeds finds with 80% power at 5%, from the sd of the paired differences "
+            "a paired t test on 3 seeds finds with 80% power at 5% / methods, from the sd of the paired differences "
             "(noncentral t: Cohen 1988"
         ),
         "better (+) or worse (-), by however little: 95 % interval, paired over sentences, bs:1000",

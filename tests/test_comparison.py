@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2d_cli.comparison import (
+    ALPHA,
     Sample,
     detectable_difference,
     holm,
@@ -150,11 +151,19 @@ def test_without_a_difference_power_is_the_level_and_it_grows_with_the_differenc
 
 
 def test_the_detectable_difference_shrinks_with_seeds_and_grows_with_their_spread():
-    by_seeds = [detectable_difference(0.5, n) for n in range(2, 23)]
+    by_seeds = [detectable_difference(0.5, n) for n in range(6, 23)]
     assert by_seeds == sorted(by_seeds, reverse=True)
-    assert detectable_difference(1.5, 5) == pytest.approx(3 * detectable_difference(0.5, 5))
-    assert detectable_difference(0.0, 5) == 0.0
-    assert math.isnan(detectable_difference(0.5, 1))
+    by_methods = [detectable_difference(0.5, 8, m) for m in range(1, 7)]
+    assert by_methods == sorted(by_methods)
+    assert detectable_difference(1.5, 7) == pytest.approx(3 * detectable_difference(0.5, 7))
+    assert detectable_difference(0.0, 7) == 0.0
+
+
+@given(st.integers(1, 12), st.integers(1, 9))
+@quick
+def test_a_difference_can_be_detected_where_some_difference_could_be_claimed(n: int, num_methods: int):
+    clear = paired_tests(Sample((0.0,) * n), {str(i): Sample((1.0,) * n) for i in range(num_methods)})
+    assert math.isnan(detectable_difference(0.5, n, num_methods)) == (clear["0"].holm_p_value > ALPHA)
 
 
 def test_the_detectable_difference_is_that_of_published_tables():
@@ -170,6 +179,8 @@ def test_a_sample_is_told_by_mean_sd_and_interval():
     assert sample.mean == 3.0
     assert sample.sd == pytest.approx(math.sqrt(7))
     assert sample.half_width == pytest.approx(4.3027 * math.sqrt(7 / 3), abs=1e-3)
+    assert sample.is_within(3.0 + 2.92 * math.sqrt(7 / 3) + 1e-3) and not sample.is_within(7.0)  # t of 95 %, ν = 2
+    assert not Sample((0.0,)).is_within(9.0)
     single = Sample((5.0,))
     assert single.mean == 5.0 and math.isnan(single.sd) and math.isnan(single.half_width)
 
@@ -181,7 +192,7 @@ def test_swapping_method_and_baseline_turns_the_differences_round_and_nothing_el
     forth, back = paired_tests(theirs, {"x": ours})["x"], paired_tests(ours, {"x": theirs})["x"]
     assert forth.differences.values == tuple(-each for each in back.differences.values)
     assert (forth.p_value, forth.holm_p_value) == (back.p_value, back.holm_p_value)
-    assert forth.detectable == pytest.approx(back.detectable)
+    assert forth.detectable == pytest.approx(back.detectable, nan_ok=True)
 
 
 def test_methods_tested_together_are_one_family():
@@ -190,4 +201,6 @@ def test_methods_tested_together_are_one_family():
     assert tests["clear"].differences.values == (1.0, 2.0, 3.0)
     assert (tests["clear"].p_value, tests["clear"].holm_p_value) == (0.25, 0.5)
     assert (tests["mixed"].p_value, tests["mixed"].holm_p_value) == (0.75, 0.75)
-    assert tests["clear"].detectable == pytest.approx(detectable_difference(1.0, 3))
+    seven = {name: Sample((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)) for name in "ab"}
+    (found, _) = paired_tests(Sample((1.0,) * 7), seven).values()
+    assert found.detectable == detectable_difference(found.differences.sd, 7, 2) > 3

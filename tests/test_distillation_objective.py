@@ -27,9 +27,10 @@ from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import BatchPlan, BatchSettings, share
 from a2d_cli.distillation import released_objective
 from a2d_cli.distillation.alignment import SimplexAlignment
+from a2d_cli.distillation.inspection import gradient_share
 from a2d_cli.distillation.methods import RELEASED as RELEASED_METHODS
 from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
-from a2d_cli.distillation.objective import CALIBRATION_BATCHES, DistillationObjective
+from a2d_cli.distillation.objective import CALIBRATION_BATCHES, DistillationObjective, GradientNorms
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
 from a2d_cli.distillation.terms import Pupils, kind_factors
@@ -413,6 +414,16 @@ def test_calibration_gives_the_attention_gradient_its_share(method, update):
     assert measured_share(objective, batch, update) == pytest.approx(0.4, rel=1e-3)
 
 
+def test_calibration_tells_the_ratio_and_the_angle_of_the_gradients():
+    objective, batch = make("a2d-simplex", gradient_share=0.4, half_life=0.0), random_batch()
+    assert "gradient_ratio" not in objective.extra_state()
+    objective.before_update(lambda: batch, FIRST)
+    told = objective.extra_state()
+    assert told["gradient_ratio"] == pytest.approx(0.4 / objective.term_weight)
+    measured = gradient_share(objective, make("word", objective.model), objective.term_weight, 1.0, [batch])
+    assert told["gradient_cosine"] == pytest.approx(measured.cosine, abs=1e-3)
+
+
 def test_calibration_averages_over_batches():
     objective = make("a2d-simplex", gradient_share=0.5, half_life=0.0)
     batches = [random_batch(seed=seed) for seed in range(CALIBRATION_BATCHES)]
@@ -426,7 +437,7 @@ def test_calibration_averages_over_batches():
 def test_the_second_calibration_forgets_the_first():
     objective = make("a2d-simplex", gradient_share=0.5, half_life=0.0)
     for first, terms, rest in ((1, 2.0, 300.0), (51, 3.0, 7.0)):
-        objective._measure_norms = lambda _, norms=(terms, rest): norms
+        objective._measure_norms = lambda _, terms=terms, rest=rest: GradientNorms(terms, rest, 0.5)
         for update in range(first, first + CALIBRATION_BATCHES):
             objective.before_update(random_batch, Moment(1, update))
             assert objective.term_weight == pytest.approx(0.5 * rest / terms)
@@ -434,7 +445,7 @@ def test_the_second_calibration_forgets_the_first():
 
 def test_calibration_looks_only_when_it_is_due():
     objective, looked = make("a2d-simplex", gradient_share=0.5, calibrate_at_update=23), []
-    objective._measure_norms = lambda update: (looked.append(update), (2.0, 3.0))[1]
+    objective._measure_norms = lambda update: (looked.append(update), GradientNorms(2.0, 3.0, 0.5))[1]
     for update in range(1, 60):
         objective.before_update(lambda update=update: update, Moment(1, update))
     assert looked == [*range(1, 17), *range(24, 40)]
@@ -511,7 +522,7 @@ class Watched(Teacher):
         self.calls.append(need_attention)
 
         def words(rows):
-            found = output.words(rows)
+            found = output.logits(rows)
             self.num_words += len(found)
             return found
 

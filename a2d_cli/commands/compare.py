@@ -33,7 +33,7 @@ from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.preparation import warn_of_changes
 from a2d_cli.commands.pseudo import teacher_text
-from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, find_texts
+from a2d_cli.commands.score import VALID, ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.commands.teachers import find_teachers, matching_teacher
 from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS
@@ -275,8 +275,10 @@ def _texts(project: Project, recipe: Recipe, request: Request) -> list[ScoredTex
     """The recipe's test sets, or those of them that are asked for: none that was chosen after a look at results."""
     known = project.state()["prepared"]["tests"]
     for name in request.test_sets:
-        if name not in known:
-            raise ConfigError(f"--test-set {name}: no test set of the recipe", f"they are {', '.join(known)}")
+        if name not in (*known, VALID):
+            raise ConfigError(
+                f"--test-set {name}: no test set of the recipe", f"they are {', '.join(known)}; or {VALID}, to tune by"
+            )
     return find_texts(project, recipe, request.test_sets or known)
 
 
@@ -402,7 +404,7 @@ def _measured_run(cell: Cell, row: ScoreRow, forced: FidelityResult) -> Measured
         kl=forced.kl,
         valid_nll=info["best"]["loss"],
         elapsed_s=info["elapsed_s"],
-        peak_memory_bytes=info.get("peak_memory_bytes"),
+        peak_memory_bytes=info.get("peak_gpu_memory_bytes", info.get("peak_memory_bytes")),
         parameters=row.model.parameters,
         initial_weights=info["initial_weights"],
         weights_sha256=row.model.weights_sha256,

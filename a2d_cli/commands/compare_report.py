@@ -23,6 +23,7 @@ from a2d_cli.reporting import count_text
 from a2d_cli.scoring import PairedResult
 
 HEADROOM_BLEU = 1.5  # by which the teacher must beat the plain student before a difference may be claimed
+EQUAL_BLEU = 0.3  # a difference inside ± this may be called none
 PLAIN = "ce"
 
 # Metric -> title and decimals; a field of MeasuredRun.
@@ -49,7 +50,7 @@ class MeasuredRun:
     kl: float  # KL(teacher ‖ student), nats per target token, on the references
     valid_nll: float  # of the weights chosen
     elapsed_s: float  # of training, validations included
-    peak_memory_bytes: int | None  # of the training process; None: an older a2d did not record it
+    peak_memory_bytes: int | None  # of the GPU, else of the training process; None: an older a2d did not record it
     parameters: int
     initial_weights: str
     weights_sha256: str
@@ -78,11 +79,11 @@ class Contrast:
     def claim(self, headroom_bleu: float | None) -> str:
         """What may be said of BLEU: better or worse only outside chance and what the seeds can tell, with headroom."""
         test = self.tests["bleu"]
-        enough = headroom_bleu is not None and headroom_bleu >= HEADROOM_BLEU
-        clear = test.holm_p_value <= ALPHA and abs(test.differences.mean) >= test.detectable
-        if not (enough and clear):
+        if headroom_bleu is None or headroom_bleu < HEADROOM_BLEU:
             return "none"
-        return "better" if test.differences.mean > 0 else "worse"
+        if test.holm_p_value <= ALPHA and abs(test.differences.mean) >= test.detectable:
+            return "better" if test.differences.mean > 0 else "worse"
+        return "equal" if test.differences.is_within(EQUAL_BLEU) else "none"
 
     def bootstrap_text(self) -> str:
         """`+3 -0 of 3`: seeds in which the method is better and worse, by the interval: p errs on the small side."""
@@ -174,16 +175,16 @@ def contrasts(
     """
     found: list[Contrast] = []
     for number, baseline in enumerate(baselines):
+        rivals = [method for method in samples(runs, "bleu") if method not in baselines[: number + 1]]
         tests = {}
         for metric in METRICS:
             by_method = samples(runs, metric)
-            others = {method: sample for method, sample in by_method.items() if method not in baselines[: number + 1]}
-            tests[metric] = paired_tests(by_method[baseline], others)
+            tests[metric] = paired_tests(by_method[baseline], {method: by_method[method] for method in rivals})
         found += [
             Contrast(
                 baseline, method, {metric: tests[metric][method] for metric in METRICS}, bootstrap[baseline, method]
             )
-            for method in others
+            for method in rivals
         ]
     return tuple(found)
 
@@ -277,7 +278,7 @@ class Comparison:
         families = {baseline: sum(each.baseline == baseline for each in some) for baseline in self.baselines}
         told = ", ".join(f"{count_text(size, 'method')} to {baseline}" for baseline, size in families.items())
         reach = what_seeds_allow(n, max(families.values()))
-        power = f"a paired t test on {count_text(n, 'seed')} finds with {POWER:.0%} power at {ALPHA:.0%}"
+        power = f"a paired t test on {count_text(n, 'seed')} finds with {POWER:.0%} power at {ALPHA:.0%} / methods"
         unknown = any(run.peak_memory_bytes is None for block in self.blocks for run in block.runs)
         several = len(self.blocks[0].teachers) > 1
         return [
@@ -289,18 +290,20 @@ class Comparison:
             *self.signatures,
             "minutes (or seconds) a run: wall time of training and its validations, whatever else the machine did; "
             + "a teacher's cache and translations, made once, are not in them",
-            "peak MB: the most that a training process of the method held"
+            "peak MB: the most that a training process of the method held, on the GPU where there was one"
             + " (–: an older a2d did not record it)" * unknown,
             "Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t over seeds)",
             f"p: exact two-sided sign-flip permutation over seeds; {reach}",
-            f"p Holm: corrected over methods ({told}); not over metrics, test sets and lengths",
+            f"p Holm: corrected over methods ({told}); not over baselines, metrics, test sets and lengths",
             (
                 f"detectable: the true Δ BLEU that {power}, from the sd of the paired differences "
-                "(noncentral t: Cohen 1988, ch. 2)"
+                "(noncentral t: Cohen 1988, ch. 2); –: no claim with so few seeds"
             ),
             "bootstrap: seeds whose translations are better (+) or worse (-), by however little: 95 % interval, "
             + f"paired over sentences, {some[0].bootstrap[0].signature}",
-            f"claim: about BLEU; only with p Holm at most {ALPHA}, Δ at least the detectable one, and headroom",
+            "claim: about BLEU, with headroom; better or worse: "
+            + f"p Holm at most {ALPHA} and Δ at least the detectable one; "
+            + f"equal: within ±{EQUAL_BLEU} by two one-sided t tests at {ALPHA:.0%}",
         ]
 
     def _by_length(self, test_set: str) -> Table:

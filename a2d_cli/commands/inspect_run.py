@@ -64,8 +64,8 @@ START, END = "<s>", "</s>"
 CONTROLS = {
     "a2d-frozen": "its aligners were drawn, not learned",
     "a2d-diagonal-frozen": "its aligners stayed as they began",
-    "a2d-shuffled": "its aligners learned maps of other sentences",
-    "a2d-uniform": "its aligners learned uniform maps, not the teacher's",
+    **dict.fromkeys(("a2d-shuffled", "a2d-diagonal-shuffled"), "its aligners learned maps of other sentences"),
+    **dict.fromkeys(("a2d-uniform", "a2d-diagonal-uniform"), "its aligners learned uniform maps, not the teacher's"),
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli import __version__, scoring
-from a2d_cli.commands.score_files import difference_text, read_lines, score_json, signature_lines
+from a2d_cli.commands.score_files import P_ERRS, difference_text, read_lines, score_json, signature_lines
 from a2d_cli.commands.table import Table
 from a2d_cli.config.keys import first_of
 from a2d_cli.config.loader import read_project_recipe
@@ -36,6 +36,9 @@ from a2d_cli.scoring import PairedResult, ResampledScore, Score, check_lines
 
 if TYPE_CHECKING:
     from a2d_cli.decoding.translator import Translator
+
+
+VALID = "valid"  # the validation text, where it is asked for like a test set
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,7 @@ class ScoreTable:
         notes = [signature_lines(score for row in rows for score in row.scores)]
         differences = [found for row in rows for found in (row.to_teacher, row.to_plain) if found]
         if differences:
-            notes.append(
-                f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}; "
-                "p, which is sacrebleu's, errs on the small side: the interval counts"
-            )
+            notes.append(f"Δ with p and 95 % interval: paired bootstrap, {differences[0].signature}; {P_ERRS}")
         if any(row.to_plain is None and _wants_plain(row) for row in rows) and any(
             row.model.method == "ce" for row in rows
         ):
@@ -260,14 +260,19 @@ def _describe(folder: Path) -> ScoredModel:
 
 
 def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) -> list[ScoredText]:
+    """All test sets, the recipe's first; or those named, of which `valid` may be one, to choose settings by.
+
+    Raises:
+        ConfigError: none is there, or none of that name.
+    """
     suffix = f".{recipe.src_lang}"
     present = {path.name.removesuffix(suffix) for path in project.text_dir.glob(f"*{suffix}")}
-    known = sorted(present - {"train", "valid"}, key=lambda name: (name not in recipe.data.tests, name))
-    if not known:
+    known = sorted(present - {"train", VALID}, key=lambda name: (name not in recipe.data.tests, name))
+    if not known and not names:
         hint = "add data.tests to the recipe and run 'a2d prepare' again"
         raise ConfigError(f"{project.text_dir}: no test set", hint)
     for name in names or ():
-        if name not in known:
+        if name not in (*known, VALID):
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"the project has: {first_of(known)}"
             raise ConfigError(f"no test set '{name}'", hint)

@@ -18,6 +18,7 @@ from a2d_cli.scoring import PairedResult, Score, check_lines
 
 STDIN = "-"
 METRICS = ("bleu", "chrf")  # where none is named
+P_ERRS = "p, which is sacrebleu's, errs on the small side: the interval counts"
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,14 @@ def file_table(results: Sequence[FileScore]) -> Table:
         confidence = interval_text(result.score.confidence) if result.score.confidence else ""
         name, value = result.score.name, f"{result.score.value:.2f}"
         rows.append([result.system, name, value, confidence, difference_text(result.difference)])
-    if not any(result.difference for result in results):
+    notes = [signature_lines(result.score for result in results)]
+    if any(result.difference for result in results):
+        notes.append(f"Δ with p and 95 % interval: paired bootstrap; {P_ERRS}")
+    else:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     if not any(result.score.confidence for result in results):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table("", columns, rows, signature_lines(result.score for result in results))
+    return Table("", columns, rows, "\n".join(notes))
 
 
 def read_lines(path: Path | str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from a2d_cli import __version__, scoring
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, check_pair, find_texts
-from a2d_cli.commands.score_files import difference_text, score_json
+from a2d_cli.commands.score_files import P_ERRS, difference_text, score_json
 from a2d_cli.commands.table import Table
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
@@ -75,7 +75,7 @@ class Gap:
             rows.append([step.name, *(text for pair in cells for text in pair)])
         rows.append(["in all", *(text for each in self.in_all for text in ("", difference_text(each)))])
         signatures = [f"{each.name}|{each.signature}" for each in self.in_all]
-        note = "\n".join(["Δ to the step above, with p and 95 % interval: paired bootstrap", *signatures])
+        note = "\n".join([f"Δ to the step above, with p and 95 % interval: paired bootstrap; {P_ERRS}", *signatures])
         title = f"{self.test_set}: {self.pair}, {self.steps[0].row.result.sentences} sentences"
         return Table(title, columns, rows, note)
 

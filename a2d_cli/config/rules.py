@@ -17,7 +17,8 @@ from a2d_cli.config.schema import ModelShape, Recipe
 
 ATTENTION_TERMS = (
     *("a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex", "a2d-diagonal"),
-    *("a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-diagonal-frozen", "a2d-shuffled", "a2d-uniform"),
+    *("a2d-cells-simplex", "a2d-rows-conv", "a2d-frozen", "a2d-shuffled", "a2d-uniform"),
+    *("a2d-diagonal-frozen", "a2d-diagonal-shuffled", "a2d-diagonal-uniform"),
     *("a2d-proj", "attn-fixed", "amad"),
 )
 METHOD_TERMS = ("ce", "word", "word-selective", "seq", *ATTENTION_TERMS, "hidden", "copy-layers")

@@ -136,7 +136,7 @@ class Training:
     adam_beta2: float = 0.98
     adam_eps: float = 1e-9
     weight_decay: float = 0.0
-    clip_norm: float = 1.0  # of the gradient of the loss per target token; 0 = off
+    clip_norm: float = 1.0  # of the gradient per target token, that of aligners included; 0 = off
     label_smoothing: float = 0.1
     max_updates: int = 4000
     max_epochs: int = 0  # 0 = no limit

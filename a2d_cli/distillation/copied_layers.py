@@ -1,6 +1,7 @@
 """A student that starts from its teacher's weights: evenly spaced layers, and embeddings if both have the same pieces.
 
-So Shleifer & Rush (2020) make their students; the last copied layer is the teacher's last, unless it is the only one.
+After Shleifer & Rush (2020), whose layers are chosen by hand for each depth; here the last copied layer is the
+teacher's last, unless it is the only one.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ TERMS: dict[str, type[Term]] = {
     **{f"a2d-{name}": aligned(profile) for name, profile in PROFILES.items()},
     # Each with one thing taken away.
     **{f"a2d-{control}": aligned(replace(PROFILES["simplex"], control=control)) for control in CONTROLS},
-    "a2d-diagonal-frozen": aligned(replace(PROFILES["diagonal"], control="frozen")),
+    **{f"a2d-diagonal-{control}": aligned(replace(PROFILES["diagonal"], control=control)) for control in CONTROLS},
     "a2d-proj": ProjectedAttention,
     "attn-fixed": FixedAttention,
     "amad": Amad,

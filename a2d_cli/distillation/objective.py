@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +30,20 @@ SENTENCES_AHEAD = 32  # of each batch, for what looks ahead
 NEGLIGIBLE = 0.01  # of λ at update 1: below this the terms are left out, and with them what they need of the models
 
 
+class GradientNorms(NamedTuple):
+    """Of one batch, over the student's weights, before λ."""
+
+    terms: float
+    rest: float
+    cosine: float = math.nan  # between the two; NaN: an older a2d did not measure it
+
+
 class DistillationObjective(Objective):
     """(1-α) CE + α τ² D(p, q) + λ Σ terms: everything is masked, everything is a sum over target tokens.
 
     λ is set so that the gradient of the terms has a stated share of the rest (`gradient_share`), measured early in the
-    run, halves every `half_life` · `max_updates` updates, and is 0 once it is `NEGLIGIBLE`.
+    run, halves every `half_life` · `max_updates` updates, and is 0 once it is `NEGLIGIBLE`. Terms that are all but
+    fulfilled at the start, as between copied layers, get a λ that blows up what is left: there `gradient_share` = 0.
     """
 
     def __init__(
@@ -58,7 +68,7 @@ class DistillationObjective(Objective):
         self.selection: Selection | None = None
         if self.method.selective:
             self.selection = Selection(settings.selected_fraction, settings.selection_queue)
-        self._norms: list[tuple[float, float]] = []  # measured gradient norms: of the terms, of the rest
+        self._norms: list[GradientNorms] = []  # of the batches since the calibration began
         self.term_weight = settings.beta  # λ at update 1, before the half-life
 
     def weight_at(self, update: int) -> float:
@@ -134,7 +144,7 @@ class DistillationObjective(Objective):
             if moment.update in (1, first + 1):
                 self._norms = []
             self._norms.append(self._measure_norms(load()))
-            terms, rest = (sum(norms) / len(self._norms) for norms in zip(*self._norms, strict=True))
+            terms, rest, _ = self._mean_norms()
             # The half-life has run since update 1: undo it, so that the share holds now.
             faded = terms * self._fading(moment.update)
             if faded > 0:
@@ -169,28 +179,42 @@ class DistillationObjective(Objective):
         finally:
             self.model.train(was_training)
 
-    def _measure_norms(self, batch: Batch) -> tuple[float, float]:
-        """Gradient norms, over the student's weights, of the terms and of the rest; dropout off."""
+    def _mean_norms(self) -> GradientNorms:
+        return GradientNorms(*(sum(values) / len(self._norms) for values in zip(*self._norms, strict=True)))
+
+    def _measure_norms(self, batch: Batch) -> GradientNorms:
+        """Dropout off."""
         part = self._head(batch, CALIBRATION_SENTENCES)
         weights = list(self.model.parameters())
         with self._without_dropout():
             response, inside, _ = self._losses(part, with_terms=True)
-        norms = []
-        for loss, keep in ((inside, True), (response, False)):
-            gradients = torch.autograd.grad(loss, weights, retain_graph=keep, allow_unused=True)
-            norms.append(float(torch.stack([g.float().norm() for g in gradients if g is not None]).norm()))
-        return norms[0], norms[1]
+        of_terms, of_rest = (
+            torch.autograd.grad(loss, weights, retain_graph=loss is inside, allow_unused=True)
+            for loss in (inside, response)
+        )
+        terms, rest = (
+            float(torch.stack([g.float().norm() for g in gradients if g is not None]).norm())
+            for gradients in (of_terms, of_rest)
+        )
+        both = [(a, b) for a, b in zip(of_terms, of_rest, strict=True) if a is not None and b is not None]
+        product = float(sum((a.float() * b.float()).sum() for a, b in both))
+        return GradientNorms(terms, rest, product / (terms * rest) if terms * rest > 0 else 0.0)
 
     def helper_modules(self) -> dict[str, nn.Module]:
         modules = {f"{term.noun}.{_short(name)}": term.saved for name, term in self.terms.items()}
         return {name: module for name, module in modules.items() if module.state_dict()}
 
     def extra_state(self) -> dict[str, Any]:
-        return {"term_weight": self.term_weight, "norms": [list(pair) for pair in self._norms]}
+        """λ and the norms it was set by; for the log, what these say: ‖∇terms‖ / ‖∇rest‖ without λ, and the cosine."""
+        state = {"term_weight": self.term_weight, "norms": [list(norms) for norms in self._norms]}
+        if not self._norms:
+            return state
+        terms, rest, cosine = self._mean_norms()
+        return state | {"gradient_ratio": terms / rest if rest else math.inf, "gradient_cosine": cosine}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.term_weight = state["term_weight"]
-        self._norms = [(terms, rest) for terms, rest in state["norms"]]
+        self._norms = [GradientNorms(*norms) for norms in state["norms"]]
 
 
 def objective_of(

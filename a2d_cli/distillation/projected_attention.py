@@ -86,8 +86,8 @@ class Projection(nn.Module):
     def forward(self, found: Products) -> Tensor:
         """(), the sum over rows of 1 - R², averaged over teacher maps.
 
-        By the envelope theorem the gradient of the solved problem is that at constant W: no step is taken through the
-        solution.
+        By the envelope theorem the gradient of the solved problem is that at constant W, so no step is taken through
+        the solution. Of this batch nearly: W solves the sums of the updates before it and of some of its sentences.
         """
         squares_a_row = (self.squares / self.rows.clamp(min=1.0)).clamp(min=FLAT)
         with torch.autocast(self.weight.device.type, enabled=False):

@@ -1,7 +1,8 @@
 """The objective of the released Align-to-Distill code, value for value, as one public function of tensors.
 
 Its terms are means over a padded batch and sums over sentences, so its strength depends on batch size, length and
-padding: kept for reproduction. The other profiles are repaired (distillation/objective.py).
+padding: kept for reproduction. The other profiles are repaired (distillation/objective.py). Maps are those before
+attention dropout; the released code takes those of self-attention after it, the same at its recipes' rate of 0.
 
 Letters: B sentences, T target positions (P = B·T), V vocabulary, C_S and C_T student and teacher maps.
 """

@@ -15,6 +15,9 @@ from a2d_cli.training.vocabulary_loss import Scores, TokenLosses, vocabulary_los
 class Selection(nn.Module):
     """A threshold for the loss of a token, so that a fraction of the newest ones lies above it.
 
+    Of a batch it is only nearly that fraction: what is remembered is of some sentences of each update, without dropout,
+    under which losses are higher, and some of it is of a student that knew less.
+
     Parameters without gradient: what a run saves and resumes.
 
     Args:
