@@ -30,10 +30,10 @@ class ConfigError(A2DError):
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM arrived and the work so far is saved.
+    """Ctrl-C, SIGTERM or SIGHUP arrived and the work so far is saved.
 
     Args:
-        signal_number: 2 or 15; the process exits with 128 + this.
+        signal_number: 2, 15 or 1; the process exits with 128 + this.
         hint: the command that goes on.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -25,6 +26,12 @@ def duration_text(seconds: float | None) -> str:
 def count_text(number: int, noun: str) -> str:
     """'1 pair', '28,993 pairs'."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def some_names(names: Sequence[str], most: int = 4) -> str:
+    """'a, b, c, d and 3 more'."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class Progress:

@@ -1342,7 +1342,7 @@ def test_tables_tell_levels_differences_and_their_meaning():
         "in nats per target token of the references, teacher-forced\nBLEU|tok:13a\n",
         "(–: an older a2d did not record it)",
         "3 seeds allow no p below 0.25, too few to claim anything about 2 methods: that takes 7 seeds",
-        "corrected over methods (2 methods to ce, 1 method to word); not over baselines, metrics, test sets and lengths",
+        "corrected over methods (2 methods to ce, 1 method to word); not over baselines, metrics, test sets and len",
         (
             "a paired t test on 3 seeds finds with 80% power at 5% / methods, from the sd of the paired differences "
             "(noncentral t: Cohen 1988"

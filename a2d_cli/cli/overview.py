@@ -1,4 +1,4 @@
-"""The commands that show: where a project stands, the demo, the recipes.
+"""The commands that show: inspect, report, status, the demo, the recipes.
 
 The work is in commands/, imported only when a command runs.
 """

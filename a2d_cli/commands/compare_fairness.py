@@ -15,12 +15,12 @@ from a2d_cli.config.schema import Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_weights
+from a2d_cli.reporting import some_names
 
 # A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is a2d.yaml's.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
 WITH_A_LABEL = "train runs of other names: --label NAME, with which they begin"
 UNNAMED = "weights "  # before a teacher's digits where no run of the project has it
-NAMED = 4  # runs told by name before the rest is a number
 
 
 def refuse_early_ends(recipe: Recipe) -> None:
@@ -197,11 +197,7 @@ def _places(values: Mapping[str, Any]) -> str:
     for name, value in values.items():
         by_value.setdefault("not recorded" if value is None else str(value), []).append(name)
 
-    def named(names: list[str]) -> str:
-        more = len(names) - NAMED
-        return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-    return ", ".join(f"{value} in {named(names)}" for value, names in by_value.items())
+    return ", ".join(f"{value} in {some_names(names)}" for value, names in by_value.items())
 
 
 def notes_on(cells: Sequence[Cell]) -> list[str]:

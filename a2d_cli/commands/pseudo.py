@@ -131,11 +131,9 @@ def _open_engine(
         raise ConfigError(
             f"quantization {quantization} goes with the ct2 engine", "leave out --engine torch, or --quantization"
         )
+    may_fall_back = engine == "auto" and quantization == "float32"
     if engine == "auto":
         engine = "torch" if chosen.type == "cuda" and quantization == "float32" else "ct2"
-        may_fall_back = quantization == "float32"
-    else:
-        may_fall_back = False
     if engine == "ct2":
         try:
             return _ct2_engine(teacher, quantization, threads, str(chosen))

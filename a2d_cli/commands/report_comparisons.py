@@ -11,8 +11,7 @@ from a2d_cli.commands.report_runs import KnownRun
 from a2d_cli.errors import A2DError
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import is_taught_by
-
-NAMED = 4  # runs told by name before the rest is a number
+from a2d_cli.reporting import some_names
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def _changes(kept: KeptComparison, weights: Mapping[str, str], texts: Mapping[st
         "other weights": [run for run, digest in kept.weights.items() if weights.get(run, digest) != digest],
         "other text": [name for name, digests in kept.texts.items() if texts.get(name) != digests],
     }
-    return "; ".join(f"{change}: {_named(names)}" for change, names in found.items() if names)
+    return "; ".join(f"{change}: {some_names(names)}" for change, names in found.items() if names)
 
 
 def _strays(kept: KeptComparison, runs: Sequence[KnownRun], weights: Mapping[str, str], data: str | None) -> list[str]:
@@ -116,8 +115,3 @@ def _methods(kept: KeptComparison) -> str:
 
 def _day(kept: KeptComparison) -> str:
     return kept.made_at[:10]
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

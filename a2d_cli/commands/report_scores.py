@@ -151,7 +151,7 @@ def _missing(
     if not scores:
         yield Missing("Scores of the models on the test sets:", project.command("score"))
         return
-    students = [each for scored in scores.values() for runs in families_of(scored).values() for each in runs]
+    students = [each for scored in scores.values() for family in families_of(scored).values() for each in family]
     is_compared = bool(comparisons.shown or comparisons.left_out)
     # Only what trained runs finds them again: their names and settings are its own.
     untold = [str(each.known.info.get("command")) for each in students if each.forced is None or not is_compared]

@@ -66,8 +66,8 @@ def beam_search(
             _forbid_repetition(log_probs, history, settings.no_repeat_ngram)
         # Twice the beam: even if `beam` candidates end now, `beam` go on. First of each hypothesis, then of all.
         width = min(2 * beam, log_probs.shape[-1])
-        top, token = (each.view(len(open_sentences), beam, width) for each in log_probs.topk(width, dim=1))
-        top, index = (scores[:, :, None] + top).flatten(1).topk(min(2 * beam, beam * width), dim=1)  # (N, 2W)
+        best, token = (each.view(len(open_sentences), beam, width) for each in log_probs.topk(width, dim=1))
+        top, index = (scores[:, :, None] + best).flatten(1).topk(min(2 * beam, beam * width), dim=1)  # (N, 2W)
         parent, token = index.div(width, rounding_mode="floor"), token.flatten(1).gather(1, index)
         ends = token == eos
         # An end counts where it stands among the best `beam`.
@@ -80,9 +80,9 @@ def beam_search(
         # The step's one wait for the device, but where hypotheses have ended.
         num_ended, num_alive = torch.stack([counted.sum(1), scores.isfinite().sum(1)]).tolist()
         if any(num_ended):
-            rows, columns = counted.nonzero(as_tuple=True)
-            prefixes = history[first_rows[rows] + parent[rows, columns]].tolist()
-            for row, prefix, log_prob in zip(rows.tolist(), prefixes, top[rows, columns].tolist(), strict=True):
+            ended = counted.nonzero(as_tuple=True)  # rows and columns
+            prefixes = history[first_rows[ended[0]] + parent[ended]].tolist()
+            for row, prefix, log_prob in zip(ended[0].tolist(), prefixes, top[ended].tolist(), strict=True):
                 hypothesis = Hypothesis(tuple(prefix), log_prob / length**settings.length_penalty)
                 finished[open_sentences[row]].append(hypothesis)
         staying = [
@@ -93,15 +93,15 @@ def beam_search(
         if not staying:
             break
         parent, token = parent.gather(1, alive), token.gather(1, alive)
-        rows, kept = first_rows[:, None] + parent, None
+        parent_rows, kept = first_rows[:, None] + parent, None
         if len(staying) < len(open_sentences):
             kept = torch.tensor(staying, device=device)
             open_sentences = [open_sentences[row] for row in staying]
             max_lengths, first_rows = max_lengths[kept], first_rows[: len(staying)]
-            scores, token, rows = scores[kept], token[kept], rows[kept]
-        rows, tokens = rows.flatten(), token.flatten()
-        cache = cache.select(rows, kept)
-        history = torch.cat([history[rows], tokens[:, None]], 1)
+            scores, token, parent_rows = scores[kept], token[kept], parent_rows[kept]
+        parent_rows, tokens = parent_rows.flatten(), token.flatten()
+        cache = cache.select(parent_rows, kept)
+        history = torch.cat([history[parent_rows], tokens[:, None]], 1)
     return [sorted(hypotheses, key=lambda h: -h.score)[: settings.nbest] for hypotheses in finished]
 
 

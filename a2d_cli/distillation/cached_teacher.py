@@ -142,7 +142,7 @@ def cached_or_live(live: Teacher, request: CacheRequest, stage: Stage) -> Teache
 
     Raises:
         A2DError: no room on the disk; another process fills the cache; it holds other answers than the teacher gives.
-        Interrupted: SIGINT or SIGTERM came; what was filled is kept.
+        Interrupted: SIGINT, SIGTERM or SIGHUP came; what was filled is kept.
     """
     interruption = Interruption()
     try:

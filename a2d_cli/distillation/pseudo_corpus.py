@@ -145,7 +145,7 @@ class PseudoCorpus:
         Raises:
             ConfigError: the folder holds translations of another origin, or too few of each sentence.
             A2DError: another process works there; the training text is not what was prepared; the disk is full.
-            Interrupted: SIGINT or SIGTERM came; what is finished is kept.
+            Interrupted: SIGINT, SIGTERM or SIGHUP came; what is finished is kept.
         """
         if self.is_full():
             return  # without holding the folder: who only reads keeps nobody out

@@ -1,4 +1,4 @@
-"""Ranks of a torchrun launch. Only this file and the trainer's shares know how many processes there are."""
+"""Ranks of a torchrun launch, and the device of each."""
 
 from __future__ import annotations
 

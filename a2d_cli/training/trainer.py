@@ -139,7 +139,7 @@ class Trainer:
         """Train until a reason to stop; interrupts finish the update and save.
 
         Raises:
-            Interrupted: SIGINT or SIGTERM came; the state is saved.
+            Interrupted: SIGINT, SIGTERM or SIGHUP came; the state is saved.
             A2DError: out of memory at the smallest piece, or diverged too often.
         """
         keep_freed_memory()
