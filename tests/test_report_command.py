@@ -545,7 +545,7 @@ def test_a_weight_is_drawn_only_for_what_it_weighs_and_as_it_was_applied_where_t
         "Weight of these terms, λ",
         "Weight of these terms, λ at update 1 (an older a2d has logged no later one)",
     )
-    assert drawn_of_training(term_weight=1.0) == words
+    assert drawn_of_training(term_weight=1.0, gradient_ratio=0.3, gradient_cosine=0.1) == words
     assert drawn_of_training(simplex_cross=0.5, term_weight=1.0) == words | inside | {first: ["term_weight"]}
     assert drawn_of_training(simplex_cross=0.5, attention_weight=1.0) == words | inside | {first: ["attention_weight"]}
     assert drawn_of_training(simplex_cross=0.5, weight=0.25, term_weight=1.0) == words | inside | {applied: ["weight"]}

@@ -295,6 +295,24 @@ def test_the_documents_commands_are_commands(document: str):
         check_command(arguments)
 
 
+def anchors_of(path: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "a2d_cli/README.md", "tests/benchmarks/README.md", "CHANGELOG.md"])
+def test_the_documents_links_lead_somewhere(document: str):
+    path = ROOT / document
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if not link.startswith("https://"):
+            place, _, anchor = link.partition("#")
+            target = path.parent / place if place else path
+            assert target.exists(), f"{document}: {link}"
+            assert not anchor or anchor in anchors_of(target), f"{document}: {link}"
+
+
 def test_readme_shows_the_main_path():
     assert {"demo", "prepare", "train-teacher", "distill", "translate", "score"} <= {
         each[0] for each in commands_of("README.md")

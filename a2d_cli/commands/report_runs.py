@@ -20,14 +20,12 @@ from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import Reporter, duration_text
 
 WEIGHT = "weight"  # λ of the terms as it was applied, a mean over the updates of a line
-FIRST_WEIGHTS = (
-    "term_weight",
-    "attention_weight",
-)  # λ at update 1, before the half-life; and what an older a2d called it
+FIRST_WEIGHTS = ("term_weight", "attention_weight")  # λ at update 1; and what an older a2d called it
+GRADIENTS = ("gradient_ratio", "gradient_cosine")  # that the first was set by
 SELECTED = "selected"  # of all target tokens, the share that learns from the teacher's words
 # What a line of metrics.jsonl holds besides terms of the loss.
 NO_TERMS = frozenset(
-    ("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, *FIRST_WEIGHTS)
+    ("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, *FIRST_WEIGHTS, *GRADIENTS)
 )
 WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
 VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
