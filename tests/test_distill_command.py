@@ -84,8 +84,8 @@ def test_the_student_of_the_best_validation_translates_and_says_why(a2d: Launche
     project = Path(shutil.copytree(methods, tmp_path / "project"))
     edit(project / "runs/word-seed3/run.json", lambda info: info["best"].update(bleu=77.0))
     edit(project / "runs/ce/run.json", lambda info: info.update(best=info["best"] | {"bleu": 88.0}, finished=False))
-    named = a2d.well(project, "translate", "--model", "word-seed3", "--format", "tsv", stdin=b"dose labi\n")
-    found = a2d.well(project, "translate", "--format", "tsv", stdin=b"dose labi\n")
+    named = a2d.well(project, "translate", "-v", "--model", "word-seed3", "--format", "tsv", stdin=b"dose labi\n")
+    found = a2d.well(project, "translate", "-v", "--format", "tsv", stdin=b"dose labi\n")
     why = "of the finished students, 'word-seed3' has the best validation BLEU\n"
     assert found.out == named.out and found.err == why + named.err
 
