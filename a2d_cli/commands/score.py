@@ -364,7 +364,7 @@ class ModelOnTexts:
     def _translate(self, text: ScoredText, key: str) -> Result:
         model = self._model
         translator = self.load()
-        if not self._is_warm:
+        if self._with_speed and not self._is_warm:
             translator.translate(text.src[: self._decoding.batch_sentences])
             self._is_warm = True
         cut: list[int] = []
