@@ -166,3 +166,7 @@ def test_a_range_follows_the_pair_of_languages():
 def test_alarms_by_hand(source, hypothesis, expected):
     assert alarms_of(source, hypothesis, RANGE) == expected
     assert set(expected) <= set(ALARMS)
+
+
+def test_one_pair_is_enough_to_tell_usual_lengths():
+    assert ("Ein Satz.", "A sentence.") in LengthRange.of([("Ein Satz.", "A sentence.")])

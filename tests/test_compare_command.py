@@ -956,7 +956,7 @@ def test_a_kept_command_asks_for_the_same_again(seeds: tuple[int, ...]):
     assert again == replace(request, methods=("ce", "a2d-diagonal"), lengths=(7, 11))
 
 
-@pytest.mark.parametrize("text", ["0", "41", "1,2,x", "", ",", "3,,", "3,,4"])
+@pytest.mark.parametrize("text", ["0", "41", "1000000000", "1,2,x", "", ",", "3,,", "3,,4"])
 def test_seeds_are_a_number_or_a_list(text: str):
     assert read_seeds("3") == (1, 2, 3) and read_seeds("4,2") == (4, 2) and read_seeds("3,") == (3,)
     with pytest.raises(ConfigError, match="--seeds"):

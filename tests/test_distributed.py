@@ -208,3 +208,11 @@ def test_a_gpu_that_is_not_there(a2d: Launcher, prepared: Path):
     said = a2d.error(prepared, "train-teacher", "--device", "cuda", code=1)
     assert said.startswith("error: device 'cuda' is asked for, but torch ")
     assert "finds 0 GPUs\nhint: use --device cpu, or install a CUDA build of torch" in said
+
+
+def test_one_gpu_for_all_processes_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        ConfigError, match="'cuda:0' would be the GPU of all processes .*--device cuda gives each its own"
+    ):
+        choose_device("cuda:0")

@@ -171,6 +171,7 @@ def test_the_summary_says_it_all(project, own):
     assert rows["licence"] == "mine"
     again = run(project, own)
     assert "ids unchanged" in dict(again.summary_rows())["steps"]
+    assert dict(again.summary_rows())["mytest"] == "17 pairs"
 
 
 def test_two_vocabularies(project, own):

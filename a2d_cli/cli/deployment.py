@@ -14,10 +14,13 @@ from typing import Annotated, Any
 import typer
 
 from a2d_cli.cli.options import (
+    Beam,
     Device,
     Json,
     Model,
     Overwrite,
+    TestSets,
+    Threads,
     check_choice,
     decoding_of,
     print_all,
@@ -51,7 +54,7 @@ def translate(
         str, typer.Option("--format", metavar="FORM", help="text, tsv (line, score, translation) or jsonl.")
     ] = "text",
     device: Device = None,
-    threads: Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 = all.")] = 0,
+    threads: Threads = 0,
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="torch, ct2, or auto: ct2 if the model was exported.")
     ] = "auto",
@@ -118,9 +121,7 @@ def score(
     models: Annotated[
         list[str] | None, typer.Option("--model", metavar="MODEL", help="Only this model. Repeatable.")
     ] = None,
-    tests: Annotated[
-        list[str] | None, typer.Option("--test-set", metavar="NAME", help="Only this test set. Repeatable.")
-    ] = None,
+    tests: TestSets = None,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Bootstrap resamples for intervals, of files; 0 = none.")
     ] = 0,
@@ -130,7 +131,7 @@ def score(
             "-l", "--target-language", metavar="LANG", help="Of files: zh, ja and ko have BLEU tokenizers of their own."
         ),
     ] = None,
-    beam: Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, help="Beam size.")] = None,
+    beam: Beam = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Translate again instead of using cached translations.")
     ] = False,

@@ -27,6 +27,11 @@ Hours = Annotated[
     float | None, typer.Option(metavar="HOURS", help="Stop after so many hours of training, interruptions not counted.")
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed of initial weights, batch order and dropout.")]
+Beam = Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, help="Beam size.")]
+Threads = Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 = all.")]
+TestSets = Annotated[
+    list[str] | None, typer.Option("--test-set", metavar="NAME", help="Only this test set. Repeatable.")
+]
 CacheTeacher = Annotated[
     bool, typer.Option("--cache-teacher", help="Run the teacher once and keep its outputs on disk, if they fit.")
 ]

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from a2d_cli.cli.options import (
+    Beam,
     CacheTeacher,
     Device,
     Hours,
@@ -20,6 +21,8 @@ from a2d_cli.cli.options import (
     Precision,
     Seed,
     Set,
+    TestSets,
+    Threads,
     cache_of,
     check_choice,
     overrides_of,
@@ -247,7 +250,7 @@ def pseudo(
     teacher: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Run name, run folder or checkpoint folder.")
     ] = None,
-    beam: Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, help="Beam size.")] = None,
+    beam: Beam = None,
     nbest: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Translations kept per sentence (default: the beam size).")
     ] = None,
@@ -258,7 +261,7 @@ def pseudo(
             "-q", "--quantization", metavar="TYPE", help="float32, or int8: faster, but not exactly the teacher."
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 = all.")] = 0,
+    threads: Threads = 0,
     device: Device = None,
     settings: Set = None,
     overwrite: Overwrite = False,
@@ -328,9 +331,7 @@ def compare(
             "--baseline", metavar="METHOD", help="Compare the others to this one (default: ce and word). Repeatable."
         ),
     ] = None,
-    tests: Annotated[
-        list[str] | None, typer.Option("--test-set", metavar="NAME", help="Only this test set. Repeatable.")
-    ] = None,
+    tests: TestSets = None,
     beam: Annotated[
         int | None,
         typer.Option(
