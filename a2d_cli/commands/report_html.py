@@ -335,7 +335,7 @@ details[open] { padding-bottom: 0.9rem; }
   gap: 1.2rem 1.6rem; margin: 1rem 0;
 }
 figure { margin: 0; }
-.dots:only-child { grid-column: 1 / -1; }
+.chart:only-child { grid-column: 1 / -1; }
 figcaption { font-weight: 600; font-size: 0.88rem; margin-bottom: 0.3rem; }
 .chart svg { display: block; width: 100%; max-width: 30rem; height: auto; }
 .chart text {
