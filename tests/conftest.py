@@ -105,12 +105,12 @@ os.replace = replace
 STOP_AT = """
 import os, signal
 from a2d_cli.training.trainer import Trainer
-step = Trainer._step
+backward = Trainer._backward
 def stopping(self, indices, moment):
     if moment.update == {update}:
         os.kill(os.getpid(), signal.SIGTERM)
-    return step(self, indices, moment)
-Trainer._step = stopping
+    return backward(self, indices, moment)
+Trainer._backward = stopping
 """
 # A student in three updates, where it need not be good.
 QUICK = settings(

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,14 +18,16 @@ import torch
 from conftest import STOP_AT, Ended, Launcher, own_files, settings, write_language
 from safetensors.torch import load_file
 from test_gpu import CPU, LATE, trainer_of
-from tiny import ListCorpus, special_ids, tiny_model
+from tiny import SHAPE, ListCorpus, special_ids, tiny_model
 
 from a2d_cli.config.keys import differences
 from a2d_cli.config.schema import Decoding
+from a2d_cli.errors import A2DError
 from a2d_cli.project.run import Run
 from a2d_cli.training import trainer as trainer_module
 from a2d_cli.training import validation
 from a2d_cli.training.distributed import World
+from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.optimizer import learning_rate
 from a2d_cli.training.trainer import Trainer, choose_precision
 from a2d_cli.training.update_sums import LogWindow, UpdateSums
@@ -67,6 +70,18 @@ def diverging(self, sums):
     too_fast = sums.update == {update} and self.state.lr_factor > {factor}
     watch(self, replace(sums, terms=dict.fromkeys(sums.terms, math.nan)) if too_fast else sums)
 Trainer._watch = diverging
+"""
+# A loss that climbs by 0.28 smoothed nats an update, as long as the learning rate is what the recipe says.
+CLIMB_FROM = """
+from dataclasses import replace
+from a2d_cli.training.trainer import SMOOTHING_UPDATES, Trainer
+watch = Trainer._watch
+def climbing(self, sums):
+    if sums.update >= {update} and self.state.lr_factor == 1:
+        nll = (self.state.smoothed_loss + 0.28 * SMOOTHING_UPDATES) * sums.num_tokens
+        sums = replace(sums, terms=dict(sums.terms, nll=nll))
+    watch(self, sums)
+Trainer._watch = climbing
 """
 # A gradient that is no number, though the loss is one.
 SPOIL_AT = """
@@ -116,7 +131,8 @@ def plain(a2d: Launcher, prepared: Path, tmp_path_factory: pytest.TempPathFactor
 def test_out_of_memory_cuts_updates_finer_with_the_same_result(a2d: Launcher, plain: Path, project: Path, error: str):
     ended = train(a2d, project, before=SMALL_MEMORY.format(sentences=4, error=error))
     assert ended.code == 0, ended.err
-    assert "warning: out of memory: batches are now cut into 4 pieces (same result); recorded in run.json" in ended.err
+    told = "out of memory: batches are now cut into 4 pieces (same result but for the dropout drawn); recorded in run"
+    assert f"warning: {told}.json" in ended.err
     assert info(project)["accumulate_after_out_of_memory"] == 4
     assert losses(project) == pytest.approx(losses(plain), rel=1e-4)  # nothing is counted twice
     ours, theirs = (load_file(each / "runs/teacher/last/model.safetensors") for each in (project, plain))
@@ -168,6 +184,26 @@ def test_divergence_rewinds_to_the_last_save_at_half_the_rate(a2d: Launcher, pla
     ours, theirs = losses(project), losses(plain)
     assert all(ours[update] == theirs[update] for update in range(1, 13))
     assert len(ours) == 20 and ours[20] != theirs[20]
+
+
+def test_what_was_saved_while_the_loss_climbed_is_nothing_to_return_to(a2d: Launcher, plain: Path, project: Path):
+    """It takes a divergence some updates to show; the save of update 15 and the validation of 20 fall among them."""
+    ended = train(a2d, project, before=CLIMB_FROM.format(update=14), save_every_updates=5, max_updates=30)
+    assert ended.code == 0, ended.err
+    assert "diverged at update 21 (loss " in ended.err and "back to update 10 at 0.5 of the learning rate" in ended.err
+    ours, theirs = losses(project), losses(plain)
+    assert all(ours[update] == theirs[update] for update in range(1, 11)) and len(ours) == 30
+    run = project / "runs/teacher"
+    assert not list(run.glob("*healthy*")) and info(project)["updates"] == 30
+    # A kill among them changes nothing.
+    killed = project.parent / "killed"
+    shutil.copytree(project, killed, ignore=shutil.ignore_patterns("runs"))
+    both = CLIMB_FROM.format(update=14) + STOP_AT.format(update=17)
+    assert train(a2d, killed, before=both, save_every_updates=5, max_updates=30).code == 143
+    assert list((killed / "runs/teacher").glob("*healthy*"))
+    ended = train(a2d, killed, before=CLIMB_FROM.format(update=14), save_every_updates=5, max_updates=30)
+    assert "back to update 10 at 0.5 of" in ended.err
+    assert losses(killed) == losses(project)
 
 
 @pytest.mark.parametrize("before", ["", ONE_BEHIND])
@@ -273,6 +309,15 @@ Validator.__call__ = lambda self, model, device: ValidationResult(next(verdicts)
     train(a2d, project, before=judged.format(losses=[3.0, 2.0, 1.0]), average_last=2)
     assert info(project)["best"] == {"updates": [10, 20], "loss": 1.0, "bleu": None, "chrf": None}
     best = (project / "runs/teacher/best/model.safetensors").read_bytes()
+    # The last weights stay what they were: the run goes on with them.
+    run = project / "runs/teacher"
+    names = ("snapshots/10", "snapshots/20", "best/model", "last/model")
+    tenth, twentieth, average, last = (load_file(run / f"{name}.safetensors") for name in names)
+    trained = torch.load(run / "training_state.pt", weights_only=True)["objective"]
+    assert last.keys() == twentieth.keys()
+    for name, weight in last.items():
+        assert torch.equal(weight, twentieth[name]) and torch.equal(weight, trained[f"model.{name}"])
+        torch.testing.assert_close(average[name], (tenth[name] + twentieth[name]) / 2)
     train(a2d, project, before=judged.format(losses=[1.5, 1.25]), average_last=2, max_updates=30)
     assert info(project)["updates"] == 30 and info(project)["best"]["updates"] == [10, 20]
     assert (project / "runs/teacher/best/model.safetensors").read_bytes() == best
@@ -400,6 +445,20 @@ def test_tensorboard_shows_the_curves(plain: Path):
     assert shown == pytest.approx(losses(plain), rel=1e-5)
 
 
+def test_tensorboard_forgets_what_was_logged_behind_the_state_that_a_run_goes_on_from(tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for begun_at, updates, value in ((0, range(1, 6), 1.0), (3, range(4, 5), 2.0)):
+        events = EventFiles()
+        with events.open(tmp_path, begun_at):
+            for update in updates:
+                events.add("train", {"loss": value}, update)
+    board = EventAccumulator(str(tmp_path))
+    board.Reload()
+    shown = {event.step: event.value for event in board.Scalars("train/loss")}
+    assert shown == {1: 1.0, 2: 1.0, 3: 1.0, 4: 2.0}
+
+
 def test_a_validation_text_longer_than_the_model_reads(a2d: Launcher, project: Path):
     """Such pairs do not count in the loss; their source is cut for the translation."""
     ended = a2d(
@@ -518,16 +577,55 @@ def test_a_line_of_the_log_is_json_whatever_its_numbers(tmp_path):
     assert row == {"event": "valid", "update": 3, "loss": None, "ppl": None, "bleu": None, "chrf": 2.5}
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_out_of_memory_in_the_step_is_not_tried_again(tmp_path, monkeypatch, precision):
+    """Half of it may have been taken."""
+    trainer = trainer_of("ce", tmp_path, precision=precision)
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(trainer.optimizer, "step", full)
+    with pytest.raises(A2DError, match=f"out of memory on cpu in the step of update {LATE + 1}.*a smaller model"):
+        trainer.update()
+
+
+def test_the_largest_seed_draws_and_a_larger_one_is_refused(a2d: Launcher, project: Path):
+    assert train(a2d, project, seed=2**32 - 1, max_updates=1).code == 0
+    said = a2d.error(project, "train-teacher", "--name", "x", "--seed", "20261129204500", code=2)
+    assert "--seed: expected from 0 to 4,294,967,295, got 20261129204500" in said
+
+
 # --- a validation -------------------------------------------------------------------------------------------
 
 
-def validator_of(sources: list[str], references: list[str], sentences: int = 0, tgt_lang: str = "") -> Validator:
+def validator_of(
+    sources: list[str],
+    references: list[str],
+    sentences: int = 0,
+    tgt_lang: str = "",
+    decode_below_nll: float = math.inf,
+) -> Validator:
     return Validator(
         ListCorpus([(3, 5), (7, 2)]),
         *(sources, references, special_ids(), Decoding()),
-        ValidationSettings(decode_below_nll=math.inf, sentences=sentences, samples=0, max_tokens=47, max_length=41),
+        ValidationSettings(decode_below_nll, sentences=sentences, samples=0, max_tokens=47, max_length=41),
         tgt_lang,
     )
+
+
+def test_the_validations_loss_is_the_mean_cross_entropy_of_a_token_without_dropout():
+    validator = validator_of(["a", "b"], ["a", "b"], decode_below_nll=0.0)
+    model = tiny_model(replace(SHAPE, dropout=0.3))
+    total, tokens = 0.0, 0
+    for index in range(2):  # each sentence alone, position by position
+        batch = validator.plan.load([index], special_ids())
+        scores = model.logits(model.eval()(batch.src, batch.tgt_in).states)[0].log_softmax(-1)
+        total -= float(scores.detach().gather(1, batch.tgt_out[0][:, None]).sum())
+        tokens += batch.tgt_out.shape[1]
+    found = [validator(model.train(), CPU) for _ in range(2)]
+    assert found[0].loss == found[1].loss == pytest.approx(total / tokens, rel=1e-5)
+    assert model.training and found[0].bleu is None
 
 
 def test_validation_bleu_is_that_of_the_target_language(monkeypatch):

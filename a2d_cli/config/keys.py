@@ -29,7 +29,8 @@ SOFT_KEYS = frozenset(
     )
 )
 
-# Of these, what moves a run's end makes runs unequal; in the others, which change no result, compared runs may differ.
+# Of these, what moves a run's end makes runs unequal. In the others, which change a result by the dropout drawn at
+# most, compared runs may differ.
 END_KEYS = ("training.max_updates", "training.max_epochs", "training.max_hours", "training.patience")
 FREE_KEYS = SOFT_KEYS - set(END_KEYS) | {"training.seed", "decoding.nbest"}
 

@@ -41,13 +41,18 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "0 or more",
         lambda value: value >= 0,
-        """Split.valid_pairs Split.test_pairs Split.every Split.seed Generated.seed
+        """Split.valid_pairs Split.test_pairs Split.every
         Cleaning.ratio_free_characters
         Training.warmup_updates Training.weight_decay Training.clip_norm Training.max_epochs
         Training.max_hours Training.max_sentences Training.patience Training.average_last
-        Training.decode_below_nll Training.valid_sentences Training.samples Training.seed Training.max_rewinds
+        Training.decode_below_nll Training.valid_sentences Training.samples Training.max_rewinds
         Distillation.beta Distillation.half_life Distillation.gradient_share Distillation.pseudo_nbest
         Decoding.length_penalty Decoding.max_length_extra Decoding.no_repeat_ngram""",
+    ),
+    (
+        "from 0 to 4,294,967,295",  # 32 bits: all generators of random numbers take them
+        lambda value: 0 <= value < 2**32,
+        "Split.seed Generated.seed Training.seed",
     ),
     (
         "above 0",

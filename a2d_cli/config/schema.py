@@ -143,7 +143,7 @@ class Training:
     max_hours: float = 0.0  # wall time over all sittings; 0 = no limit
     max_tokens: int = 4096  # target tokens (padding included) of one update, over all ranks and pieces
     max_sentences: int = 0  # of one update; 0 = no limit
-    accumulate: int = 1  # pieces that a batch is cut into to save memory; the result is the same
+    accumulate: int = 1  # pieces that a batch is cut into to save memory; changes the result by the dropout drawn alone
     max_length: int = 200  # tokens; longer training pairs are left out and counted
     validate_every_updates: int = 500
     save_every_updates: int = 250

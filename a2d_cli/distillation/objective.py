@@ -94,7 +94,7 @@ class DistillationObjective(Objective):
         parts = {"loss": total, **parts}
         if self.terms:
             parts["weight"] = total.new_full((), weight * batch.num_tgt_tokens)  # as a sum over tokens, like the others
-        return LossTerms(total, {name: value.detach() for name, value in parts.items()}, batch.num_tgt_tokens)
+        return LossTerms(total, {name: value.detach() for name, value in parts.items()})
 
     def _losses(self, batch: Batch, with_terms: bool) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Sums over tokens: the response term, the unweighted sum of the terms (or None), and all parts by name."""

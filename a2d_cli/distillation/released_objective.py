@@ -79,9 +79,7 @@ class ReleaseObjective(Objective):
             **{f"attn_{kind}": value * batch.num_tgt_tokens for kind, value in loss.attention.items()},
         }
         scale = 1 if self.divide_twice else batch.num_tgt_tokens
-        return LossTerms(
-            loss.total * scale, {name: value.detach() for name, value in parts.items()}, batch.num_tgt_tokens
-        )
+        return LossTerms(loss.total * scale, {name: value.detach() for name, value in parts.items()})
 
     def helper_modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"aligner.release": self.aligners}

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from a2d_cli.config.keys import first_of
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import (
     LOCK,
+    atomic_path,
     check_format,
     disk_errors,
     finite,
@@ -68,6 +70,11 @@ class Run:
     @property
     def state_path(self) -> Path:
         return self.folder / "training_state.pt"
+
+    @property
+    def healthy_state_path(self) -> Path:
+        """The last state before the loss began to climb, as long as it does."""
+        return self.folder / "training_state.healthy.pt"
 
     @property
     def metrics_path(self) -> Path:
@@ -126,6 +133,20 @@ class Run:
                     yield json.loads(line)
                 except json.JSONDecodeError:
                     continue
+
+    def keep_healthy_state(self) -> None:
+        """Before the training state becomes one whose loss has climbed."""
+        if not self.healthy_state_path.exists():
+            with atomic_path(self.healthy_state_path) as temporary:
+                shutil.copyfile(self.state_path, temporary)
+
+    def restore_healthy_state(self) -> None:
+        """Let it take the place of what was saved since."""
+        if self.healthy_state_path.exists():
+            os.replace(self.healthy_state_path, self.state_path)
+
+    def drop_healthy_state(self) -> None:
+        self.healthy_state_path.unlink(missing_ok=True)
 
     def drop_metrics_after(self, update: int, validated_update: int) -> None:
         """Forget what was logged behind the state that a run goes on from."""

@@ -31,7 +31,6 @@ class LossTerms:
 
     total: Tensor  # (), what backward starts from
     parts: dict[str, Tensor]  # detached sums by name, for the log
-    num_tokens: int
 
 
 @dataclass(frozen=True)
@@ -85,4 +84,4 @@ class TranslationObjective(Objective):
         loss = SmoothedCrossEntropy(batch.real(batch.tgt_out), self.label_smoothing)
         sums = vocabulary_loss(states, self.model.tgt_embedding.weight, self.model.output_bias, loss)
         parts = {name: value.detach() for name, value in sums.items()}
-        return LossTerms(sums["loss"], parts, batch.num_tgt_tokens)
+        return LossTerms(sums["loss"], parts)

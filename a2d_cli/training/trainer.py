@@ -18,7 +18,7 @@ import math
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +49,7 @@ T = TypeVar("T")
 STATE_FORMAT = 1
 MAX_PIECES = 64  # an update cut finer than this does not fit the machine at all
 DIVERGED_NATS = 2.0  # above the lowest smoothed loss: no healthy run climbs that far
+DOUBTFUL_NATS = 0.5  # above it: what is saved there is nothing to return to
 SMOOTHING_UPDATES = 50  # memory of the smoothed loss
 UPDATES_BEHIND = {"cpu": 0, "cuda": 1}  # how far the reading of numbers stays behind their computation
 
@@ -123,7 +124,12 @@ class Trainer:
         self.parallel: nn.Module = objective
         if world.size > 1:
             devices = [device] if device.type == "cuda" else None
-            self.parallel = DistributedDataParallel(objective, device_ids=devices, gradient_as_bucket_view=True)
+            self.parallel = DistributedDataParallel(
+                objective,
+                device_ids=devices,
+                broadcast_buffers=False,  # the one buffer, of positions, is a constant
+                gradient_as_bucket_view=True,
+            )
         self._batches: list[Any] = []
         self._batches_epoch = 0
         self._launched: deque[LaunchedUpdate] = deque()  # whose numbers are not read yet
@@ -213,7 +219,12 @@ class Trainer:
         indices = self._next_batch()
         moment = Moment(self.state.epoch, self.state.update + 1)
         self._before_update(indices, moment)
-        launched = self._within_memory(lambda: self._step(indices, moment), len(indices))
+        parts = self._within_memory(lambda: self._backward(indices, moment), len(indices))
+        with self._no_memory(
+            f"in the step of update {moment.update}, beside which Adam keeps two numbers a parameter",
+            "train anew with a smaller model",
+        ):
+            launched = self._step(parts, self.plan.num_tgt_tokens(indices), moment)
         self._launched.append(launched)
         state = self.state
         state.update += 1
@@ -235,8 +246,11 @@ class Trainer:
             self.state.log.add(sums)
             self._watch(sums)
 
-    def _step(self, indices: Any, moment: Moment) -> LaunchedUpdate:
-        """Gradient of the whole update's mean loss, clipped, and the step. Nothing here waits for a GPU."""
+    def _backward(self, indices: Any, moment: Moment) -> dict[str, Tensor]:
+        """Leave the gradient of the whole update's mean loss in the parameters; return this rank's loss sums by name.
+
+        It may be repeated. Nothing here, nor in the step, waits for a GPU.
+        """
         torch.manual_seed(_seed_of(self.settings.seed, moment.update, self.world.rank))
         self.optimizer.zero_grad(set_to_none=True)
         self.objective.train()
@@ -259,6 +273,10 @@ class Trainer:
                 self.scaler.scale(terms.total * (weight * num_ranks / tokens)).backward()
             for name, value in terms.parts.items():
                 parts[name] = parts.get(name, 0.0) + value.float() * weight
+        return parts
+
+    def _step(self, parts: dict[str, Tensor], tokens: int, moment: Moment) -> LaunchedUpdate:
+        """Clip the gradient and take the step; the update's loss sums, over all ranks, are on their way."""
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -286,20 +304,22 @@ class Trainer:
 
     def _before_update(self, indices: Any, moment: Moment) -> None:
         """What the objective measures of some sentences, which no finer cut makes fewer."""
-        try:
+        with self._no_memory(
+            f"before update {moment.update}, at what this method measures of its first sentences",
+            "train anew with a smaller model or training.max_length, "
+            "or measure nothing: --set distillation.gradient_share=0",
+        ):
             self.objective.before_update(lambda: self.plan.load(indices, self.ids), moment)
+
+    @contextlib.contextmanager
+    def _no_memory(self, where: str, hint: str) -> Iterator[None]:
+        """Explain that memory does not suffice where no finer cut helps."""
+        try:
+            yield
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            told = (
-                f"out of memory on {self.device} before update {moment.update}, "
-                "at what this method measures of its first sentences"
-            )
-            hint = (
-                "train anew with a smaller model or training.max_length, "
-                "or measure nothing: --set distillation.gradient_share=0"
-            )
-            raise A2DError(told, hint) from None
+            raise A2DError(f"out of memory on {self.device} {where}", hint) from None
 
     def _within_memory(self, work: Callable[[], T], num_pairs: int) -> T:
         """Do `work`, and again with updates cut finer as long as memory does not suffice."""
@@ -329,12 +349,14 @@ class Trainer:
         if self.world.size > 1 or pieces > MAX_PIECES or pieces > num_pairs:
             raise A2DError(
                 told,
-                "cut updates finer (--set training.accumulate=N, same result): the same command then goes on from the "
-                "last save; or train anew with a smaller training.max_tokens or a smaller model",
+                "cut updates finer (--set training.accumulate=N, same result but for the dropout drawn): the "
+                "same command then goes on from the last save; or train anew with a smaller training.max_tokens or a "
+                "smaller model",
             )
         self.state.pieces = pieces
         self.reporter.warn(
-            f"out of memory: batches are now cut into {pieces} pieces (same result); recorded in run.json"
+            f"out of memory: batches are now cut into {pieces} pieces "
+            "(same result but for the dropout drawn); recorded in run.json"
         )
         self.run.record(accumulate_after_out_of_memory=pieces)
 
@@ -352,8 +374,14 @@ class Trainer:
         if state.smoothed_loss > state.lowest_loss + DIVERGED_NATS:
             raise Diverged(sums.update, f"loss {state.smoothed_loss:.2f} after {state.lowest_loss:.2f}")
 
+    @property
+    def _is_healthy(self) -> bool:
+        """Whether a rewind may lead here. It takes a divergence tens of updates to show in the smoothed loss."""
+        state = self.state
+        return state.smoothed_loss is None or state.smoothed_loss <= state.lowest_loss + DOUBTFUL_NATS
+
     def _rewind(self, found: Diverged) -> None:
-        """Back to the last saved state at half the learning rate."""
+        """Back to the last state saved while all was well, at half the learning rate."""
         rewinds, factor = self.state.rewinds + 1, self.state.lr_factor / 2
         if rewinds > self.settings.max_rewinds:
             raise A2DError(
@@ -362,6 +390,7 @@ class Trainer:
                 "training.warmup_updates or a training.clip_norm; the best weights so far are kept",
             )
         self._launched.clear()
+        self.world.on_main(self.run.restore_healthy_state)
         self._load_state()
         self.state.rewinds, self.state.lr_factor = rewinds, factor
         self.reporter.warn(
@@ -385,6 +414,8 @@ class Trainer:
         if not self.world.is_main:
             self._saved_update = self.state.update
             return
+        if not self._is_healthy:
+            self.run.keep_healthy_state()
         buffer = io.BytesIO()  # torch.save to a file hides a full disk behind an internal error
         torch.save(
             {
@@ -400,6 +431,8 @@ class Trainer:
         # The view is let go before its buffer is, also where the disk is full.
         with atomic_path(self.run.state_path) as temporary, buffer.getbuffer() as view:
             temporary.write_bytes(view)
+        if self._is_healthy:
+            self.run.drop_healthy_state()
         self._saved_update = self.state.update
         self._write_last()
 
@@ -473,7 +506,7 @@ class Trainer:
             state.best_rank = rank
             if self.world.is_main:
                 self._write_best(weights_of(self.model), result, updates=[state.update])
-        if self.settings.average_last > 1:
+        if self.settings.average_last > 1 and self._is_healthy:
             self._keep_snapshot()
         self._save()
 
@@ -520,7 +553,7 @@ class Trainer:
         """On rank 0: the average of the last snapshots becomes best/ where it is better; the run is closed."""
         state = self.state
         if len(state.snapshots) > 1:
-            current = weights_of(self.model)
+            current = {name: each.clone() for name, each in weights_of(self.model).items()}  # the model is overwritten
             average = _mean_weights([read_weights(self._snapshot_path(update)) for update in state.snapshots])
             load_weights(self.model, average, "average")
             result = self.validator(self.model, self.device)
@@ -533,6 +566,7 @@ class Trainer:
                 self._write_best(average, result, updates=list(state.snapshots))
                 state.best_rank = rank  # should the run be trained on
         self._save()
+        self.run.drop_healthy_state()
         self.run.record(
             finished=True,
             stop_reason=state.stop_reason,

@@ -172,8 +172,8 @@ class Bench:
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
             objective.train()
-            terms = objective(plan.load(indices, ids), Moment(epoch=1, update=1))
-            (terms.total / terms.num_tokens).backward()
+            batch = plan.load(indices, ids)
+            (objective(batch, Moment(epoch=1, update=1)).total / batch.num_tgt_tokens).backward()
             norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
             torch.nn.utils.clip_grads_with_norm_(parameters, CLIP_NORM, norm)
             optimizer.step()
