@@ -124,6 +124,14 @@ def test_where_no_row_has_a_choice_there_is_nothing_to_explain():
     assert float(projection(found)) == 0.0 and (projection.weight == 0).all()
 
 
+def test_a_teacher_head_that_is_all_but_uniform_counts_for_nothing():
+    """Relative to its own size its noise would be as much to explain as another head's attention."""
+    _, student, cells, weights = draw(1)
+    even = torch.full((B, 1, Q, K), 1 / (K - 1)) + 1e-5 * torch.randn(B, 1, Q, K)
+    projection = looked(found := products(even, student, cells, weights))
+    assert 0 <= float(projection(found)) < 1e-4 * float(found.rows)
+
+
 @torch.no_grad()
 def test_equal_models_explain_each_other():
     objective = make("a2d-proj", tiny_model(), Teacher(tiny_model()), ridge=1e-7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import EOS, SHAPE, SIZE, quick, tiny_model
@@ -86,6 +87,15 @@ def test_no_line_outgrows_the_models_positions():
     )
     assert told == [(0, 101)] and translator(max_source_tokens=512).max_source_tokens == SHAPE.max_positions - 1
     assert len(found[0][0].text.split()) < SHAPE.max_positions
+
+
+def test_a_translation_that_does_not_end_ends_at_the_models_positions():
+    endless = tiny_model(replace(SHAPE, output_bias=True))
+    with torch.no_grad():
+        endless.output_bias[EOS] = -1e4
+    engine = TorchEngine(endless, SpecialIds.of(NumberTokenizer()))
+    (found,) = Translator(engine, NumberTokenizer(), replace(SETTINGS, max_length_extra=500)).translate(["3 4"])
+    assert found[0].is_cut and len(found[0].text.split()) + 1 == SHAPE.max_positions
 
 
 @given(st.integers(1, 9), st.sampled_from([0.1, 1.0, 1.5]), st.integers(0, 3))
