@@ -171,7 +171,7 @@ def speed_text(per_second: float | None, unit: str) -> str:
     return (f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.2g}") + f" {unit}/s"
 
 
-class Tally:
+class Pace:
     """How far a task is and how fast it goes."""
 
     def __init__(self, title: str, total: float | None, unit: str, clock: Clock = time.monotonic):
@@ -224,26 +224,26 @@ class TimedReporter(PlainReporter):
         self._clock = clock
 
     def progress(self, title: str, total: float | None = None, unit: str = "") -> Progress:
-        return _TimedProgress(self, Tally(title, total, unit, self._clock))
+        return _TimedProgress(self, Pace(title, total, unit, self._clock))
 
 
 class _TimedProgress(Progress):
-    def __init__(self, reporter: Reporter, tally: Tally):
-        self._reporter, self._tally = reporter, tally
+    def __init__(self, reporter: Reporter, pace: Pace):
+        self._reporter, self._pace = reporter, pace
         self._told_s = 0.0
 
     def advance(self, amount: float = 1, note: str = "") -> None:
-        self._tally.advance(amount, note)
-        if self._tally.elapsed_s - self._told_s >= PLAIN_INTERVAL_S:
-            self._told_s = self._tally.elapsed_s
-            self._reporter.info(self._tally.state())
+        self._pace.advance(amount, note)
+        if self._pace.elapsed_s - self._told_s >= PLAIN_INTERVAL_S:
+            self._told_s = self._pace.elapsed_s
+            self._reporter.info(self._pace.state())
 
     def set_total(self, total: float | None) -> None:
-        self._tally.total = total
+        self._pace.total = total
 
     def __exit__(self, *exc_info: object) -> None:
-        if exc_info[0] is None and self._tally.elapsed_s >= WORTH_A_LINE_S:
-            self._reporter.info(self._tally.summary())
+        if exc_info[0] is None and self._pace.elapsed_s >= WORTH_A_LINE_S:
+            self._reporter.info(self._pace.summary())
 
 
 class RichReporter(Reporter):
@@ -265,14 +265,14 @@ class RichReporter(Reporter):
         self._console.print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
 
     def progress(self, title: str, total: float | None = None, unit: str = "") -> Progress:
-        return _RichProgress(self, Tally(title, total, unit))
+        return _RichProgress(self, Pace(title, total, unit))
 
-    def open_bar(self, tally: Tally) -> tuple[RichBars, TaskID]:
+    def open_bar(self, pace: Pace) -> tuple[RichBars, TaskID]:
         if self._bars is None:
             self._bars = _make_bars(self._console)
             self._bars.start()
         self._open_tasks += 1
-        return self._bars, self._bars.add_task(tally.title, total=tally.total, tally=tally)
+        return self._bars, self._bars.add_task(pace.title, total=pace.total, pace=pace)
 
     def close_bar(self, task: TaskID, summary: str) -> None:
         """Take a bar away; the last one leaves `summary` behind."""
@@ -288,24 +288,24 @@ class RichReporter(Reporter):
 
 
 class _RichProgress(Progress):
-    def __init__(self, reporter: RichReporter, tally: Tally):
-        self._reporter, self._tally = reporter, tally
+    def __init__(self, reporter: RichReporter, pace: Pace):
+        self._reporter, self._pace = reporter, pace
 
     def __enter__(self) -> Progress:
-        self._bars, self._task = self._reporter.open_bar(self._tally)
+        self._bars, self._task = self._reporter.open_bar(self._pace)
         return self
 
     def advance(self, amount: float = 1, note: str = "") -> None:
-        self._tally.advance(amount, note)
-        self._bars.update(self._task, completed=self._tally.done)
+        self._pace.advance(amount, note)
+        self._bars.update(self._task, completed=self._pace.done)
 
     def set_total(self, total: float | None) -> None:
-        self._tally.total = total
+        self._pace.total = total
         self._bars.update(self._task, total=total)
 
     def __exit__(self, *exc_info: object) -> None:
-        ended_well = exc_info[0] is None and self._tally.elapsed_s >= WORTH_A_LINE_S
-        self._reporter.close_bar(self._task, self._tally.summary() if ended_well else "")
+        ended_well = exc_info[0] is None and self._pace.elapsed_s >= WORTH_A_LINE_S
+        self._reporter.close_bar(self._task, self._pace.summary() if ended_well else "")
 
 
 def _make_bars(console: Console) -> RichBars:
@@ -315,22 +315,22 @@ def _make_bars(console: Console) -> RichBars:
     from rich.text import Text
 
     class Shown(ProgressColumn):
-        """A column whose text is a function of the tally."""
+        """A column whose text is a function of the pace."""
 
-        def __init__(self, text: Callable[[Tally], str]):
+        def __init__(self, text: Callable[[Pace], str]):
             super().__init__(Column(no_wrap=True))  # where space is short, the bar gives way
             self._text = text
 
         def render(self, task: Task) -> Text:
-            return Text(self._text(task.fields["tally"]))
+            return Text(self._text(task.fields["pace"]))
 
     return RichBars(
-        Shown(lambda tally: tally.title),
+        Shown(lambda pace: pace.title),
         BarColumn(bar_width=24),
-        Shown(lambda tally: tally.amount),
-        Shown(lambda tally: speed_text(tally.per_second, tally.unit)),
-        Shown(lambda tally: f"{duration_text(tally.left_s)} left" if tally.left_s else ""),
-        Shown(lambda tally: tally.note),
+        Shown(lambda pace: pace.amount),
+        Shown(lambda pace: speed_text(pace.per_second, pace.unit)),
+        Shown(lambda pace: f"{duration_text(pace.left_s)} left" if pace.left_s else ""),
+        Shown(lambda pace: pace.note),
         console=console,
         transient=True,
         refresh_per_second=4,

@@ -18,6 +18,7 @@ from typing import Any
 from a2d_cli.errors import A2DError, ConfigError
 
 LOCK = ".lock"  # in a folder that one process holds against others
+DISK_FULL, IN_USE = "no space left on the disk", "is in use by"  # in errors: `compare` reads them of its processes
 
 
 @contextlib.contextmanager
@@ -37,7 +38,7 @@ def explain_disk_error(error: OSError, path: Path) -> A2DError | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free_mib = shutil.disk_usage(_existing_parent(path)).free // 2**20
         return A2DError(
-            f"{path}: no space left on the disk ({free_mib} MiB free)",
+            f"{path}: {DISK_FULL} ({free_mib} MiB free)",
             "free some space and run the same command again; what was finished is kept",
         )
     if error.errno == errno.EFBIG:
@@ -254,7 +255,7 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
             fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise A2DError(
-                f"{folder} is in use by {' and '.join(holders) or 'another process'}",
+                f"{folder} {IN_USE} {' and '.join(holders) or 'another process'}",
                 "wait until it ends, or stop it; a killed process leaves no lock behind",
             ) from None
         with disk_errors(path):

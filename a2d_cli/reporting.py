@@ -28,10 +28,10 @@ def count_text(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def some_names(names: Sequence[str], most: int = 4) -> str:
+def some_names(names: Sequence[str]) -> str:
     """'a, b, c, d and 3 more'."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - 4
+    return ", ".join(names[:4]) + (f" and {more} more" if more > 0 else "")
 
 
 class Progress:

@@ -82,9 +82,9 @@ def test_donors_are_found_without_comparing_every_cell():
 class Swapping(Teacher):
     """Shows each of two sentences the other's maps."""
 
-    def __call__(self, batch, where, need_attention, need_hidden=False):
-        maps = self.model(batch.src.flip(0), batch.tgt_in.flip(0), need_attention=True).maps
-        return replace(super().__call__(batch, where, need_attention, need_hidden), maps=maps)
+    def __call__(self, batch, where, need_maps, need_hidden=False):
+        maps = self.model(batch.src.flip(0), batch.tgt_in.flip(0), need_maps=True).maps
+        return replace(super().__call__(batch, where, need_maps, need_hidden), maps=maps)
 
 
 @torch.no_grad()

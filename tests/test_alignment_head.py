@@ -42,8 +42,8 @@ class Looking:
         self.positions = torch.empty(0)
         self.where, self.strength = where, strength
 
-    def __call__(self, src: Tensor, tgt_in: Tensor, need_attention: bool) -> SimpleNamespace:
-        assert need_attention
+    def __call__(self, src: Tensor, tgt_in: Tensor, need_maps: bool) -> SimpleNamespace:
+        assert need_maps
         rows, length, width = src.shape[0], tgt_in.shape[1], src.shape[1]
         cross = torch.zeros(rows, self.shape.num_maps("cross"), length, width)
         for row in range(rows):
@@ -100,8 +100,8 @@ def test_the_end_mark_and_padding_are_no_words_to_look_at():
     teacher = Looking(1, 1, lambda _, head, t, words: t % words)
 
     class Resting(Looking):
-        def __call__(self, src, tgt_in, need_attention):
-            output = super().__call__(src, tgt_in, need_attention)
+        def __call__(self, src, tgt_in, need_maps):
+            output = super().__call__(src, tgt_in, need_maps)
             silent = (src == IDS.src_pad) | (src == EOS)
             output.maps.cross.add_(silent[:, None, None] * 7.0)
             return output

@@ -104,7 +104,7 @@ lengths = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, 
 @quick
 def test_maps_of_a_model_are_distributions_that_see_no_padding_and_no_future(lengths, seed):
     model, batch = tiny_model(), random_batch(lengths, seed=seed)
-    maps = model(batch.src, batch.tgt_in, need_attention=True).maps
+    maps = model(batch.src, batch.tgt_in, need_maps=True).maps
     (sentences, source), target = batch.src.shape, batch.tgt_in.shape[1]
     assert maps.encoder_self.shape == (sentences, model.shape.num_maps("encoder_self"), source, source)
     assert maps.decoder_self.shape == (sentences, model.shape.num_maps("decoder_self"), target, target)
@@ -119,7 +119,7 @@ def test_maps_of_a_model_are_distributions_that_see_no_padding_and_no_future(len
 
 def test_map_index_is_layer_times_heads_plus_head():
     model, batch = tiny_model(), random_batch()
-    maps = model(batch.src, batch.tgt_in, need_attention=True).maps
+    maps = model(batch.src, batch.tgt_in, need_maps=True).maps
     x, mask = model._embed(model.src_embedding, batch.src), model.src_mask(batch.src)
     heads = SHAPE.num_heads
     for layer_index, layer in enumerate(model.encoder_layers):

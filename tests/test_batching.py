@@ -62,10 +62,11 @@ def test_pairs_with_a_side_over_the_limit_are_left_out_and_counted(lengths, max_
 def test_a_corpus_of_too_long_pairs_says_which_limits_they_exceed():
     with pytest.raises(A2DError) as caught:
         BatchPlan(ListCorpus([(7, 5), (2, 11)]), BatchSettings(max_tokens=5, max_length=200), seed=1)
-    assert caught.value.message == (
-        "all 2 training pairs are longer than 5 tokens a side (training.max_length = 200, training.max_tokens = 5)"
+    assert caught.value.message == ("all 2 pairs are longer than 5 tokens a side (at most 200 a sentence, 5 a batch)")
+    assert (
+        caught.value.hint
+        == "raise training.max_length and training.max_tokens with --set, or the model's max_positions"
     )
-    assert caught.value.hint == "raise them with --set training.max_length=N and --set training.max_tokens=N"
 
 
 def as_lists(batches: list[np.ndarray]) -> list[list[int]]:

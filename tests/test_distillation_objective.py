@@ -267,7 +267,7 @@ def test_simplex_terms_by_hand():
     student, teacher = tiny_model(), tiny_teacher()
     objective = make("a2d-simplex", student, teacher, row_floor=0.1)
     batch = random_batch(((5, 3), (2, 7)))
-    ours, theirs = (m(batch.src, batch.tgt_in, need_attention=True).maps for m in (student, teacher.model))
+    ours, theirs = (m(batch.src, batch.tgt_in, need_maps=True).maps for m in (student, teacher.model))
     expected = dict.fromkeys(("encoder_self", "decoder_self", "cross"), 0.0)
     for b, (src, tgt) in enumerate(((6, 4), (3, 8))):  # end marks counted
         for kind in expected:
@@ -367,7 +367,7 @@ def test_one_hot_attention_keeps_losses_and_gradients_finite(method):
         for name, parameter in student.named_parameters():
             if "q_proj" in name or "k_proj" in name:
                 parameter.mul_(100)
-    maps = student(random_batch().src, random_batch().tgt_in, need_attention=True).maps
+    maps = student(random_batch().src, random_batch().tgt_in, need_maps=True).maps
     assert float(maps.cross.detach().max()) == 1.0
     objective = make(method, student)
     assert flat_gradient(objective, random_batch()).isfinite().all()
@@ -517,9 +517,9 @@ class Watched(Teacher):
         self.calls: list[bool] = []  # with attention?
         self.num_words = 0
 
-    def __call__(self, batch, where, need_attention, need_hidden=False):
-        output = super().__call__(batch, where, need_attention, need_hidden)
-        self.calls.append(need_attention)
+    def __call__(self, batch, where, need_maps, need_hidden=False):
+        output = super().__call__(batch, where, need_maps, need_hidden)
+        self.calls.append(need_maps)
 
         def words(rows):
             found = output.logits(rows)

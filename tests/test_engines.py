@@ -183,7 +183,7 @@ def looks_at(model: Transformer, source: list[int], tokens: tuple[int, ...]) -> 
     batch = pad_batch([source], [list(tokens)], special_ids(model.vocabularies))
     index = HEAD[0] * model.shape.num_heads + HEAD[1]
     with torch.inference_mode():
-        weights = model(batch.src, batch.tgt_in, need_attention=True).maps.cross[0, index, : len(tokens), : len(source)]
+        weights = model(batch.src, batch.tgt_in, need_maps=True).maps.cross[0, index, : len(tokens), : len(source)]
     best = weights.topk(2)
     return best.indices[:, 0].tolist(), (best.values[:, 0] - best.values[:, 1]).tolist()
 

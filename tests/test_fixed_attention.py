@@ -26,7 +26,7 @@ def test_its_terms_by_hand(heads: int, layers: int):
     }
     pairs["cross"] = pairs["decoder_self"]
     batch = random_batch(((5, 3), (2, 7)))
-    ours, theirs = (model(batch.src, batch.tgt_in, need_attention=True).maps for model in (student, teacher.model))
+    ours, theirs = (model(batch.src, batch.tgt_in, need_maps=True).maps for model in (student, teacher.model))
     parts = parts_of(make("attn-fixed", student, teacher, row_floor=0.1), batch)
     for kind in KINDS:
         expected = 0.0

@@ -226,8 +226,8 @@ def test_the_scores_are_those_of_marian(write: Write, form: Form):
         decoder_input_ids=tgt_rows[batch.tgt_in],
     )
     expected = output.logits[..., tgt_rows[:-1]]
-    for need_attention in (False, True):
-        ours = found.model.logits(found.model(batch.src, batch.tgt_in, need_attention).states)
+    for need_maps in (False, True):
+        ours = found.model.logits(found.model(batch.src, batch.tgt_in, need_maps).states)
         torch.testing.assert_close(ours[batch.tgt_mask], expected[batch.tgt_mask], rtol=1e-5, atol=1e-5)
 
 

@@ -159,8 +159,8 @@ def both_models(**settings):
 
 def written_out(objective: ReleaseObjective, teacher, batch, epoch: int, settings: Distillation) -> float:
     """The loss of a batch, per target token: the formula in loops, in double precision."""
-    output = objective.model(batch.src, batch.tgt_in, need_attention=True)
-    taught = teacher.model(batch.src, batch.tgt_in, need_attention=True)
+    output = objective.model(batch.src, batch.tgt_in, need_maps=True)
+    taught = teacher.model(batch.src, batch.tgt_in, need_maps=True)
     log_q = objective.model.logits(output.states).double().log_softmax(-1)
     log_p = teacher.model.logits(taught.states).double().log_softmax(-1)
     vocabulary, share = log_q.shape[-1], 0.1 / (log_q.shape[-1] - 1)
@@ -294,8 +294,8 @@ def test_the_random_teacher_mix_is_no_copy_of_the_aligners_where_their_sizes_agr
 def test_the_random_teacher_mix_convolves_the_teachers_maps():
     _, teacher, objective = both_models(teacher_mix="random")
     batch = random_batch()
-    output = objective.model(batch.src, batch.tgt_in, need_attention=True)
-    taught = teacher.model(batch.src, batch.tgt_in, need_attention=True)
+    output = objective.model(batch.src, batch.tgt_in, need_maps=True)
+    taught = teacher.model(batch.src, batch.tgt_in, need_maps=True)
     mixed = {
         kind: torch.nn.functional.conv2d(getattr(taught.maps, kind), mixer.weight[:, :, None, None], mixer.bias)
         for kind, mixer in objective.teacher_mixers.items()

@@ -26,10 +26,10 @@ from a2d_cli.errors import A2DError
 from a2d_cli.project.run import Run
 from a2d_cli.training import trainer as trainer_module
 from a2d_cli.training import validation
-from a2d_cli.training.distributed import World
+from a2d_cli.training.distributed import World, choose_precision
 from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.optimizer import learning_rate
-from a2d_cli.training.trainer import Trainer, choose_precision
+from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.update_sums import LogWindow, UpdateSums
 from a2d_cli.training.validation import ValidationSettings, Validator
 

@@ -65,7 +65,7 @@ def test_a_target_position_sees_no_later_one():
 
 def test_asking_for_maps_changes_no_states():
     model, batch = tiny_model(), random_batch()
-    with_maps = model(batch.src, batch.tgt_in, need_attention=True)
+    with_maps = model(batch.src, batch.tgt_in, need_maps=True)
     torch.testing.assert_close(with_maps.states, model(batch.src, batch.tgt_in).states, rtol=1e-4, atol=1e-5)
 
 
@@ -162,8 +162,8 @@ def test_a_width_that_cannot_be_split_is_refused(d_model, num_heads):
 # --- dropout ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("need_attention", [False, True])
-def test_dropout_falls_on_embeddings_sublayers_and_attention(monkeypatch, need_attention):
+@pytest.mark.parametrize("need_maps", [False, True])
+def test_dropout_falls_on_embeddings_sublayers_and_attention(monkeypatch, need_maps):
     shape = replace(SHAPE, dropout=0.25, attention_dropout=0.125)
     dropped, fused = [], []
     monkeypatch.setattr(transformer, "dropout", lambda x, *how: dropped.append((x.shape[1:], *how)) or x)
@@ -177,14 +177,14 @@ def test_dropout_falls_on_embeddings_sublayers_and_attention(monkeypatch, need_a
     heads, encoders, decoders = shape.num_heads, shape.encoder_layers, shape.decoder_layers
     for training in (True, False):
         dropped.clear(), fused.clear()
-        tiny_model(shape).train(training)(batch.src, batch.tgt_in, need_attention=need_attention)
+        tiny_model(shape).train(training)(batch.src, batch.tgt_in, need_maps=need_maps)
         # Of each side the embeddings; of an encoder layer 2 sublayers, of a decoder layer 3.
         expected = {
             ((s, shape.d_model), 0.25, training): 1 + 2 * encoders,
             ((t, shape.d_model), 0.25, training): 1 + 3 * decoders,
         }
-        if need_attention:
+        if need_maps:
             maps = {(heads, s, s): encoders, (heads, t, t): decoders, (heads, t, s): decoders}
             expected |= {(cells, 0.125, training): count for cells, count in maps.items()}
         assert Counter(dropped) == expected
-        assert fused == ([] if need_attention else [0.125 if training else 0.0] * (encoders + 2 * decoders))
+        assert fused == ([] if need_maps else [0.125 if training else 0.0] * (encoders + 2 * decoders))

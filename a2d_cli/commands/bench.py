@@ -40,7 +40,7 @@ from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctransla
 from a2d_cli.decoding.engine import Engine
 from a2d_cli.decoding.speed import time_translation
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.project.exported import exports_of, is_export, read_export
+from a2d_cli.project.exported import ct2_exports_of, is_export, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, WEIGHTS, find_model, list_runs
 from a2d_cli.project.score_cache import describe_model
@@ -217,7 +217,7 @@ class _Workshop:
         """An export of the project, else what such an export would hold."""
         from a2d_cli.export.ctranslate2 import write_ctranslate2
 
-        for export in exports_of(self.project, checkpoint.weights_sha256):
+        for export in ct2_exports_of(self.project, checkpoint.weights_sha256):
             if export.manifest.quantization == precision:
                 return export.folder, export.file_bytes
         folder = self._new_folder()

@@ -13,11 +13,12 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from a2d_cli.errors import A2DError, Interrupted
+from a2d_cli.files import DISK_FULL, IN_USE
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.project.score_cache import ScoredModel
@@ -26,8 +27,6 @@ from a2d_cli.training.interruption import ENDS_WITH_PARENT, Interruption
 
 POLL_S = 0.1
 LOCKED_PAUSE_S = 15.0  # before a run is tried again whose folder or teacher cache another process holds
-FULL = ": no space left on the disk"  # as files.explain_disk_error says it
-LOCKED = " is in use by "  # as files.lock_folder says it
 
 
 @dataclass(frozen=True)
@@ -165,56 +164,75 @@ def train_grid(
             f"follow one in {project.runs_dir}/NAME/train.log"
         )
     )
-    children: list[_Child] = []
-    failures: dict[str, str] = {}
-    not_before_s = 0.0  # a run that was locked out is not tried again at once
+    grid = _Grid(launch, waiting, reporter)
     steps_a_run = 2 if launch.score_options else 1
+    children: list[_Child] = []
     interruption = Interruption()
     with (
         interruption.noted(),
         reporter.progress("comparison", steps_a_run * len(untrained) + len(unscored), "steps") as bar,
     ):
         try:
-            while (waiting or children) and not interruption.number:
-                if waiting and len(children) < launch.jobs and time.monotonic() >= not_before_s:
-                    children.append(_start(project, waiting.popleft(), launch.threads))
+            while (grid.waiting or children) and not interruption.number:
+                if len(children) < launch.jobs and grid.may_start():
+                    children.append(_start(project, grid.waiting.popleft(), launch.threads))
                     continue
                 time.sleep(POLL_S)
                 for child in [child for child in children if child.process.poll() is not None]:
                     children.remove(child)
-                    task = child.task
-                    problem, warnings = child.problem(), child.warnings()
-                    child.close()
-                    if LOCKED in problem and children:  # perhaps by one of ours, which fills the teacher's cache
-                        waiting.append(task)
-                        not_before_s = time.monotonic() + LOCKED_PAUSE_S
-                        continue
-                    if FULL in problem:  # the others would fail alike
-                        waiting.clear()
-                    bar.advance(steps_a_run if problem and task.run else 1, task.name)
-                    for warning in warnings:
-                        reporter.warn(f"{task.name}: {warning}")
-                    if not problem:
-                        reporter.info(_news(child))
-                        if task.run and launch.score_options:
-                            waiting.append(_scoring(task.name, task.run.folder, launch))
-                    elif task.run:
-                        failures[task.name] = problem
-                        reporter.warn(f"{task.name} failed: {problem}")
-                    else:
-                        reporter.warn(
-                            f"{task.name} is scored after the others, because its own process failed: {problem}"
-                        )
+                    bar.advance(grid.settle(child, is_last=not children), child.task.name)
         finally:
             _end(children)
     if interruption.number:
         raise Interrupted(interruption.number, launch.resume_command)
-    if failures:
+    if grid.failures:
         raise A2DError(
-            f"{len(failures)} of {len(cells)} runs failed: "
-            + "; ".join(f"{name}: {problem}" for name, problem in failures.items()),
+            f"{len(grid.failures)} of {len(cells)} runs failed: "
+            + "; ".join(f"{name}: {problem}" for name, problem in grid.failures.items()),
             "what is finished is kept; the same command tries the others again, --methods and --seeds leave some out",
         )
+
+
+@dataclass
+class _Grid:
+    """What is still to be done, and what went wrong."""
+
+    launch: Launch
+    waiting: deque[_Task]
+    reporter: Reporter
+    failures: dict[str, str] = field(default_factory=dict)  # of training, by the run's name
+    not_before_s: float = 0.0  # a run that was locked out is not tried again at once
+
+    def may_start(self) -> bool:
+        return bool(self.waiting) and time.monotonic() >= self.not_before_s
+
+    def settle(self, child: _Child, is_last: bool) -> int:
+        """Tell how a process has ended, and what follows from it; returns the steps of the grid that are done.
+
+        Args:
+            is_last: no other process runs.
+        """
+        task, problem, warnings = child.task, child.problem(), child.warnings()
+        child.close()
+        if IN_USE in problem and not is_last:  # perhaps by one of ours, which fills the teacher's cache
+            self.waiting.append(task)
+            self.not_before_s = time.monotonic() + LOCKED_PAUSE_S
+            return 0
+        if DISK_FULL in problem:  # the others would fail alike
+            self.waiting.clear()
+        for warning in warnings:
+            self.reporter.warn(f"{task.name}: {warning}")
+        if not problem:
+            self.reporter.info(_news(child))
+            if task.run and self.launch.score_options:
+                self.waiting.append(_scoring(task.name, task.run.folder, self.launch))
+            return 1
+        if not task.run:
+            self.reporter.warn(f"{task.name} is scored after the others, because its own process failed: {problem}")
+            return 1
+        self.failures[task.name] = problem
+        self.reporter.warn(f"{task.name} failed: {problem}")
+        return 2 if self.launch.score_options else 1
 
 
 def _start(project: Project, task: _Task, threads: int) -> _Child:

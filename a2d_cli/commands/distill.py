@@ -69,18 +69,9 @@ def distill(
             f"learn from one of them: leave out --pseudo, or 'seq' in --method {recipe.distillation.method}",
         )
     own_text = PseudoText(*pseudo) if pseudo else None
-    text = teacher_text(project, recipe, command, reporter) if method.seq else None
-    ranks = environment_world().size
-    if text and ranks > 1 and not run.info and not text.corpus.is_full():
-        raise ConfigError(
-            (
-                f"{method.name}: the teacher has not translated the whole training text, "
-                f"and {ranks} processes would wait while one does"
-            ),
-            f"let it translate first, with the same --teacher and --set: {project.command('pseudo')}",
-        )
+    taught_text = _teachers_text(project, recipe, method, run, command, reporter) if method.seq else None
     teachers = _open_teachers(project, recipe, method, folders, reporter) if method.needs_teacher else []
-    facts = method_facts(recipe.distillation, teachers, text)
+    facts = method_facts(recipe.distillation, teachers, taught_text)
     if own_text:
         facts["pseudo"] = own_text.fingerprint
 
@@ -89,18 +80,17 @@ def distill(
         same_pieces = teacher.tokenizer.fingerprint == Tokenizer.load(project.data_dir).fingerprint
         copy_layers(student, teacher.model, same_pieces)
 
-    fades = recipe.distillation.half_life > 0 and bool(method.terms) and not method.is_released
     request = RunRequest(
         name,
-        "student",
-        method_name,
-        recipe.student,
-        recipe.student_training,
-        facts,
-        command,
-        fades,
-        own_text or text,
-        copy_from_teacher if method.copies_layers else None,
+        kind="student",
+        method=method_name,
+        shape=recipe.student,
+        training=recipe.student_training,
+        facts=facts,
+        resume_command=command,
+        length_matters=recipe.distillation.half_life > 0 and bool(method.terms) and not method.is_released,
+        pseudo=own_text or taught_text,
+        initialize=copy_from_teacher if method.copies_layers else None,
     )
 
     def make_objective(model: Transformer, stage: Stage) -> Objective:
@@ -112,6 +102,22 @@ def distill(
         return objective_of(model, frozen, recipe.distillation, settings)
 
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
+
+
+def _teachers_text(
+    project: Project, recipe: Recipe, method: Method, run: Run, command: str, reporter: Reporter
+) -> TeacherText:
+    """What `seq` learns from; one process lets the teacher translate what is missing of it."""
+    text, ranks = teacher_text(project, recipe, command, reporter), environment_world().size
+    if ranks > 1 and not run.info and not text.corpus.is_full():
+        raise ConfigError(
+            (
+                f"{method.name}: the teacher has not translated the whole training text, "
+                f"and {ranks} processes would wait while one does"
+            ),
+            f"let it translate first, with the same --teacher and --set: {project.command('pseudo')}",
+        )
+    return text
 
 
 def method_facts(

@@ -20,7 +20,7 @@ from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.export.model_card import write_model_card
 from a2d_cli.files import fingerprint, sha256_file
-from a2d_cli.project.exported import Manifest, exports_of, is_export, list_exports, read_export
+from a2d_cli.project.exported import Manifest, ct2_exports_of, is_export, list_exports, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
 from a2d_cli.project.score_cache import (
@@ -244,7 +244,7 @@ def check_pair(model: ScoredModel | Manifest, pair: str) -> None:
 def _with_exports(project: Project, model: ScoredModel, reporter: Reporter) -> list[ScoredModel]:
     """A run's model, and what was exported of exactly its weights."""
     try:
-        return [model, *map(describe_export, exports_of(project, model.weights_sha256))]
+        return [model, *map(describe_export, ct2_exports_of(project, model.weights_sha256))]
     except A2DError as error:
         reporter.warn(f"exports of {model.name} are left out: {error}")
         return [model]

@@ -18,7 +18,7 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import ConfigError
 from a2d_cli.files import sha256_file
-from a2d_cli.project.exported import Manifest, exports_of, is_export, read_export, write_manifest
+from a2d_cli.project.exported import Manifest, ct2_exports_of, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
 from a2d_cli.project.score_cache import ScoreCache, ScoredModel, describe_export, describe_model
@@ -153,7 +153,7 @@ def _find_teacher(project: Project, student: ScoredModel) -> ScoredModel:
 
 def _find_int8(project: Project, student: ScoredModel, decoding: Decoding, stack: ExitStack) -> ScoredModel:
     """The student's int8 export, or one made for now."""
-    exports = [each for each in exports_of(project, student.weights_sha256) if each.manifest.quantization == "int8"]
+    exports = [each for each in ct2_exports_of(project, student.weights_sha256) if each.manifest.quantization == "int8"]
     if exports:
         return describe_export(exports[0])
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2d-int8-")))

@@ -229,13 +229,7 @@ def _train(
     reporter: Reporter,
 ) -> None:
     if run.is_finished:
-        best = run.info.get("best", {})
-        fixed = run.info["updates"] >= request.training.max_updates and "training.max_updates" not in request.soft_keys
-        reporter.info(
-            f"{run.name} is finished ({run.info['stop_reason']}; best at update {best.get('updates', ['?'])[-1]}); "
-            + ("" if fixed else "raise that limit with --set to train on, or ")
-            + "train anew with --overwrite, or under another --name"
-        )
+        _tell_finished(run, request, reporter)
         return
     settings = request.training
     section = "training" if request.kind == "teacher" else "student_training"
@@ -243,7 +237,6 @@ def _train(
     tokenizer = Tokenizer.load(project.data_dir)
     train_dir = _pseudo_dir(run) if request.pseudo else project.data_dir
     train = ParallelCorpus.open(train_dir, "train", recipe.src_lang, recipe.tgt_lang)
-    valid = ParallelCorpus.open(project.data_dir, "valid", recipe.src_lang, recipe.tgt_lang)
     # The initial weights are a function of the seed and the shape alone, whatever the method, unless it copies layers.
     torch.manual_seed(settings.seed)
     model = Transformer(
@@ -263,9 +256,33 @@ def _train(
         )
     ids = SpecialIds.of(tokenizer)
     objective = make_objective(model, Stage(plan, ids, device, world, reporter, request.resume_command))
-    sources, references = (project.read_text("valid", lang) for lang in (recipe.src_lang, recipe.tgt_lang))
-    validator = Validator(
-        valid,
+    validator = _make_validator(project, recipe, request, tokenizer)
+    trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
+    state = trainer.train(resume_hint=request.resume_command)
+    if world.is_main:
+        precision = str(trainer.precision).removeprefix("torch.")
+        run.record(machine=world.machine_text(machine_of(device)), precision=precision, **_peak_memory(device))
+    reporter.info(
+        f"{run.name} finished: {state.stop_reason}; "
+        f"{count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; best weights in {run.best_dir}"
+    )
+
+
+def _tell_finished(run: Run, request: RunRequest, reporter: Reporter) -> None:
+    best = run.info.get("best", {})
+    fixed = run.info["updates"] >= request.training.max_updates and "training.max_updates" not in request.soft_keys
+    reporter.info(
+        f"{run.name} is finished ({run.info['stop_reason']}; best at update {best.get('updates', ['?'])[-1]}); "
+        + ("" if fixed else "raise that limit with --set to train on, or ")
+        + "train anew with --overwrite, or under another --name"
+    )
+
+
+def _make_validator(project: Project, recipe: Recipe, request: RunRequest, tokenizer: Tokenizer) -> Validator:
+    langs, settings = (recipe.src_lang, recipe.tgt_lang), request.training
+    sources, references = (project.read_text("valid", lang) for lang in langs)
+    return Validator(
+        ParallelCorpus.open(project.data_dir, "valid", *langs),
         sources,
         references,
         tokenizer,
@@ -278,15 +295,6 @@ def _train(
             request.shape.max_positions,
         ),
         recipe.tgt_lang,
-    )
-    trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
-    state = trainer.train(resume_hint=request.resume_command)
-    if world.is_main:
-        precision = str(trainer.precision).removeprefix("torch.")
-        run.record(machine=world.machine_text(machine_of(device)), precision=precision, **_peak_memory(device))
-    reporter.info(
-        f"{run.name} finished: {state.stop_reason}; "
-        f"{count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; best weights in {run.best_dir}"
     )
 
 

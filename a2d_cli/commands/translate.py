@@ -18,7 +18,7 @@ from a2d_cli.decoding.translator import Translation, Translator
 from a2d_cli.decoding.word_alignment import pharaoh
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path, disk_errors, sha256_file
-from a2d_cli.project.exported import Exported, exports_named, exports_of, is_export, read_export
+from a2d_cli.project.exported import Exported, ct2_exports_of, exports_named, is_export, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
@@ -96,7 +96,7 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
     if not any(project.exports_dir.glob("*")) and engine == "auto":
         return None  # without reading the weights
     checkpoint = find_checkpoint(folder)
-    found = exports_of(project, sha256_file(checkpoint / WEIGHTS))
+    found = ct2_exports_of(project, sha256_file(checkpoint / WEIGHTS))
     if found:
         return found[0]
     name = folder.name

@@ -117,9 +117,9 @@ class BatchPlan:
         self.num_left_out = len(corpus) - len(self._usable)
         if len(self._usable) == 0:
             raise A2DError(
-                f"all {len(corpus)} training pairs are longer than {limit} tokens a side "
-                f"(training.max_length = {settings.max_length}, training.max_tokens = {settings.max_tokens})",
-                "raise them with --set training.max_length=N and --set training.max_tokens=N",
+                f"all {len(corpus)} pairs are longer than {limit} tokens a side "
+                f"(at most {settings.max_length} a sentence, {settings.max_tokens} a batch)",
+                "raise training.max_length and training.max_tokens with --set, or the model's max_positions",
             )
 
     def epoch(self, epoch: int) -> list[np.ndarray]:

@@ -64,7 +64,6 @@ class CTranslate2Engine:
         *,
         threads: int = 0,
         device: str = "auto",
-        compute_type: str = "default",
     ):
         self.max_tokens = max_tokens
         self._workers = threads or default_threads()
@@ -82,7 +81,6 @@ class CTranslate2Engine:
                 str(folder),
                 device=kind,
                 device_index=int(index or 0),
-                compute_type=compute_type,
                 inter_threads=self._workers if kind == "cpu" else 1,
                 intra_threads=1,
             )

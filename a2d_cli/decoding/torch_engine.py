@@ -84,5 +84,5 @@ class TorchEngine:
     def _head_map(self, src: Tensor, tgt_in: Tensor) -> Tensor:
         """Cross-attention (B, T, S) of the alignment head."""
         layer, head = self.alignment_head
-        maps = self.model(src, tgt_in, need_attention=True).maps
+        maps = self.model(src, tgt_in, need_maps=True).maps
         return maps.cross[:, layer * self.model.shape.num_heads + head]

@@ -91,12 +91,12 @@ class CachedTeacher(Teacher):
         self.contents, self._stretches = contents, cache.open()
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
+    def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
         """As the live teacher; `where` is the batch's own mask of real targets."""
         assert not need_hidden, "a cached teacher keeps no layer but the last"
         assert batch.indices is not None, "a cached teacher knows pairs by their place in the corpus"
         assert where is batch.tgt_mask, "a cached teacher knows nothing of padding"
-        return TeacherOutput(self._words(batch), self._maps(batch) if need_attention else None)
+        return TeacherOutput(self._words(batch), self._maps(batch) if need_maps else None)
 
     def _words(self, batch: Batch) -> Callable[[slice], Tensor]:
         k, num_words = self.contents.top_k, self.model.vocabularies.tgt_pad
@@ -297,8 +297,8 @@ class _Preparation:
 
 
 @torch.no_grad()
-def _ask(model: Transformer, batch: Batch, need_attention: bool, form: MapForm) -> ForwardOutput:
-    return model(batch.src, batch.tgt_in, need_attention, form=form)
+def _ask(model: Transformer, batch: Batch, need_maps: bool, form: MapForm) -> ForwardOutput:
+    return model(batch.src, batch.tgt_in, need_maps, form=form)
 
 
 def _cache(model: Transformer, request: CacheRequest, contents: CacheContents, plan: BatchPlan) -> TeacherCache:

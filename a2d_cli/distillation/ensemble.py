@@ -35,10 +35,10 @@ class EnsembleTeacher:
         return Inside(tuple(shape for member in self.members for shape in member.inside.shapes))
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
+    def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
         """As one teacher: log-probabilities at the N target positions where `where` (B, T) is True, and all maps."""
         assert not need_hidden, "several teachers have no layers in common"
-        said = [member(batch, where, need_attention) for member in self.members]
+        said = [member(batch, where, need_maps) for member in self.members]
 
         @torch.no_grad()
         def words(rows: slice) -> Tensor:
@@ -47,7 +47,7 @@ class EnsembleTeacher:
                 torch.logaddexp(total, other.logits(rows).log_softmax(-1, dtype=torch.float32), out=total)
             return total.sub_(math.log(len(said)))
 
-        return TeacherOutput(words, _all_maps([each.maps for each in said]) if need_attention else None)
+        return TeacherOutput(words, _all_maps([each.maps for each in said]) if need_maps else None)
 
 
 def one_teacher(members: Sequence[Teacher]) -> Teacher | EnsembleTeacher:

@@ -142,8 +142,8 @@ def heads_of(kind: str, shapes: Sequence[ModelShape]) -> tuple[Head, ...]:
 @torch.no_grad()
 def lesson_of(student: Transformer, teacher: Teacher | EnsembleTeacher, batch: Batch) -> Lesson:
     """A batch as both models see it, maps included."""
-    taught = teacher(batch, batch.tgt_mask, need_attention=True)
-    output = student(batch.src, batch.tgt_in, need_attention=True, form=teacher.form)
+    taught = teacher(batch, batch.tgt_mask, need_maps=True)
+    output = student(batch.src, batch.tgt_in, need_maps=True, form=teacher.form)
     return Lesson(batch, output, taught, student.src_mask(batch.src)[:, 0, 0])
 
 

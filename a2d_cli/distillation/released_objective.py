@@ -57,8 +57,8 @@ class ReleaseObjective(Objective):
 
     def forward(self, batch: Batch, moment: Moment) -> LossTerms:
         everywhere = torch.ones_like(batch.tgt_mask)
-        output = self.model(batch.src, batch.tgt_in, need_attention=True)
-        taught = self._teacher[0](batch, everywhere, need_attention=True)
+        output = self.model(batch.src, batch.tgt_in, need_maps=True)
+        taught = self._teacher[0](batch, everywhere, need_maps=True)
         loss = release_loss(
             self.model.logits(output.states),
             taught.logits(slice(None)).unflatten(0, everywhere.shape),

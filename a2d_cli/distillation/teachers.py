@@ -78,9 +78,9 @@ class Teacher:
         return Inside((self.model.shape,))
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_attention: bool, need_hidden: bool = False) -> TeacherOutput:
+    def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
         """Scores at the N target positions where `where` (B, T) is True and, if wanted, all maps and layers' states."""
-        output = self.model(batch.src, batch.tgt_in, need_attention, need_hidden, self.form)
+        output = self.model(batch.src, batch.tgt_in, need_maps, need_hidden, self.form)
         # Of a mask made anywhere else a GPU must be asked how many places it has.
         states = batch.real(output.states) if where is batch.tgt_mask else output.states[where]  # (N, d)
 

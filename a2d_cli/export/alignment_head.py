@@ -81,7 +81,7 @@ def _cross_attention(reader: Reader, rows: Sequence[int]) -> Tensor:
     model, ids = reader.model, reader.ids
     sources, targets = zip(*(reader.pairs[row] for row in rows), strict=True)
     batch = pad_batch(sources, targets, ids).to(model.positions.device)
-    maps = model(batch.src, batch.tgt_in, need_attention=True).maps.cross  # (B, L·H, T, S)
+    maps = model(batch.src, batch.tgt_in, need_maps=True).maps.cross  # (B, L·H, T, S)
     # Where a head rests on the end mark it says nothing; and the end mark of the target has no counterpart.
     words = (batch.src != ids.src_pad) & (batch.src != ids.eos)
     maps = maps.masked_fill(~words[:, None, None], -1.0).transpose(1, 2)

@@ -45,7 +45,7 @@ class Gate:
 
     @property
     def max_loops(self) -> float:
-        """None where there were none; where there were some, what chance may add (two standard deviations)."""
+        """0 where there were none; where there were some, what chance may add (two standard deviations)."""
         return self.loops_float + 2 * math.sqrt(self.loops_float)
 
 

@@ -226,30 +226,28 @@ class Transformer(nn.Module):
         self,
         src: Tensor,
         tgt_in: Tensor,
-        need_attention: bool = False,
+        need_maps: bool = False,
         need_hidden: bool = False,
         form: MapForm = PLAIN,
     ) -> ForwardOutput:
         """Teacher-forced pass: source ids (B, S) and target ids shifted right (B, T), pad first.
 
         Args:
-            form: of the maps, where `need_attention` asks for them.
+            form: of the maps, where `need_maps` asks for them.
         """
-        encoded = self.encode(src, need_attention, need_hidden, form)
+        encoded = self.encode(src, need_maps, need_hidden, form)
         src_mask = self.src_mask(src)
         length = tgt_in.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=src.device).tril()[None, None]
         x = self._embed(self.tgt_embedding, tgt_in)
         self_maps, cross_maps, hidden = [], [], []
         for layer in self.decoder_layers:
-            x, self_map, cross_map = layer(x, encoded.states, causal, src_mask, need_attention, form)
+            x, self_map, cross_map = layer(x, encoded.states, causal, src_mask, need_maps, form)
             self_maps.append(self_map)
             cross_maps.append(cross_map)
             if need_hidden:
                 hidden.append(x)
-        maps = (
-            AttentionMaps(encoded.maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_attention else None
-        )
+        maps = AttentionMaps(encoded.maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_maps else None
         layers = HiddenStates(encoded.hidden, tuple(hidden)) if need_hidden else None
         return ForwardOutput(self.decoder_norm(x), maps, layers)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Checkpoint:
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters by name, each tied table once, on the CPU."""
+    """Parameters by name, each tied table once, on the CPU: of a model there, its own memory."""
     return {name: parameter.detach().cpu().contiguous() for name, parameter in module.named_parameters()}
 
 
@@ -62,6 +63,12 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], where: str) -> N
                     "use the run's own config.json",
                 )
             parameter.copy_(weights[name])
+
+
+def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The average of several files of the same model."""
+    weights = [read_weights(path) for path in paths]
+    return {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}
 
 
 def weights_hash(module: nn.Module) -> str:

@@ -103,12 +103,16 @@ def exports_named(project: Project, name: str) -> list[Exported]:
     return [each for each in _manifests(project) if each.manifest.name == name]
 
 
-def exports_of(project: Project, weights_sha256: str, to: str = "ct2") -> list[Exported]:
-    """Exports of exactly these weights: int8 first, then by name. Raises A2DError: one of them lacks a file."""
+def ct2_exports_of(project: Project, weights_sha256: str) -> list[Exported]:
+    """CTranslate2 exports of exactly these weights: int8 first, then by name.
+
+    Raises:
+        A2DError: one of them lacks a file.
+    """
     found = [
         _with_files(each)
         for each in _manifests(project)
-        if (each.manifest.weights_sha256, each.manifest.to) == (weights_sha256, to)
+        if (each.manifest.weights_sha256, each.manifest.to) == (weights_sha256, "ct2")
     ]
     return sorted(found, key=lambda each: not each.manifest.quantization.startswith("int8"))
 

@@ -129,3 +129,16 @@ def choose_device(name: str) -> torch.device:
     # cuDNN plans anew for each size of a batch: 0.2 s an update, on an H100, until a text's sizes have all been met.
     torch.backends.cuda.enable_cudnn_sdp(False)
     return torch.device("cuda", index)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """`auto` is bf16 (fp16 where the hardware has none) on a GPU and fp32 on a CPU, where half precision is slower.
+
+    fp32 is fp32: TF32 is not asked for. In half precision it has nothing to gain either, as only the aligners' small
+    products are left in fp32, of probabilities that it would round to three digits.
+    """
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import re
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from a2d_cli.errors import A2DError
 
 # Parameters of mallopt(3), from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -42,3 +46,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     words = ("not enough memory", "can't allocate memory", "out of memory")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in str(error) for word in words)
+
+
+@contextlib.contextmanager
+def explained_out_of_memory(where: str, hint: str) -> Iterator[None]:
+    """Say what a block did when memory did not suffice, and what to do.
+
+    Raises:
+        A2DError: it did not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise A2DError(f"out of memory {where}", hint) from None

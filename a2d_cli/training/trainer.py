@@ -18,7 +18,7 @@ import math
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,13 +32,13 @@ from a2d_cli.data.batching import Batch, BatchPlan, SpecialIds, share
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError, Interrupted
 from a2d_cli.files import atomic_path, check_format
-from a2d_cli.project.checkpoint import load_weights, read_weights, save_checkpoint, save_weights, weights_of
+from a2d_cli.project.checkpoint import load_weights, mean_weights, save_checkpoint, save_weights, weights_of
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Progress, Reporter, count_text
-from a2d_cli.training.distributed import World
+from a2d_cli.training.distributed import World, choose_precision
 from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.interruption import Interruption
-from a2d_cli.training.memory import is_out_of_memory, keep_freed_memory
+from a2d_cli.training.memory import explained_out_of_memory, is_out_of_memory, keep_freed_memory
 from a2d_cli.training.objective import LossTerms, Moment, Objective
 from a2d_cli.training.optimizer import learning_rate, make_adam
 from a2d_cli.training.update_sums import LaunchedUpdate, LogWindow, UpdateSums
@@ -124,12 +124,7 @@ class Trainer:
         self.parallel: nn.Module = objective
         if world.size > 1:
             devices = [device] if device.type == "cuda" else None
-            self.parallel = DistributedDataParallel(
-                objective,
-                device_ids=devices,
-                broadcast_buffers=False,  # the one buffer, of positions, is a constant
-                gradient_as_bucket_view=True,
-            )
+            self.parallel = DistributedDataParallel(objective, device_ids=devices, gradient_as_bucket_view=True)
         self._batches: list[Any] = []
         self._batches_epoch = 0
         self._launched: deque[LaunchedUpdate] = deque()  # whose numbers are not read yet
@@ -218,10 +213,15 @@ class Trainer:
         """
         indices = self._next_batch()
         moment = Moment(self.state.epoch, self.state.update + 1)
-        self._before_update(indices, moment)
+        with explained_out_of_memory(
+            f"on {self.device} before update {moment.update}, at what this method measures of its first sentences",
+            "train anew with a smaller model or training.max_length, "
+            "or measure nothing: --set distillation.gradient_share=0",
+        ):
+            self.objective.before_update(lambda: self.plan.load(indices, self.ids), moment)
         parts = self._within_memory(lambda: self._backward(indices, moment), len(indices))
-        with self._no_memory(
-            f"in the step of update {moment.update}, beside which Adam keeps two numbers a parameter",
+        with explained_out_of_memory(
+            f"on {self.device} in the step of update {moment.update}, beside which Adam keeps two numbers a parameter",
             "train anew with a smaller model",
         ):
             launched = self._step(parts, self.plan.num_tgt_tokens(indices), moment)
@@ -301,25 +301,6 @@ class Trainer:
 
     def _load(self, indices: Any) -> Batch:
         return self.plan.load(indices, self.ids).to(self.device)
-
-    def _before_update(self, indices: Any, moment: Moment) -> None:
-        """What the objective measures of some sentences, which no finer cut makes fewer."""
-        with self._no_memory(
-            f"before update {moment.update}, at what this method measures of its first sentences",
-            "train anew with a smaller model or training.max_length, "
-            "or measure nothing: --set distillation.gradient_share=0",
-        ):
-            self.objective.before_update(lambda: self.plan.load(indices, self.ids), moment)
-
-    @contextlib.contextmanager
-    def _no_memory(self, where: str, hint: str) -> Iterator[None]:
-        """Explain that memory does not suffice where no finer cut helps."""
-        try:
-            yield
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise A2DError(f"out of memory on {self.device} {where}", hint) from None
 
     def _within_memory(self, work: Callable[[], T], num_pairs: int) -> T:
         """Do `work`, and again with updates cut finer as long as memory does not suffice."""
@@ -554,7 +535,7 @@ class Trainer:
         state = self.state
         if len(state.snapshots) > 1:
             current = {name: each.clone() for name, each in weights_of(self.model).items()}  # the model is overwritten
-            average = _mean_weights([read_weights(self._snapshot_path(update)) for update in state.snapshots])
+            average = mean_weights([self._snapshot_path(update) for update in state.snapshots])
             load_weights(self.model, average, "average")
             result = self.validator(self.model, self.device)
             load_weights(self.model, current, "last")
@@ -606,22 +587,5 @@ class Trainer:
         return "  ".join(f"{name} {value:.3g}" for name, value in means.items())
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 (fp16 where the hardware has none) on a GPU and fp32 on a CPU, where half precision is slower.
-
-    fp32 is fp32: TF32 is not asked for. In half precision it has nothing to gain either, as only the aligners' small
-    products are left in fp32, of probabilities that it would round to three digits.
-    """
-    if name == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-
-
 def _seed_of(seed: int, update: int, rank: int) -> int:
     return (seed * 1_000_003 + update) * 4096 + rank
-
-
-def _mean_weights(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}

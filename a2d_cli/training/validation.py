@@ -21,7 +21,7 @@ from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
 
 @dataclass(frozen=True)
-class Sample:
+class Shown:
     """One sentence to look at."""
 
     source: str
@@ -34,7 +34,7 @@ class ValidationResult:
     loss: float  # nats per target token, without label smoothing
     bleu: float | None  # None: not translated, the loss was above `decode_below_nll`
     chrf: float | None
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[Shown, ...] = ()
 
     @property
     def perplexity(self) -> float:
@@ -101,7 +101,7 @@ class Validator:
         bleu, chrf = score(translations, [self.references], ("bleu", "chrf"), tgt_lang=self.tgt_lang)
         step = max(1, len(self.sources) // max(1, self.settings.samples))
         samples = tuple(
-            Sample(self.sources[i], self.references[i], translations[i]) for i in range(0, len(self.sources), step)
+            Shown(self.sources[i], self.references[i], translations[i]) for i in range(0, len(self.sources), step)
         )[: self.settings.samples]
         return ValidationResult(loss, bleu.value, chrf.value, samples)
 

@@ -54,10 +54,10 @@ from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
-from a2d_cli.training.distributed import World, choose_device, process_group
+from a2d_cli.training.distributed import World, choose_device, choose_precision, process_group
 from a2d_cli.training.memory import keep_freed_memory
 from a2d_cli.training.objective import Objective, Stage, TranslationObjective
-from a2d_cli.training.trainer import Trainer, choose_precision
+from a2d_cli.training.trainer import Trainer
 
 WAYS = ("teacher", "plain", "live", "cached", "yardstick", "yardstick plain")
 TOKENS = (4096, 8192, 16384, 32768, 65536)
