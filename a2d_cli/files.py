@@ -108,17 +108,59 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             with _hold(begun) as is_ours:
                 if is_ours:
                     shutil.rmtree(begun, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        with _new_beside(path) as temporary:
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            _put_in_place(temporary, path)
+            _fsync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _new_beside(path: Path) -> Iterator[Path]:
+    """A held folder of a temporary name; what is there of it after the block goes."""
+    with contextlib.ExitStack() as held:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+            if held.enter_context(_hold(folder)) and folder.exists():
+                break  # before another process took it for one that nobody holds
         try:
-            with _hold(temporary):
-                temporary.chmod(0o777 & ~_umask())
-                yield temporary
-                if path.is_symlink() or path.is_dir():
-                    remove(path)
-                os.replace(temporary, path)
-                _fsync_folder(path.parent)
+            yield folder
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Rename a folder to what may be one already, whose place is free for a moment only; a file is never replaced."""
+    while True:
+        with _new_beside(path) as aside:
+            with contextlib.suppress(FileNotFoundError):  # there is none, or another process was faster
+                if path.is_symlink() or path.is_dir():
+                    os.replace(path, aside / path.name)
+            try:
+                os.replace(new, path)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process has put its own there
+                    raise
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A folder that is gone after the block, where the system keeps such (TMPDIR)."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as name, disk_errors(Path(name)):
+        yield Path(name)
+
+
+def user_path(text: str | Path) -> Path:
+    """A path as typed, `~` understood.
+
+    Raises:
+        ConfigError: nobody of that name has a home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{text}: no home folder is known for that", "write the whole path") from None
 
 
 @contextlib.contextmanager

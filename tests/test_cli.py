@@ -80,6 +80,11 @@ def test_the_module_is_the_command():
         ),
         (["recipes", "list", "--project=demo"], "error: --project stands behind the command"),
         (["translate", "--beam", "0"], "Invalid value for '-b' / '--beam' / '--beam-size': "),
+        (["translate", "--beam", "9" * 20], "Invalid value for '-b' / '--beam' / '--beam-size': "),
+        (["translate", "--threads", "9" * 11], "Invalid value for '--threads': "),
+        (["score", "--gap", "--no-speed"], "error: --no-speed: no speed is measured of files, nor by --gap"),
+        (["score", "--stress", "--refresh"], "error: --refresh: nothing is cached of files, nor by --stress"),
+        (["prepare", "x\udce4.yaml"], "x\\udce4.yaml"),
     ],
 )
 def test_wrong_usage_ends_with_2(a2d: Launcher, tmp_path: Path, arguments: list[str], said: str):
@@ -127,7 +132,7 @@ def test_json_is_json(a2d: Launcher, taught: Path):
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly(a2d: Launcher, prepared: Path):
-    closed = "import os; r, w = os.pipe(); os.close(r); os.dup2(w, 1)"
+    closed = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); sys.file, sys.stdout = sys.stdout, os.fdopen(1, 'w')"
     for command in (["recipes", "list"], ["recipes", "show", "demo"], ["status"], ["status", "--json"]):
         ended = a2d(prepared, *command, before=closed)
         assert ended.code == 1 and ended.err == "", ended
@@ -138,6 +143,29 @@ def test_a_full_disk_behind_stdout_is_told(a2d: Launcher, prepared: Path):
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     assert "error: /dev/full: no space left on the disk" in a2d.error(prepared, "status", "--json", before=full, code=1)
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_is_nobody_to_tell(a2d: Launcher, prepared: Path, name: str):
+    ended = a2d.well(prepared, "status", before=f"import sys; sys.{name} = None")
+    assert (ended.out == "") == (name == "stdout") and ended.err == ""
+
+
+def test_an_encoding_without_a_letter_shows_it_by_its_number(a2d: Launcher, prepared: Path):
+    ascii_alone = "import sys; sys.stdout.reconfigure(encoding='ascii')"
+    said = "from a2d_cli.commands import status; status.list_runs = lambda _: print('Δ BLEU') or []"
+    assert a2d.well(prepared, "status", before=f"{ascii_alone}\n{said}").out.startswith("\\u0394 BLEU\n")
+
+
+def test_the_other_direction_needs_other_data(a2d: Launcher, taught_project: Path):
+    project = taught_project
+    recipe = project / "a2d.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    assert "\npair: de-en" in text
+    recipe.write_text(text.replace("\npair: de-en", "\npair: en-de"), encoding="utf-8")
+    for command in (["train-teacher"], ["distill"], ["score"], ["export"], ["compare", "--methods", "ce"]):
+        said = a2d.error(project, *command, code=2)
+        assert "a2d.yaml: pair: en-de, but the data were prepared as de-en\nhint: write de-en there again" in said
 
 
 def test_ctrl_c_ends_with_130(a2d: Launcher, prepared: Path):
@@ -167,6 +195,10 @@ def test_a_bug_of_ours_is_shown_in_full_and_a_mistake_only_when_asked(a2d: Launc
         (OSError("odd"), ": odd"),
         (MemoryError(), "out of memory: "),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "out of memory: "),
+        (
+            UnicodeEncodeError("utf-8", "a\udce4b", 1, 2, "surrogates not allowed"),
+            "'a\\udce4b': not UTF-8 | hint: rename",
+        ),
         (RuntimeError("size mismatch"), None),
         (KeyError("x"), None),
     ],

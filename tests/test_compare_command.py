@@ -574,6 +574,17 @@ def test_a_run_that_was_begun_with_another_beam_cannot_go_on(grid: Path, monkeyp
     assert caught.value.hint == "train runs of other names: --label NAME, with which they begin"
 
 
+@pytest.mark.parametrize(
+    ("label", "told"), [("a/b", "--label 'a/b': no beginning of a name"), ("a b", r"'a b-\S+-seed1': no name of a run")]
+)
+def test_a_label_that_begins_no_name_is_refused_before_anything_is_trained(
+    grid: Path, monkeypatch: pytest.MonkeyPatch, label: str, told: str
+):
+    monkeypatch.setattr(compare_grid.subprocess, "Popen", no_process)
+    with pytest.raises(ConfigError, match=told):
+        run(grid, replace(REQUEST, label=label))
+
+
 def test_a_run_that_stands_out_is_refused_by_name(grid: Path):
     edit(grid, "ce-seed2", lambda values: values["settings"]["shape"].update(dropout=0.4))
     with pytest.raises(ConfigError, match=r"shape.dropout: 0.0 asked, 0.4 in ce-seed2"):

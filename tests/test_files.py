@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +155,28 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path):
             (new / "new").touch()
         assert not link.is_symlink() and [each.name for each in link.iterdir()] == ["new"]
     assert [each.name for each in place.iterdir()] == ["old"]
+
+
+def test_processes_that_replace_the_same_folder_do_not_trip_over_each_other(tmp_path: Path):
+    path, told = tmp_path / "folder", []
+
+    def replace(number: int) -> None:
+        try:
+            for _ in range(20):
+                with atomic_folder(path) as new:
+                    for name in "abc":
+                        (new / name).write_text(str(number))
+        except OSError as error:
+            told.append(error)
+
+    threads = [threading.Thread(target=replace, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not told
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+    assert len({(path / name).read_text() for name in "abc"}) == 1
 
 
 @pytest.mark.parametrize(

@@ -519,6 +519,14 @@ def test_mistakes_are_named(project, tmp_path):
         run(project)
 
 
+def test_a_text_that_is_no_test_set_any_more_is_not_scored_and_one_named_twice_once(project):
+    project.record(prepared={**project.state()["prepared"], "tests": ["talks"]})
+    assert {row.result.test_set for row in run(project).rows} == {"talks"}
+    with pytest.raises(ConfigError, match="no test set 'news'.*the project has: talks"):
+        run(project, test_sets=["news"])
+    assert len(run(project, test_sets=["talks", "talks"]).rows) == len(run(project, test_sets=["talks"]).rows) == 3
+
+
 def test_a_model_of_another_pair_is_refused(project):
     config = project.runs_dir / "ce" / "best" / "config.json"
     config.write_text(config.read_text().replace("en-de", "fr-en"))

@@ -435,6 +435,48 @@ def test_overwrite_begins_anew_and_is_not_part_of_the_command_that_goes_on(a2d: 
     assert losses(project) == losses(plain)
 
 
+def test_what_cannot_be_trained_replaces_nothing_and_leaves_no_run(a2d: Launcher, plain: Path, project: Path):
+    shutil.copytree(plain / "runs", project / "runs")
+    (project / "one.de").write_text("labi\nlabi\n", encoding="utf-8")
+    (project / "one.en").write_text("IBAL\n", encoding="utf-8")
+    a2d.well(project, "distill", "--method", "ce", "--name", "s", *settings({**SHORT, "training.max_updates": 2}))
+    before = {path: path.read_bytes() for path in sorted((project / "runs").rglob("*")) if path.is_file()}
+    short = ["--overwrite", "--set", "training.max_length=1"]
+    pseudo = ["--overwrite", "--pseudo", "one.de", "one.en"]
+    student = ["distill", "--method", "ce", "--name", "s"]
+    for command, told in (
+        (["train-teacher", *short], "all 2500 pairs are longer than 1 tokens a side"),
+        ([*student, *short], "all 2500 pairs are longer than 1 tokens a side"),
+        ([*student, *pseudo], "the two sides differ: one.de has 2 lines, one.en has 1"),
+        (["distill", "--method", "ce", "--name", "new", *short[1:]], "all 2500 pairs are longer than 1 tokens a side"),
+    ):
+        assert told in a2d.error(project, *command, code=1)
+    after = {path: path.read_bytes() for path in sorted((project / "runs").rglob("*")) if path.is_file()}
+    locks = {path for path in after if path.name == ".lock"}
+    assert {path: after[path] for path in after.keys() - locks} == {p: before[p] for p in before.keys() - locks}
+    # Nor does it decide which settings the run is trained with.
+    a2d.well(project, "distill", "--method", "ce", "--name", "new", *settings({**SHORT, "training.max_updates": 2}))
+
+
+def test_weights_for_the_average_that_are_gone_are_done_without(a2d: Launcher, project: Path):
+    assert train(a2d, project, average_last=3, validate_every_updates=5).code == 0
+    (project / "runs/teacher/snapshots/15.safetensors").unlink()
+    ended = train(a2d, project, average_last=3, validate_every_updates=5, max_updates=25)
+    assert ended.code == 0
+    assert f"warning: {project}/runs/teacher/snapshots: 1 of the weights are gone" in ended.err
+    assert "average of 2 weights" in ended.err
+
+
+def test_the_shortest_time_is_one_update(a2d: Launcher, project: Path):
+    assert train(a2d, project, max_hours=1e-300).code == 0
+    assert info(project)["updates"] == 1 and (project / "runs/teacher/best/model.safetensors").exists()
+
+
+def test_a_name_too_long_for_files_is_refused(a2d: Launcher, project: Path):
+    said = a2d.error(project, "train-teacher", "--name", "n" * 121, code=2)
+    assert "longer than 120 bytes\nhint: choose a shorter --name" in said
+
+
 def test_tensorboard_shows_the_curves(plain: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

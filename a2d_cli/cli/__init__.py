@@ -72,6 +72,7 @@ def main() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code, never in a traceback."""
     # Threads that spin while they wait starve each other where cores are shared: a step then takes 20 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _make_streams_usable()
     if ENDS_WITH_PARENT in os.environ:
         end_with_parent()
     try:
@@ -92,6 +93,14 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+def _make_streams_usable() -> None:
+    """Also where a caller has closed them, or where the locale's encoding has no Δ."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
 def explain(error: Exception) -> A2DError | None:
     """What went wrong, in words for the person at the keyboard; None: a bug of ours, to be seen in full."""
     if isinstance(error, A2DError):
@@ -99,6 +108,9 @@ def explain(error: Exception) -> A2DError | None:
     if isinstance(error, OSError):
         path = Path(error.filename or _stdout_path())
         return explain_disk_error(error, path) or A2DError(f"{path}: {error.strerror or error}")
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        shown = ascii(error.object[max(0, error.start - 40) : error.end + 40])
+        return A2DError(f"{shown}: not UTF-8", "rename the file or folder, or write the text in UTF-8")
     if isinstance(error, (MemoryError, RuntimeError)):
         from a2d_cli.training.memory import is_out_of_memory
 

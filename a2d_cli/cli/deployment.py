@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from a2d_cli.cli.options import (
+    MAX_BEAM,
     Beam,
     Device,
     Json,
@@ -41,9 +42,11 @@ def translate(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write (default: stdout).")
     ] = None,
     beam: Annotated[
-        int | None, typer.Option("-b", "--beam", "--beam-size", metavar="N", min=1, help="Beam size.")
+        int | None, typer.Option("-b", "--beam", "--beam-size", metavar="N", min=1, max=MAX_BEAM, help="Beam size.")
     ] = None,
-    nbest: Annotated[int | None, typer.Option(metavar="N", min=1, help="Translations per line of input.")] = None,
+    nbest: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=MAX_BEAM, help="Translations per line of input.")
+    ] = None,
     length_penalty: Annotated[
         float | None,
         typer.Option("--length-penalty", "--lenpen", metavar="X", help="Scores are divided by length ** X."),
@@ -62,7 +65,8 @@ def translate(
         bool, typer.Option("--alignment", help="Add word alignments: TRANSLATION ||| 0-0 1-2 …")
     ] = False,
     no_repeat_ngram: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Never repeat a sequence of N tokens: stops loops. 0 = off.")
+        int | None,
+        typer.Option(metavar="N", min=0, max=1000, help="Never repeat a sequence of N tokens: stops loops. 0 = off."),
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say which model translates even if stderr is no terminal.")
@@ -77,6 +81,8 @@ def translate(
     import signal
 
     from a2d_cli.commands import translate as command
+    from a2d_cli.config.rules import check_decoding
+    from a2d_cli.config.schema import Decoding
 
     if context.args:
         path = context.args[0]
@@ -98,6 +104,7 @@ def translate(
         "no_repeat_ngram": no_repeat_ngram,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
+    check_decoding(Decoding(**overrides), {"length_penalty": "--length-penalty"})
     translator = command.open_translator(
         context.obj, model, overrides, device or "auto", reporter, engine=engine, threads=threads, align=alignment
     )
@@ -163,6 +170,10 @@ def score(
         raise ConfigError(
             "--gap and --stress stand alone, for the project's models", "run them one by one, without files"
         )
+    if not speed and (gap or stress or hypotheses or reference):
+        raise ConfigError("--no-speed: no speed is measured of files, nor by --gap and --stress", "leave it out")
+    if refresh and (stress or hypotheses or reference):
+        raise ConfigError("--refresh: nothing is cached of files, nor by --stress", "leave it out")
     of_files = {"--metric": metrics, "--bootstrap": bootstrap, "--target-language": language}
     of_models = {"--model": models, "--test-set": tests, "--beam": beam, "--set": settings, "--device": device}
     if hypotheses or reference:
@@ -197,6 +208,8 @@ def score(
     elif stress:
         from a2d_cli.commands.score_stress import score_stress
 
+        if tests and len(set(tests)) > 1:
+            raise ConfigError(f"--stress: one test set at a time, not {len(set(tests))}", "name one with --test-set")
         report = score_stress(context.obj, models=models, **common)
         print_all(report.tables(), report.to_json(), as_json)
     else:

@@ -27,8 +27,9 @@ Hours = Annotated[
     float | None, typer.Option(metavar="HOURS", help="Stop after so many hours of training, interruptions not counted.")
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed of initial weights, batch order and dropout.")]
-Beam = Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, help="Beam size.")]
-Threads = Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 = all.")]
+MAX_BEAM = 1000
+Beam = Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, max=MAX_BEAM, help="Beam size.")]
+Threads = Annotated[int, typer.Option(metavar="N", min=0, max=4096, help="CPU threads; 0 = all.")]
 TestSets = Annotated[
     list[str] | None, typer.Option("--test-set", metavar="NAME", help="Only this test set. Repeatable.")
 ]
@@ -100,11 +101,10 @@ def decoding_of(project: Project, settings: list[str] | None, beam: int | None) 
 
 def project_recipe(project: Project, overrides: list[str]) -> Any:
     """The recipe in a2d.yaml, changed by `overrides`; what it says otherwise of data that are prepared is warned of."""
-    from a2d_cli.commands.preparation import warn_of_changes
-    from a2d_cli.config.loader import read_project_recipe
+    from a2d_cli.commands.preparation import prepared_recipe, warn_of_changes
 
     project.require_prepared()
-    recipe = read_project_recipe(project.recipe_path, overrides)
+    recipe = prepared_recipe(project, overrides)
     if _is_first_process():
         warn_of_changes(project, recipe, make_reporter())
     return recipe

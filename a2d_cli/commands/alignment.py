@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from a2d_cli.config.loader import read_project_recipe
+from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.export.alignment_head import AlignmentHead, Reader, choose_alignment_head
@@ -65,7 +65,7 @@ def find_alignment_head(project: Project, checkpoint: Checkpoint, reporter: Repo
 
 def _choose(project: Project, checkpoint: Checkpoint, teachers: list[Run]) -> tuple[AlignmentHead, list[Run]]:
     """The head, and the teachers it was held against: not those that cut the text otherwise, as one of `seq` may."""
-    recipe = read_project_recipe(project.recipe_path)
+    recipe = prepared_recipe(project)
     texts = [project.read_text("valid", lang)[:SENTENCES] for lang in (recipe.src_lang, recipe.tgt_lang)]
 
     def reader(of: Checkpoint) -> Reader:

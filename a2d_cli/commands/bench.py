@@ -29,9 +29,10 @@ from a2d_cli.commands.bench_report import (
     Machine,
     Observation,
 )
+from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.commands.score import check_pair, find_texts
 from a2d_cli.commands.translate import limit_threads, open_checkpoint
-from a2d_cli.config.loader import parse_student, read_project_recipe
+from a2d_cli.config.loader import parse_student
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe
 from a2d_cli.cores import num_cores
 from a2d_cli.data.corpus import evenly_spaced
@@ -40,6 +41,7 @@ from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctransla
 from a2d_cli.decoding.engine import Engine
 from a2d_cli.decoding.speed import time_translation
 from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import temporary_folder
 from a2d_cli.project.exported import ct2_exports_of, is_export, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, WEIGHTS, find_model, list_runs
@@ -100,7 +102,7 @@ def bench(
         A2DError: a model of another language pair, or that the engines asked for cannot load; ctranslate2 is missing.
     """
     project.require_prepared()
-    recipe = read_project_recipe(project.recipe_path)
+    recipe = prepared_recipe(project)
     if "ct2" in settings.engines:
         load_ctranslate2()
     shapes = read_shapes(presets, recipe) if presets else {}
@@ -109,8 +111,8 @@ def bench(
     choices = tuple(Choice(beam, size) for beam in settings.beams for size in settings.batch_sizes)
     decodings = tuple(replace(recipe.decoding, nbest=1, **asdict(choice)) for choice in choices)
     load_before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="a2d-bench-") as name:
-        workshop = _Workshop(project, Path(name), settings)
+    with temporary_folder("a2d-bench-") as place:
+        workshop = _Workshop(project, place, settings)
         forms = [form for folder in folders for form in workshop.forms_of_folder(folder)]
         forms += [form for name, shape in shapes.items() for form in workshop.forms_of_shape(name, shape, recipe.pair)]
         ratio = text.length_ratio(Tokenizer.load(project.data_dir)) if shapes else None

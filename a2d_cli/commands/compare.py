@@ -31,14 +31,14 @@ from a2d_cli.commands.compare_report import (
 )
 from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
-from a2d_cli.commands.preparation import warn_of_changes
+from a2d_cli.commands.preparation import prepared_recipe, warn_of_changes
 from a2d_cli.commands.pseudo import teacher_text
 from a2d_cli.commands.score import VALID, ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.commands.teachers import find_teachers, matching_teacher
 from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS
 from a2d_cli.config.keys import section_of, unlike
-from a2d_cli.config.loader import parse_student, read_project_recipe
+from a2d_cli.config.loader import parse_student
 from a2d_cli.config.method_name import BASELINES
 from a2d_cli.config.schema import Decoding, Distillation, Recipe
 from a2d_cli.data.batching import SpecialIds
@@ -185,11 +185,14 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
     recipe, methods = _resolve(project, request, reporter)
     baselines = _baselines(project, request, tuple(methods))
     # A single translation is scored, however many the recipe asks for.
-    decoding = read_project_recipe(project.recipe_path, [*request.decoding_settings, "decoding.nbest=1"]).decoding
+    decoding = prepared_recipe(project, [*request.decoding_settings, "decoding.nbest=1"]).decoding
     texts = _texts(project, recipe, request)
     lengths = request.lengths or (recipe.student_training.max_updates,)
+    if "/" in request.label:  # the folder of another run's name
+        raise ConfigError(f"--label '{request.label}': no beginning of a name", "name it without '/'")
     cells = make_cells(project, tuple(methods), lengths, request.seeds, request.label)
-    place_for(project, cells[0].run.name, "student")  # refuses a label that begins no name, before runs fail by it
+    for cell in cells:  # before runs fail by it
+        place_for(project, cell.run.name, "student")
     if len(lengths) > 1 and recipe.student_training.schedule == "inverse_sqrt":
         reporter.warn(
             "student_training.schedule is inverse_sqrt, without a cool-down: a short run is then no finished run, and "
@@ -237,9 +240,7 @@ def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Re
 def _recipe_of(project: Project, request: Request, option: str, method: str) -> Recipe:
     """Of the runs of one method, which an option has named."""
     teacher = [f"--teacher distillation.teacher={request.teacher}"] if request.teacher else []
-    return read_project_recipe(
-        project.recipe_path, [*request.run_settings, *teacher, f"{option} distillation.method={method}"]
-    )
+    return prepared_recipe(project, [*request.run_settings, *teacher, f"{option} distillation.method={method}"])
 
 
 def _baselines(project: Project, request: Request, methods: Sequence[str]) -> tuple[str, ...]:

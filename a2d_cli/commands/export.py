@@ -10,6 +10,7 @@ from typing import Any
 
 from a2d_cli import __version__
 from a2d_cli.commands.alignment import find_alignment_head
+from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.data.batching import SpecialIds
@@ -113,7 +114,7 @@ def _open_job(project: Project, folder: Path, reporter: Reporter) -> _Job:
             ),
         )
     checkpoint = load_checkpoint(checkpoint_folder)
-    recipe = read_project_recipe(project.recipe_path)
+    recipe = prepared_recipe(project)
     if checkpoint.pair != recipe.pair:
         raise ConfigError(
             f"{folder} translates {checkpoint.pair}, the validation text of {project.folder} is {recipe.pair}",

@@ -314,6 +314,7 @@ def _check_request(request: SentenceRequest, opened: _Opened, aligned: Sequence[
                 )
     if not request.src.strip():
         raise ConfigError("--sentence is empty", "write one in the source language")
+    request.src.encode()  # or it is told as what it is: bytes that are no text
     tokenizer = opened.student.tokenizer
     _check_length("--sentence", tokenizer.encode_src([request.src])[0], opened.longest)
     if request.tgt is not None:

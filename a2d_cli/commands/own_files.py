@@ -12,6 +12,7 @@ from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.config.loader import load_recipe, parse_recipe, read_project_recipe
 from a2d_cli.config.schema import Recipe
 from a2d_cli.errors import ConfigError
+from a2d_cli.files import user_path
 from a2d_cli.project.project import Project
 
 SETS = ("train", "valid", "test")
@@ -50,7 +51,7 @@ def choose_recipe(
     overrides = [*_tokenizer_overrides(project, tokenizer_from, trim), *overrides]
     for each, paths in files.items():
         for path in filter(None, paths):
-            if Path(path).expanduser().is_dir():
+            if user_path(path).is_dir():
                 raise ConfigError(f"--{each}: {path} is a folder", TWO_FILES)
     for each, (src, tgt) in files.items():
         if tgt.startswith("-"):  # the next option stands where the second file belongs
@@ -128,10 +129,10 @@ def file_format(path: str) -> str:
 def _corpus_files(src: str, tgt: str, option: str) -> dict[str, Any]:
     """As a recipe has them."""
     for path in (src, tgt):
-        if path and not Path(path).expanduser().is_file():
+        if path and not user_path(path).is_file():
             raise ConfigError(f"{option}: no such file: {path}", f"the current folder is {Path.cwd()}")
 
     def absolute(path: str) -> str:
-        return str(Path(path).expanduser().absolute())
+        return str(user_path(path).absolute())
 
     return {"src": absolute(src), **({"tgt": absolute(tgt)} if tgt else {}), "format": file_format(src)}

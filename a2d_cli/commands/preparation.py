@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from a2d_cli.config.keys import differences, first_of
+from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Recipe
+from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
@@ -28,6 +31,23 @@ def changes_since(project: Project, recipe: Recipe) -> list[str]:
     """
     found = project.state().get("prepared", {}).get(ASKED)
     return [] if found is None else [f"{key}: {values}" for key, values in differences(found, asked_of(recipe)).items()]
+
+
+def prepared_recipe(project: Project, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a2d.yaml, whose languages are those of the data.
+
+    Raises:
+        A2DError: there is none.
+        ConfigError: it is wrong, or the data are of another pair.
+    """
+    recipe = read_project_recipe(project.recipe_path, overrides)
+    prepared = project.state().get("prepared", {}).get(ASKED, {}).get("pair", recipe.pair)
+    if recipe.pair != prepared:
+        raise ConfigError(
+            f"{project.recipe_path}: pair: {recipe.pair}, but the data were prepared as {prepared}",
+            f"write {prepared} there again, or prepare the other pair: {project.command('prepare')}",
+        )
+    return recipe
 
 
 def warn_of_changes(project: Project, recipe: Recipe, reporter: Reporter) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from a2d_cli.decoding.translator import Translator
 from a2d_cli.distillation.pseudo_choice import TeacherText
 from a2d_cli.distillation.pseudo_corpus import PseudoCorpus, PseudoIndex, PseudoOrigin
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import sha256_file
+from a2d_cli.files import sha256_file, temporary_folder
 from a2d_cli.project.checkpoint import Checkpoint
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, Run, find_checkpoint
@@ -155,8 +154,8 @@ def _ct2_engine(teacher: Checkpoint, quantization: str, threads: int, device: st
     from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine
     from a2d_cli.export.ctranslate2 import write_ctranslate2
 
-    with tempfile.TemporaryDirectory(prefix="a2d-") as name:  # loaded whole, then no longer needed
-        folder = Path(name) / "teacher"
+    with temporary_folder("a2d-") as place:  # loaded whole, then no longer needed
+        folder = place / "teacher"
         write_ctranslate2(teacher.model, teacher.tokenizer, folder, quantization)
         max_tokens = teacher.model.shape.max_positions
         return CTranslate2Engine(folder, teacher.tokenizer, max_tokens, threads=threads, device=device)

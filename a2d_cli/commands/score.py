@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli import __version__, scoring
+from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.commands.score_files import P_ERRS, difference_text, read_lines, score_json, signature_lines
 from a2d_cli.commands.table import Table
 from a2d_cli.config.keys import first_of
-from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.export.model_card import write_model_card
@@ -176,7 +176,7 @@ def score_project(
         A2DError: a checkpoint of another language pair; one that cannot be read, if it was named or no other is left.
     """
     project.require_prepared()
-    recipe = read_project_recipe(project.recipe_path)
+    recipe = prepared_recipe(project)
     settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     texts = find_texts(project, recipe, test_sets)
     cache = ScoreCache(project.scores_dir)
@@ -267,6 +267,7 @@ def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) ->
     """
     suffix = f".{recipe.src_lang}"
     present = {path.name.removesuffix(suffix) for path in project.text_dir.glob(f"*{suffix}")}
+    present &= set(project.state()["prepared"].get("tests", present))  # a recipe may have had others once
     known = sorted(present - {"train", VALID}, key=lambda name: (name not in recipe.data.tests, name))
     if not known and not names:
         hint = "add data.tests to the recipe and run 'a2d prepare' again"
@@ -276,7 +277,7 @@ def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) ->
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"the project has: {first_of(known)}"
             raise ConfigError(f"no test set '{name}'", hint)
-    return [_read_text(project, recipe, name) for name in names or known]
+    return [_read_text(project, recipe, name) for name in dict.fromkeys(names or known)]
 
 
 def _read_text(project: Project, recipe: Recipe, name: str) -> ScoredText:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli import __version__, scoring
+from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, check_pair, find_texts
 from a2d_cli.commands.score_files import P_ERRS, difference_text, score_json
 from a2d_cli.commands.table import Table
-from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import ConfigError
-from a2d_cli.files import sha256_file
+from a2d_cli.files import sha256_file, temporary_folder
 from a2d_cli.project.exported import Manifest, ct2_exports_of, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
@@ -105,7 +104,7 @@ def score_gap(
         A2DError: a checkpoint that cannot be read, or CTranslate2 is missing.
     """
     project.require_prepared()
-    recipe = read_project_recipe(project.recipe_path)
+    recipe = prepared_recipe(project)
     beam = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     greedy = replace(beam, beam=1)
     texts = find_texts(project, recipe, test_sets)
@@ -156,7 +155,7 @@ def _find_int8(project: Project, student: ScoredModel, decoding: Decoding, stack
     exports = [each for each in ct2_exports_of(project, student.weights_sha256) if each.manifest.quantization == "int8"]
     if exports:
         return describe_export(exports[0])
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2d-int8-")))
+    folder = stack.enter_context(temporary_folder("a2d-int8-"))
     _quantise(student, decoding, folder)
     return describe_export(read_export(folder))
 

@@ -9,9 +9,9 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli.commands import score
+from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.commands.score_files import read_lines
 from a2d_cli.commands.table import Table
-from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.corpus import evenly_spaced
 from a2d_cli.decoding.alarms import ALARMS, LengthRange, alarms_of
@@ -109,7 +109,7 @@ def score_stress(
         ConfigError, A2DError: as `score_project`.
     """
     project.require_prepared()
-    recipe = read_project_recipe(project.recipe_path)
+    recipe = prepared_recipe(project)
     settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     text = score.find_texts(project, recipe, test_sets)[0]
     valid = (read_lines(project.text_path("valid", lang)) for lang in (recipe.src_lang, recipe.tgt_lang))

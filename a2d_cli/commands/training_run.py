@@ -22,7 +22,7 @@ from a2d_cli.decoding.torch_engine import machine_of
 from a2d_cli.distillation.methods import recorded_settings
 from a2d_cli.distillation.pseudo_text import Encoding, TaughtText
 from a2d_cli.errors import ConfigError, Interrupted
-from a2d_cli.files import lock_folder, remove_leftovers, write_json, write_text
+from a2d_cli.files import atomic_folder, lock_folder, remove_leftovers, write_json, write_text
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.project.project import Project
@@ -135,12 +135,15 @@ def warn_of_long_warmup(section: str, training: Training, lengths: Sequence[int]
 def _open_run(
     project: Project, recipe: Recipe, request: RunRequest, run: Run, reporter: Reporter, overwrite: bool
 ) -> None:
-    """Make the folder, or check that what stands in it is this very run."""
+    """Make the folder, or check that what stands in it is this very run.
+
+    What the request asks for is read before anything is replaced or recorded: one that cannot be trained leaves the
+    folder as it was.
+    """
     remove_leftovers(run.folder)
     settings = _settings(project, recipe, request)
-    if overwrite:
-        run.clear()
-    if info := run.info:
+    info = {} if overwrite else run.info
+    if info:
         if "imported_from" in info:
             raise ConfigError(
                 f"run '{run.name}' was imported, and is trained already",
@@ -161,9 +164,15 @@ def _open_run(
             )
         if changes:
             run.record(settings=settings, command=request.resume_command, finished=False)
-    # Before there is a run: files that cannot be used must not decide which ones it can be resumed with.
-    if request.pseudo and not (info and any(_pseudo_dir(run).glob("*.ids.json"))):
-        _encode_pseudo(project, recipe, request.pseudo, run, reporter)
+    with contextlib.ExitStack() as begun:
+        text_dir = _text_dir(project, request, run)
+        if request.pseudo and not (info and any(text_dir.glob("*.ids.json"))):
+            text_dir = begun.enter_context(atomic_folder(text_dir))
+            _encode_pseudo(project, recipe, request.pseudo, text_dir, reporter)
+        if not info:
+            _batch_plan(recipe, request, text_dir)
+        if overwrite:
+            run.clear()
     if not info:
         run.record(
             name=run.name,
@@ -182,18 +191,27 @@ def _open_run(
     Tokenizer.load(project.data_dir).save(run.folder)
 
 
-def _pseudo_dir(run: Run) -> Path:
-    return run.folder / "pseudo"
+def _text_dir(project: Project, request: RunRequest, run: Run) -> Path:
+    """Where the ids lie that the run is trained on."""
+    return run.folder / "pseudo" if request.pseudo else project.data_dir
 
 
-def _encode_pseudo(project: Project, recipe: Recipe, pseudo: TaughtText, run: Run, reporter: Reporter) -> None:
+def _batch_plan(recipe: Recipe, request: RunRequest, text_dir: Path) -> BatchPlan:
+    """Raises A2DError: no pair of the text is short enough."""
+    text = ParallelCorpus.open(text_dir, "train", recipe.src_lang, recipe.tgt_lang)
+    settings = request.training
+    longest = min(settings.max_length, request.shape.max_positions)
+    return BatchPlan(text, BatchSettings(settings.max_tokens, settings.max_sentences, longest), settings.seed)
+
+
+def _encode_pseudo(project: Project, recipe: Recipe, pseudo: TaughtText, folder: Path, reporter: Reporter) -> None:
     held_out = {
         name: list(zip(*(project.read_text(name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)), strict=True))
         for name in ("valid", *project.state()["prepared"]["tests"])
     }
     tokenizer = Tokenizer.load(project.data_dir)
-    encoding = Encoding(_pseudo_dir(run), (recipe.src_lang, recipe.tgt_lang), held_out, tokenizer)
-    write_json(encoding.folder / "report.json", pseudo.encode(encoding, reporter))
+    encoding = Encoding(folder, (recipe.src_lang, recipe.tgt_lang), held_out, tokenizer)
+    write_json(folder / "report.json", pseudo.encode(encoding, reporter))
 
 
 def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str, Any]:
@@ -235,24 +253,21 @@ def _train(
     section = "training" if request.kind == "teacher" else "student_training"
     warn_of_long_warmup(section, settings, [settings.max_updates], reporter)
     tokenizer = Tokenizer.load(project.data_dir)
-    train_dir = _pseudo_dir(run) if request.pseudo else project.data_dir
-    train = ParallelCorpus.open(train_dir, "train", recipe.src_lang, recipe.tgt_lang)
+    plan = _batch_plan(recipe, request, _text_dir(project, request, run))
     # The initial weights are a function of the seed and the shape alone, whatever the method, unless it copies layers.
     torch.manual_seed(settings.seed)
     model = Transformer(
         request.shape, Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size, tokenizer.joint)
     )
-    longest = min(settings.max_length, request.shape.max_positions)
-    plan = BatchPlan(train, BatchSettings(settings.max_tokens, settings.max_sentences, longest), settings.seed)
     is_new = not run.state_path.exists()
     if is_new and request.initialize:
         request.initialize(model)
     if is_new and world.is_main:
-        run.record(parameters=model.num_parameters, initial_weights=weights_hash(model), text=train.fingerprint)
+        run.record(parameters=model.num_parameters, initial_weights=weights_hash(model), text=plan.corpus.fingerprint)
         reporter.info(
             f"training {request.title}: {model.num_parameters / 1e6:.1f} M parameters, "
-            f"{count_text(len(train) - plan.num_left_out, 'pair')} "
-            f"({plan.num_left_out:,} over {longest} tokens left out), on {device}"
+            f"{count_text(len(plan.corpus) - plan.num_left_out, 'pair')} "
+            f"({plan.num_left_out:,} over {plan.settings.max_length} tokens left out), on {device}"
         )
     ids = SpecialIds.of(tokenizer)
     objective = make_objective(model, Stage(plan, ids, device, world, reporter, request.resume_command))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a2d_cli.errors import ConfigError
+from a2d_cli.files import user_path
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -45,7 +46,7 @@ def find_recipe(name_or_path: str | Path, folder: Path | None = None) -> Path:
     """
     text = str(name_or_path)
     if "/" in text or text.endswith(SUFFIXES):
-        path = (folder or Path()) / Path(text).expanduser()
+        path = (folder or Path()) / user_path(text)
         if path.is_file():
             return path
         raise ConfigError(f"{path}: no such recipe file", "'a2d recipes list' names those that come with a2d")

@@ -24,7 +24,7 @@ from a2d_cli.config.problems import SET, Place, Problems
 from a2d_cli.config.rules import check_recipe, check_shape, is_path
 from a2d_cli.config.schema import PRESETS, Distillation, ModelShape, Recipe
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import check_format
+from a2d_cli.files import check_format, user_path
 
 # Keys as other toolkits call them.
 OTHER_NAMES = {
@@ -290,14 +290,14 @@ def _root_paths(values: dict[str, Any], downloads: set[str], folder: Path) -> No
     """
     tokenizer, data = values.get("tokenizer", {}), values.get("data", {})
     if "/" in (tokenizer.get("taken_from") or ""):
-        tokenizer["taken_from"] = str(folder / Path(tokenizer["taken_from"]).expanduser())
+        tokenizer["taken_from"] = str(folder / user_path(tokenizer["taken_from"]))
     corpora = [*data.get("train", ()), *data.get("valid", ())]
     corpora += [files for test in data.get("tests", {}).values() for files in test]
     for files in corpora:
         for side in ("src", "tgt"):
             reference = files.get(side)
             if reference and is_path(reference, downloads):
-                files[side] = str(folder / Path(reference).expanduser())
+                files[side] = str(folder / user_path(reference))
 
 
 class _Reader:

@@ -13,7 +13,7 @@ from a2d_cli.config import schema
 from a2d_cli.config.keys import unlike
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.problems import Place, Problems
-from a2d_cli.config.schema import ModelShape, Recipe
+from a2d_cli.config.schema import Decoding, ModelShape, Recipe
 
 ATTENTION_TERMS = (
     *("a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex", "a2d-diagonal"),
@@ -124,6 +124,17 @@ def check_shape(shape: ModelShape, where: str) -> None:
     place.problems.raise_any()
 
 
+def check_decoding(decoding: Decoding, options: Mapping[str, str]) -> None:
+    """`check_recipe` of how is searched, as options say.
+
+    Args:
+        options: of `Place`.
+    """
+    place = Place("", Problems(), options)
+    _check_values(decoding, "", place)
+    place.problems.raise_any()
+
+
 def check_pair(pair: str, where: str) -> None:
     """`check_recipe` of a language pair."""
     place = Place(where, Problems())
@@ -138,7 +149,7 @@ def _check_values(value: Any, key: str, place: Place) -> None:
             below = f"{key}.{field.name}" if key else field.name
             item = getattr(value, field.name)
             phrase, holds = _RANGE_OF.get(f"{type(value).__name__}.{field.name}", ("", None))
-            if holds and not holds(item):
+            if holds and not (math.isfinite(item) and holds(item)):
                 place.complain(below, f"expected {phrase}, got {item}")
             _check_values(item, below, place)
     elif isinstance(value, dict):

@@ -20,7 +20,7 @@ from typing import Any
 from a2d_cli import __version__
 from a2d_cli.config.schema import Download
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import disk_errors, sha256_file, write_json, write_text
+from a2d_cli.files import disk_errors, sha256_file, user_path, write_json, write_text
 from a2d_cli.reporting import Progress, Reporter
 
 BLOCK_BYTES = 1 << 17
@@ -177,7 +177,7 @@ def _local_path(source: str) -> Path | None:
     """None for http and https."""
     if source.startswith("file:"):
         return Path(urllib.request.url2pathname(urllib.parse.urlsplit(source).path))
-    return None if source.startswith(("http://", "https://")) else Path(source).expanduser()
+    return None if source.startswith(("http://", "https://")) else user_path(source)
 
 
 def _take_checked(source: str, path: Path, expected: str | None, patience: _Patience, reporter: Reporter) -> str:

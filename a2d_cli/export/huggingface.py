@@ -7,7 +7,6 @@ summariser, is but a pre-norm Transformer with final norms. Writing needs no `tr
 from __future__ import annotations
 
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from a2d_cli.data.batching import Batch, SpecialIds, pad_batch
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError
-from a2d_cli.files import atomic_path, write_json
+from a2d_cli.files import atomic_path, temporary_folder, write_json
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.project.checkpoint import save_weights, weights_of
 from a2d_cli.project.marian import BIAS, EOS, PAD, POSITIONS, SHARED, SRC_TABLE, TGT_TABLE, THEIR_NAMES, UNK
@@ -202,8 +201,8 @@ def _numbered(pieces: Sequence[str], rows: int) -> dict[str, int]:
 def _write_sentencepiece(tokenizer: Tokenizer, folder: Path) -> list[Path]:
     """Always two files; of a joint model both are the same."""
     written = [folder / "source.spm", folder / "target.spm"]
-    with tempfile.TemporaryDirectory() as place:
-        models = [path for path in tokenizer.save(Path(place)) if path.suffix == ".model"]
+    with temporary_folder("a2d-") as place:
+        models = [path for path in tokenizer.save(place) if path.suffix == ".model"]
         for path, model in zip(written, (models[0], models[-1]), strict=True):
             with atomic_path(path) as temporary:
                 shutil.copyfile(model, temporary)

@@ -25,6 +25,7 @@ from a2d_cli.files import (
     read_json,
     remove,
     sha256_file,
+    user_path,
     write_json,
     write_text,
 )
@@ -33,6 +34,7 @@ from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
 
 FORMAT = 1  # of run.json
+MAX_NAME_CHARACTERS = 120  # files that a name begins need some more
 _NAME = re.compile(r"[\w+][\w.+@=-]*")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # a checkpoint folder
 
@@ -155,13 +157,13 @@ class Run:
         write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def clear(self) -> None:
-        """Delete everything but the lock, in an order that a kill cannot turn into half of two runs.
+        """Delete everything but the lock and what is just being written, in an order that makes no half of two runs.
 
         Without its state a run begins anew; as long as run.json stands, nobody else's run begins here.
         """
         self.state_path.unlink(missing_ok=True)
         for path in list(self.folder.iterdir()):
-            if path not in (self.folder / LOCK, self.info_path):
+            if path not in (self.folder / LOCK, self.info_path) and path.suffix != ".tmp":
                 remove(path)
         self.info_path.unlink(missing_ok=True)
 
@@ -178,6 +180,8 @@ def place_for(project: Project, name: str, kind: str, overwrite: bool = False) -
             f"--name '{name}': no name of a run",
             "a name is made of letters, digits, '_', '.', '+', '@', '=' and '-', and begins with neither '.' nor '-'",
         )
+    if len(name.encode()) > MAX_NAME_CHARACTERS:
+        raise ConfigError(f"--name '{name}': longer than {MAX_NAME_CHARACTERS} bytes", "choose a shorter --name")
     run = Run(project.runs_dir / name)
     if run.problem:
         if not overwrite:
@@ -283,7 +287,7 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
         return chosen.folder
     if "/" not in name and any(run.name == name for run in runs):
         return project.runs_dir / name
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         return path
     for run in broken_runs(project):

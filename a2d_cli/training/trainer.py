@@ -200,7 +200,7 @@ class Trainer:
             return f"no better {settings.best_metric} in {state.bad_validations} validations"
         # Ranks that agree wait for their devices: only where nothing is under way.
         out_of_time = settings.max_hours > 0 and state.elapsed_s >= settings.max_hours * 3600
-        if settings.max_hours and not self._launched and self.world.any_rank(out_of_time, self.device):
+        if settings.max_hours and state.update and not self._launched and self.world.any_rank(out_of_time, self.device):
             return f"reached max_hours = {settings.max_hours}"
         return ""
 
@@ -533,18 +533,21 @@ class Trainer:
     def _finish(self) -> None:
         """On rank 0: the average of the last snapshots becomes best/ where it is better; the run is closed."""
         state = self.state
-        if len(state.snapshots) > 1:
+        found = [path for path in map(self._snapshot_path, state.snapshots) if path.exists()]
+        if len(found) < len(state.snapshots):
+            self.reporter.warn(f"{self.run.snapshots_dir}: {len(state.snapshots) - len(found)} of the weights are gone")
+        if len(found) > 1:
             current = {name: each.clone() for name, each in weights_of(self.model).items()}  # the model is overwritten
-            average = mean_weights([self._snapshot_path(update) for update in state.snapshots])
+            average = mean_weights(found)
             load_weights(self.model, average, "average")
             result = self.validator(self.model, self.device)
             load_weights(self.model, current, "last")
             rank = result.rank(self.settings.best_metric)
             is_best = rank > state.best_rank
             verdict = "is best" if is_best else "is not better"
-            self.reporter.info(f"average of {len(state.snapshots)} weights  {result.summary()}: {verdict}")
+            self.reporter.info(f"average of {len(found)} weights  {result.summary()}: {verdict}")
             if is_best:
-                self._write_best(average, result, updates=list(state.snapshots))
+                self._write_best(average, result, updates=[int(path.stem) for path in found])
                 state.best_rank = rank  # should the run be trained on
         self._save()
         self.run.drop_healthy_state()
