@@ -132,7 +132,13 @@ def test_json_is_json(a2d: Launcher, taught: Path):
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly(a2d: Launcher, prepared: Path):
-    closed = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); sys.file, sys.stdout = sys.stdout, os.fdopen(1, 'w')"
+    closed = """
+import os, sys
+r, w = os.pipe()
+os.close(r)
+os.dup2(w, 1)
+sys.file, sys.stdout = sys.stdout, os.fdopen(1, "w")
+"""
     for command in (["recipes", "list"], ["recipes", "show", "demo"], ["status"], ["status", "--json"]):
         ended = a2d(prepared, *command, before=closed)
         assert ended.code == 1 and ended.err == "", ended
