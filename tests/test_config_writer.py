@@ -56,7 +56,10 @@ shapes = st.integers(1, 9).flatmap(
         max_positions=st.integers(64, 4096),
     )
 )
-trainings = some(Training, max_length=st.integers(1, 64), device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]))
+seeds = st.integers(0, 2**32 - 1)
+trainings = some(
+    Training, max_length=st.integers(1, 64), device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]), seed=seeds
+)
 downloads = st.builds(Download, st.just("https://example.org/a.tgz"), st.none() | st.just(SHA))
 recipes = st.builds(
     Recipe,
@@ -70,7 +73,7 @@ recipes = st.builds(
         valid=st.just(()),
         tests=st.dictionaries(names, corpora, max_size=2),
         reduce_tests=st.just(()),
-        split=st.none() | some(schema.Split, every=st.integers(2, 99)),
+        split=st.none() | some(schema.Split, every=st.integers(2, 99), seed=seeds),
         generated=st.none(),
     ),
     cleaning=some(schema.Cleaning, max_ratio=st.floats(1, 1e9)),
