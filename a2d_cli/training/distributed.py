@@ -1,4 +1,4 @@
-"""Ranks of a torchrun launch, and the device of each."""
+"""Ranks of a torchrun launch, and the device and number format of each."""
 
 from __future__ import annotations
 
