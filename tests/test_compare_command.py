@@ -646,6 +646,19 @@ def test_runs_of_another_precision_are_refused_and_other_machines_are_told(tmp_p
     assert notes_on(cells) == [told]
 
 
+def test_what_a_run_met_with_on_its_way_is_told(tmp_path: Path):
+    cells = [
+        made_run(tmp_path, "ce", rewinds=1, lr_factor=0.5),
+        made_run(tmp_path, "word", accumulate_after_out_of_memory=2),
+        made_run(tmp_path, "hidden"),
+    ]
+    refuse_unequal(cells)
+    assert notes_on(cells) == [
+        "diverged and went on from an earlier state at half the learning rate: ce-seed1",
+        "ran out of memory and went on in smaller pieces, with other dropout masks: word-seed1",
+    ]
+
+
 def test_runs_of_a_lossy_cache_are_not_compared_with_others(grid: Path):
     edit(grid, "a2d-diagonal-seed2", lambda values: values["settings"]["distillation"].update(cache_top_k=32))
     with pytest.raises(
@@ -802,7 +815,7 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
             "teacher: no run or folder 'nobody' | hint: run 'a2d train-teacher' first, or --teacher RUN|FOLDER",
         ),
         ({"teacher": "teacher,"}, "--teacher: 'teacher,' names a teacher that has no name"),
-        ({"settings": ("decoding.beam=0",)}, "--set: decoding.beam: expected at least 1, got 0"),
+        ({"settings": ("decoding.beam=0",)}, "--set: decoding.beam: expected from 1 to 1,000, got 0"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained(

@@ -37,6 +37,7 @@ REFUSED = [
         "data: {train: [{src: ./a, format: tsv, src_column: 0}]}",
         "mine.yaml: data.train[0].src_column: expected at least 1, got 0",
     ),
+    ("decoding: {beam: 5000}", "mine.yaml: decoding.beam: expected from 1 to 1,000, got 5000"),
     # keys that must fit each other
     (
         "tokenizer: {vocab_size: 4001}",

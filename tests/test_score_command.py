@@ -453,7 +453,7 @@ def test_decoding_settings_are_taken_over_those_of_the_recipe(project, monkeypat
         match="--set training.lr=1: a model that is trained can only decode otherwise.*--set decoding.length",
     ):
         score("--set", "training.lr=1")
-    with pytest.raises(ConfigError, match="--set: decoding.beam: expected at least 1, got 0"):
+    with pytest.raises(ConfigError, match="--set: decoding.beam: expected from 1 to 1,000, got 0"):
         score("--set", "decoding.beam=0")
 
 

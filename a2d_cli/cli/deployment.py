@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 
 from a2d_cli.cli.options import (
-    MAX_BEAM,
     Beam,
     Device,
     Json,
@@ -28,6 +27,7 @@ from a2d_cli.cli.options import (
     print_one,
     tell_next,
 )
+from a2d_cli.config.rules import MAX_BEAM
 from a2d_cli.console import make_reporter, print_json
 from a2d_cli.errors import ConfigError
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from a2d_cli.config.rules import MAX_BEAM
 from a2d_cli.console import make_reporter, print_json, print_table
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
@@ -27,7 +28,6 @@ Hours = Annotated[
     float | None, typer.Option(metavar="HOURS", help="Stop after so many hours of training, interruptions not counted.")
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Random seed of initial weights, batch order and dropout.")]
-MAX_BEAM = 1000
 Beam = Annotated[int | None, typer.Option("-b", "--beam", metavar="N", min=1, max=MAX_BEAM, help="Beam size.")]
 Threads = Annotated[int, typer.Option(metavar="N", min=0, max=4096, help="CPU threads; 0 = all.")]
 TestSets = Annotated[

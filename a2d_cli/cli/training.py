@@ -32,6 +32,7 @@ from a2d_cli.cli.options import (
     tell_next,
     typed,
 )
+from a2d_cli.config.rules import MAX_BEAM
 from a2d_cli.console import make_reporter, print_json, print_table
 from a2d_cli.cores import num_cores
 from a2d_cli.project.project import Project
@@ -335,7 +336,12 @@ def compare(
     beam: Annotated[
         int | None,
         typer.Option(
-            "-b", "--beam", metavar="N", min=1, help="Beam size when test sets are translated; nothing is retrained."
+            "-b",
+            "--beam",
+            metavar="N",
+            min=1,
+            max=MAX_BEAM,
+            help="Beam size when test sets are translated; nothing is retrained.",
         ),
     ] = None,
     label: Annotated[

@@ -215,6 +215,9 @@ def notes_on(cells: Sequence[Cell]) -> list[str]:
     rewound = [name for name, info in infos.items() if info.get("rewinds")]
     if rewound:
         notes.append(f"diverged and went on from an earlier state at half the learning rate: {', '.join(rewound)}")
+    cut = [name for name, info in infos.items() if info.get("accumulate_after_out_of_memory")]
+    if cut:
+        notes.append(f"ran out of memory and went on in smaller pieces, with other dropout masks: {', '.join(cut)}")
     versions = {name: f"a2d {info.get('a2d', '?')}, torch {info.get('torch', '?')}" for name, info in infos.items()}
     if len(set(versions.values())) > 1:
         notes.append(f"begun with different versions: {_places(versions)}")

@@ -21,6 +21,7 @@ ATTENTION_TERMS = (
     *("a2d-diagonal-frozen", "a2d-diagonal-shuffled", "a2d-diagonal-uniform"),
     *("a2d-proj", "attn-fixed", "amad"),
 )
+MAX_BEAM = 1000  # no search needs more; what is a slip of the finger would ask for more memory than there is
 METHOD_TERMS = ("ce", "word", "word-selective", "seq", *ATTENTION_TERMS, "hidden", "copy-layers")
 
 _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
@@ -35,8 +36,12 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         Training.max_updates Training.max_tokens Training.accumulate Training.max_length
         Training.validate_every_updates Training.save_every_updates
         Training.log_every_updates Distillation.calibrate_at_update Distillation.cache_top_k
-        Distillation.pseudo_beam Distillation.selection_queue
-        Decoding.beam Decoding.nbest Decoding.max_source_tokens Decoding.batch_sentences""",
+        Distillation.selection_queue Decoding.max_source_tokens Decoding.batch_sentences""",
+    ),
+    (
+        f"from 1 to {MAX_BEAM:,}",
+        lambda value: 1 <= value <= MAX_BEAM,
+        "Distillation.pseudo_beam Decoding.beam Decoding.nbest",
     ),
     (
         "0 or more",
