@@ -9,24 +9,23 @@ class A2DError(Exception):
     Args:
         message: what is wrong with which value, and where.
         hint: what to do about it.
-        exit_code: 1 failed, 2 usage or configuration.
     """
 
-    def __init__(self, message: str, hint: str | None = None, exit_code: int = 1):
+    exit_code = 1  # failed
+
+    def __init__(self, message: str, hint: str | None = None):
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.exit_code = exit_code
 
     def __str__(self) -> str:
         return f"{self.message} | hint: {self.hint}" if self.hint else self.message
 
 
 class ConfigError(A2DError):
-    """A recipe, option or argument that cannot be right (exit code 2)."""
+    """A recipe, option or argument that cannot be right."""
 
-    def __init__(self, message: str, hint: str | None = None):
-        super().__init__(message, hint, exit_code=2)
+    exit_code = 2  # usage or configuration
 
 
 class Interrupted(Exception):

@@ -36,7 +36,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 def explain_disk_error(error: OSError, path: Path) -> A2DError | None:
     """What the operating system's error means for `path`, and what to do; None: it is not about the disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free_mib = shutil.disk_usage(_existing_parent(path)).free // 2**20
+        free_mib = free_bytes(path) // 2**20
         return A2DError(
             f"{path}: {DISK_FULL} ({free_mib} MiB free)",
             "free some space and run the same command again; what was finished is kept",
@@ -51,11 +51,10 @@ def explain_disk_error(error: OSError, path: Path) -> A2DError | None:
     return None
 
 
-def _existing_parent(path: Path) -> Path:
+def free_bytes(path: Path) -> int:
+    """Of the disk that `path` is on, or will be."""
     path = Path(path).absolute()
-    while not path.exists():
-        path = path.parent
-    return path
+    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
 
 
 def check_target(option: str, path: Path) -> None:

@@ -106,10 +106,10 @@ STOP_AT = """
 import os, signal
 from a2d_cli.training.trainer import Trainer
 backward = Trainer._backward
-def stopping(self, indices, moment):
-    if moment.update == {update}:
+def stopping(self, indices, step):
+    if step.update == {update}:
         os.kill(os.getpid(), signal.SIGTERM)
-    return backward(self, indices, moment)
+    return backward(self, indices, step)
 Trainer._backward = stopping
 """
 # A student in three updates, where it need not be good.

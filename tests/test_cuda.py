@@ -24,7 +24,7 @@ from a2d_cli.distillation.methods import parse_method
 from a2d_cli.distillation.objective import objective_of
 from a2d_cli.files import read_json
 from a2d_cli.training import trainer as module
-from a2d_cli.training.objective import Moment, Objective, TranslationObjective
+from a2d_cli.training.objective import Objective, TrainingStep, TranslationObjective
 from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.update_sums import UpdateSums
 
@@ -53,8 +53,8 @@ def test_every_method_has_the_losses_and_gradients_of_the_cpu(method):
     for device in (CPU, CUDA):
         objective = objective_on(device, method)
         batch = random_batch([(5, 3), (2, 7), (11, 1), (4, 7)])
-        objective.before_update(lambda batch=batch: batch, Moment(1, 1))
-        terms = objective(batch.to(device), Moment(1, 1))
+        objective.before_update(lambda batch=batch: batch, TrainingStep(1, 1))
+        terms = objective(batch.to(device), TrainingStep(1, 1))
         terms.total.backward()
         gradients = {name: p.grad.cpu() for name, p in objective.named_parameters() if p.grad is not None}
         found.append(({name: float(value) for name, value in terms.parts.items()}, gradients))
@@ -136,11 +136,11 @@ def test_memory_that_does_not_suffice_cuts_updates_finer(tmp_path, monkeypatch):
     trainer = trainer_of("a2d-simplex", tmp_path, CUDA)
     forward, calls = trainer.objective.forward, []
 
-    def hungry(batch, moment):
+    def hungry(batch, step):
         calls.append(len(batch.src))
         if len(calls) == 1:
             torch.empty(1 << 50, device=CUDA)
-        return forward(batch, moment)
+        return forward(batch, step)
 
     monkeypatch.setattr(trainer.objective, "forward", hungry)
     trainer.update()

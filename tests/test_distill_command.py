@@ -282,7 +282,7 @@ def test_what_depends_on_the_whole_batch_is_not_shared_out(a2d: Launcher, taught
     small_memory = """
 import torch
 from a2d_cli.distillation.released_objective import ReleaseObjective
-def forward(self, batch, moment):
+def forward(self, batch, step):
     raise torch.OutOfMemoryError("CUDA out of memory.")
 ReleaseObjective.forward = forward
 """

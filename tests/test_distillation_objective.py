@@ -33,12 +33,12 @@ from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_coun
 from a2d_cli.distillation.objective import CALIBRATION_BATCHES, DistillationObjective, GradientNorms
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
-from a2d_cli.distillation.terms import Pupils, kind_factors
+from a2d_cli.distillation.terms import TermContext, kind_factors
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import weights_hash
 from a2d_cli.training import vocabulary_loss
-from a2d_cli.training.objective import Moment, Objective, TranslationObjective
+from a2d_cli.training.objective import Objective, TrainingStep, TranslationObjective
 
 ATTENTION = ["a2d-masked", "a2d-simplex", "ce+a2d-simplex", "a2d-masked+a2d-simplex", "attn-fixed", "amad"]
 FACTORS = ["a2d-cells-simplex", "a2d-rows-conv"]  # with a2d-masked and a2d-simplex: {cells, rows} × {conv, simplex}
@@ -55,7 +55,7 @@ INVARIANT = [
     "hidden",
 ]
 RELEASED = ["a2d-release", "a2d-paper"]
-FIRST = Moment(1, 1)
+FIRST = TrainingStep(1, 1)
 
 
 def make(method: str, student: Transformer | None = None, teacher: Teacher | None = None, **settings) -> Objective:
@@ -125,7 +125,7 @@ class WatchedSettings:
 def test_a_term_reads_the_settings_that_count_and_no_others(method):
     settings = Distillation(method=method)
     watched, student, teacher = WatchedSettings(settings), tiny_model(), tiny_teacher()
-    TERMS[method](Pupils(student, teacher.inside, watched, torch.Generator()))
+    TERMS[method](TermContext(student, teacher.shapes, watched, torch.Generator()))
     of_the_objective = {
         "half_life",
         "gradient_share",
@@ -395,7 +395,7 @@ def measured_share(objective: DistillationObjective, batch, update: int) -> floa
 
     def gradient(weight: float) -> torch.Tensor:
         objective.term_weight = weight
-        total = objective(batch, Moment(1, update)).total
+        total = objective(batch, TrainingStep(1, update)).total
         found = torch.autograd.grad(total, list(objective.model.parameters()))
         return torch.cat([g.flatten() for g in found])
 
@@ -410,7 +410,7 @@ def measured_share(objective: DistillationObjective, batch, update: int) -> floa
 def test_calibration_gives_the_attention_gradient_its_share(method, update):
     """At update 51 the half-life has already run: the share holds then, not at update 1."""
     objective, batch = make(method, gradient_share=0.4, half_life=0.2), random_batch()
-    objective.before_update(lambda: batch, Moment(1, update))
+    objective.before_update(lambda: batch, TrainingStep(1, update))
     assert measured_share(objective, batch, update) == pytest.approx(0.4, rel=1e-3)
 
 
@@ -428,7 +428,7 @@ def test_calibration_averages_over_batches():
     objective = make("a2d-simplex", gradient_share=0.5, half_life=0.0)
     batches = [random_batch(seed=seed) for seed in range(CALIBRATION_BATCHES)]
     for update, batch in enumerate(batches, start=51):
-        objective.before_update(lambda batch=batch: batch, Moment(1, update))
+        objective.before_update(lambda batch=batch: batch, TrainingStep(1, update))
     shares = [measured_share(objective, batch, 1) for batch in batches]
     assert min(shares) < 0.5 < max(shares)
     assert sum(shares) / len(shares) == pytest.approx(0.5, abs=0.1)
@@ -439,7 +439,7 @@ def test_the_second_calibration_forgets_the_first():
     for first, terms, rest in ((1, 2.0, 300.0), (51, 3.0, 7.0)):
         objective._measure_norms = lambda _, terms=terms, rest=rest: GradientNorms(terms, rest, 0.5)
         for update in range(first, first + CALIBRATION_BATCHES):
-            objective.before_update(random_batch, Moment(1, update))
+            objective.before_update(random_batch, TrainingStep(1, update))
             assert objective.term_weight == pytest.approx(0.5 * rest / terms)
 
 
@@ -447,7 +447,7 @@ def test_calibration_looks_only_when_it_is_due():
     objective, looked = make("a2d-simplex", gradient_share=0.5, calibrate_at_update=23), []
     objective._measure_norms = lambda update: (looked.append(update), GradientNorms(2.0, 3.0, 0.5))[1]
     for update in range(1, 60):
-        objective.before_update(lambda update=update: update, Moment(1, update))
+        objective.before_update(lambda update=update: update, TrainingStep(1, update))
     assert looked == [*range(1, 17), *range(24, 40)]
 
 
@@ -489,7 +489,7 @@ def test_calibration_does_not_go_through_what_is_compiled():
 def test_a_share_needs_no_beta():
     objective = make("a2d-masked", gradient_share=0.5, beta=0.0)
     for update in (1, 2):
-        objective.before_update(random_batch, Moment(1, update))
+        objective.before_update(random_batch, TrainingStep(1, update))
     assert measured_share(objective, random_batch(), 2) == pytest.approx(0.5, rel=1e-3)
 
 
@@ -502,7 +502,7 @@ def test_the_weight_halves_with_every_half_life():
 
 def test_the_weight_acts_on_the_loss_of_its_update():
     objective, batch = make("a2d-simplex", beta=8.0, half_life=0.2), random_batch()
-    first, later, never = (float(objective(batch, Moment(1, update)).parts["loss"]) for update in (1, 21, 10**6))
+    first, later, never = (float(objective(batch, TrainingStep(1, update)).parts["loss"]) for update in (1, 21, 10**6))
     assert first - never == pytest.approx(2 * (later - never), rel=1e-3)
 
 
@@ -537,7 +537,7 @@ def test_attention_is_left_out_once_its_weight_is_negligible(method):
     teacher = Watched(tiny_teacher())
     objective, batch = make(method, teacher=teacher, beta=8.0, half_life=0.2), random_batch()
     response = parts_of(make("word" if method == "a2d-simplex" else "ce", objective.model), batch)["loss"]
-    before, after = (objective(batch, Moment(1, LAST_ALIGNED + more)) for more in (0, 1))
+    before, after = (objective(batch, TrainingStep(1, LAST_ALIGNED + more)) for more in (0, 1))
     weight = 8.0 * 0.5 ** (132 / 20)
     attention = sum(
         (0.5 if name != "attn_encoder_self" else 1.0) * float(value)
@@ -555,14 +555,14 @@ def test_attention_is_left_out_once_its_weight_is_negligible(method):
 def test_every_parameter_has_a_gradient_where_attention_is_left_out():
     """Else the ranks of a parallel run would wait for it."""
     objective = make("a2d-simplex", half_life=0.2)
-    objective(random_batch(), Moment(1, LAST_ALIGNED + 1)).total.backward()
+    objective(random_batch(), TrainingStep(1, LAST_ALIGNED + 1)).total.backward()
     assert all(p.grad is not None for p in objective.parameters())
     assert all((p.grad == 0).all() for p in objective.terms.parameters())
 
 
 def test_what_is_left_out_is_not_calibrated():
     objective = make("a2d-simplex", gradient_share=0.5, half_life=0.01, calibrate_at_update=50)
-    objective.before_update(lambda: pytest.fail("read a batch"), Moment(1, 51))
+    objective.before_update(lambda: pytest.fail("read a batch"), TrainingStep(1, 51))
 
 
 @pytest.mark.parametrize(("method", "asked"), [("a2d-simplex", True), ("word", True), ("ce+a2d-simplex", False)])
@@ -576,7 +576,7 @@ def test_only_a_word_term_asks_for_the_teachers_words(method, asked):
 def test_no_tensor_holds_all_tokens_scores_neither_students_nor_teachers(method, monkeypatch):
     words = 2003
     monkeypatch.setattr(vocabulary_loss, "FEWEST_TOKENS", 5)
-    monkeypatch.setitem(vocabulary_loss.SCORES_AT_ONCE, "cpu", 4000)
+    monkeypatch.setitem(vocabulary_loss.LOGITS_AT_ONCE, "cpu", 4000)
     vocabularies = Vocabularies(words + 1, words + 1)
     student, teacher = (tiny_model(vocabularies=vocabularies, seed=seed) for seed in (1, 7))
     objective, batch = make(method, student, Teacher(teacher)), random_batch([(5, 7)] * 31, vocabularies)
@@ -589,7 +589,7 @@ def test_a_resumed_objective_calibrates_on():
     whole = make("a2d-simplex", gradient_share=0.5)
     batches = [random_batch(seed=seed) for seed in range(5)]
     for update, batch in enumerate(batches[:3], start=1):
-        whole.before_update(lambda batch=batch: batch, Moment(1, update))
+        whole.before_update(lambda batch=batch: batch, TrainingStep(1, update))
     stream = io.BytesIO()
     torch.save(whole.extra_state(), stream)
     stream.seek(0)
@@ -598,5 +598,5 @@ def test_a_resumed_objective_calibrates_on():
     assert resumed.extra_state() == whole.extra_state()
     for objective in (whole, resumed):
         for update, batch in enumerate(batches[3:], start=4):
-            objective.before_update(lambda batch=batch: batch, Moment(1, update))
+            objective.before_update(lambda batch=batch: batch, TrainingStep(1, update))
     assert resumed.extra_state() == whole.extra_state()

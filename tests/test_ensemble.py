@@ -16,7 +16,7 @@ from a2d_cli.distillation.cached_teacher import MAPS_TOLERANCE, WORDS_TOLERANCE_
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.fidelity import FidelityTest
 from a2d_cli.distillation.methods import parse_method
-from a2d_cli.distillation.teachers import Inside, Teacher
+from a2d_cli.distillation.teachers import Teacher, TeacherShapes
 from a2d_cli.errors import ConfigError
 from a2d_cli.model.attention import KINDS
 from a2d_cli.model.transformer import Vocabularies
@@ -56,9 +56,9 @@ def test_its_maps_are_those_of_the_first_then_those_of_the_second():
     one, other = members()
     ensemble, batch = EnsembleTeacher([one, other]), random_batch()
     maps = ensemble(batch, batch.tgt_mask, True).maps
-    assert ensemble.inside.num_maps("encoder_self") == maps.encoder_self.shape[1] == 2 * 3 + 7 * 1
-    assert ensemble.inside.num_maps("cross") == maps.cross.shape[1] == 2 * 4 + 7 * 2
-    assert ensemble.inside == Inside((one.model.shape, other.model.shape))
+    assert ensemble.shapes.num_maps("encoder_self") == maps.encoder_self.shape[1] == 2 * 3 + 7 * 1
+    assert ensemble.shapes.num_maps("cross") == maps.cross.shape[1] == 2 * 4 + 7 * 2
+    assert ensemble.shapes == TeacherShapes((one.model.shape, other.model.shape))
     for kind in KINDS:
         apart = [getattr(each(batch, batch.tgt_mask, True).maps, kind) for each in (one, other)]
         torch.testing.assert_close(getattr(maps, kind), torch.cat(apart, 1))
@@ -94,7 +94,7 @@ def test_gradients_reach_the_aligner_of_every_member():
 def test_no_tensor_holds_all_tokens_scores_of_an_ensemble(monkeypatch: pytest.MonkeyPatch):
     words = 2003
     monkeypatch.setattr(vocabulary_loss, "FEWEST_TOKENS", 5)
-    monkeypatch.setitem(vocabulary_loss.SCORES_AT_ONCE, "cpu", 4000)
+    monkeypatch.setitem(vocabulary_loss.LOGITS_AT_ONCE, "cpu", 4000)
     vocabularies = Vocabularies(words + 1, words + 1)
     student, *teachers = (tiny_model(vocabularies=vocabularies, seed=seed) for seed in (1, 7, 8))
     objective = make("word", student, EnsembleTeacher([Teacher(each) for each in teachers]))
@@ -146,6 +146,6 @@ def test_what_takes_one_teacher_refuses_several(method: str, named: str):
 
 
 def test_one_shape_can_be_asked_of_a_teacher_that_is_one_model():
-    assert Teacher(tiny_model()).inside.shape == SHAPE
+    assert Teacher(tiny_model()).shapes.shape == SHAPE
     shapes = (SHAPE, replace(SHAPE, num_heads=2))
-    assert (Inside(shapes).num_maps("encoder_self"), Inside(shapes).num_maps("cross")) == (3 * 7, 2 * 7)
+    assert (TeacherShapes(shapes).num_maps("encoder_self"), TeacherShapes(shapes).num_maps("cross")) == (3 * 7, 2 * 7)

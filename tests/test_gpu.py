@@ -24,7 +24,7 @@ from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
 from a2d_cli.training import trainer as module
 from a2d_cli.training.distributed import World
-from a2d_cli.training.objective import Objective, Stage, TranslationObjective
+from a2d_cli.training.objective import Objective, RunContext, TranslationObjective
 from a2d_cli.training.trainer import Trainer
 
 PACKAGE = Path(a2d_cli.__file__).parent
@@ -50,7 +50,7 @@ def objective_of(way: str, folder: Path, dropout: float = 0.1) -> Objective:
     if way.startswith("cached"):
         mode = "topk" if way == "cached-topk" else "states"
         request = CacheRequest(mode, 5, True, True, folder, "random", "a teacher", "a text")
-        teacher = cached_or_live(teacher, request, Stage(plan(), special_ids(), CPU, World(), Reporter(), ""))
+        teacher = cached_or_live(teacher, request, RunContext(plan(), special_ids(), CPU, World(), Reporter(), ""))
         assert isinstance(teacher, CachedTeacher)
         way = "a2d-simplex"
     return DistillationObjective(student, teacher, Distillation(method=way), 0.1, max_updates=1000, seed=1)

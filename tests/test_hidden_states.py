@@ -89,10 +89,9 @@ def test_neither_scale_nor_mean_of_a_state_counts():
 
 @pytest.mark.parametrize("kind", LAYER_MAPS)
 def test_layers_are_paired_by_the_map_and_the_seed(kind: str):
-    term = term_of(make("hidden", tiny_model(), tiny_teacher(layers=5), layer_map=kind))
-    generator = torch.Generator().manual_seed(1)
-    encoder, decoder = layer_pairs(kind, 3, 5, generator), layer_pairs(kind, 2, 6, generator)
-    assert term.pairs == {"encoder": encoder, "decoder": decoder}
+    teacher = tiny_teacher(layers=5)
+    term = term_of(make("hidden", tiny_model(), teacher, layer_map=kind))
+    assert term.pairs == layer_pairs(kind, SHAPE, teacher.model.shape, torch.Generator().manual_seed(1))
 
 
 def test_gradients_reach_every_layer_and_every_projection():

@@ -136,9 +136,9 @@ def test_residuals_are_means_over_real_rows(kind: str, monkeypatch: pytest.Monke
     """With loops instead of products of matrices."""
     batch, student, teacher, aligned, floor = random_batch(), tiny_model(), tiny_teacher(), drawn(kind), 0.01
     monkeypatch.setattr(inspection, "ROW_FLOOR", floor)
-    lesson = lesson_of(student, teacher, batch)
-    cells = lesson.cells[kind]
-    taught, made = getattr(lesson.teacher.maps, kind), aligned.intermediate(getattr(lesson.student.maps, kind), cells)
+    inputs = lesson_of(student, teacher, batch)
+    cells = inputs.cells[kind]
+    taught, made = getattr(inputs.teacher.maps, kind), aligned.intermediate(getattr(inputs.student.maps, kind), cells)
     for number, one in enumerate(measure(aligned, batch).stand_ins):
         found, uniform = [], []
         for b, q in cells.any(-1).nonzero().tolist():
@@ -192,12 +192,12 @@ def test_the_maps_of_a_sentence_are_those_of_the_models():
     batch = random_batch(((5, 3),))
     worst, best = head_maps(student, teacher, aligned, batch, [Head(4, 2), Head(1, 1)])
     assert (worst.teacher, best.teacher) == (Head(4, 2), Head(1, 1))
-    lesson = lesson_of(student, teacher, batch)
-    torch.testing.assert_close(torch.tensor(worst.teacher_rows), lesson.teacher.maps.cross[0, 7])
+    inputs = lesson_of(student, teacher, batch)
+    torch.testing.assert_close(torch.tensor(worst.teacher_rows), inputs.teacher.maps.cross[0, 7])
     strong, weak, _ = best.students
     assert strong.share >= weak.share
     index = (strong.head.layer - 1) * SHAPE.num_heads + strong.head.head - 1
-    torch.testing.assert_close(torch.tensor(strong.rows), lesson.student.maps.cross[0, index])
+    torch.testing.assert_close(torch.tensor(strong.rows), inputs.student.maps.cross[0, index])
     for rows in (worst.teacher_rows, worst.intermediate_rows, strong.rows):
         assert (len(rows), len(rows[0])) == (4, 6)  # end marks counted
         assert [sum(row) for row in rows] == pytest.approx([1.0] * 4, abs=1e-5)

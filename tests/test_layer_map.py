@@ -9,13 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from a2d_cli.config.schema import ModelShape
 from a2d_cli.distillation.layer_map import layer_pairs
 
 DEPTH = st.integers(1, 13)
 
 
 def pairs(kind: str, num_student: int, num_teacher: int, seed: int = 1) -> tuple[int, ...]:
-    return layer_pairs(kind, num_student, num_teacher, torch.Generator().manual_seed(seed))
+    """The decoder's, beside encoders of other depths."""
+    student = ModelShape(encoder_layers=2, decoder_layers=num_student)
+    teacher = ModelShape(encoder_layers=4, decoder_layers=num_teacher)
+    return layer_pairs(kind, student, teacher, torch.Generator().manual_seed(seed))["decoder"]
 
 
 @given(st.sampled_from(["forward", "reverse", "all-to-one", "random"]), DEPTH, DEPTH, st.integers(0, 99))
@@ -52,7 +56,15 @@ def test_layer_maps_by_hand(kind, num_student, num_teacher, expected):
 def test_random_draws_new_layers_with_another_seed_and_for_the_next_who_asks():
     assert len({pairs("random", 5, 7, seed) for seed in range(9)}) > 5
     generator = torch.Generator().manual_seed(1)
-    assert layer_pairs("random", 11, 7, generator) != layer_pairs("random", 11, 7, generator)
+    shapes = (ModelShape(encoder_layers=layers, decoder_layers=layers) for layers in (11, 7))
+    found = layer_pairs("random", *shapes, generator)
+    assert found["encoder"] != found["decoder"]
+
+
+def test_each_side_is_paired_by_its_own_depths():
+    student, teacher = ModelShape(encoder_layers=3, decoder_layers=1), ModelShape(encoder_layers=6, decoder_layers=2)
+    found = layer_pairs("forward", student, teacher, torch.Generator())
+    assert found == {"encoder": (1, 3, 5), "decoder": (1,)}
 
 
 def test_an_unknown_map_is_our_own_mistake():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny import part_of, quick, random_batch, tiny_model
 
 from a2d_cli.training.losses import smoothed_cross_entropy
-from a2d_cli.training.objective import Moment, TranslationObjective
+from a2d_cli.training.objective import TrainingStep, TranslationObjective
 
 N, V = 7, 11
 smoothings = st.floats(0.0, 0.9)
@@ -72,9 +72,9 @@ def test_half_precision_scores_are_summed_in_single(dtype):
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5))
 @quick
 def test_the_loss_of_a_batch_is_the_sum_over_its_sentences(lengths):
-    objective, batch, moment = TranslationObjective(tiny_model(), 0.1), random_batch(lengths), Moment(1, 1)
-    together = objective(batch, moment)
-    alone = [objective(part_of(batch, row), moment) for row in range(len(lengths))]
+    objective, batch, step = TranslationObjective(tiny_model(), 0.1), random_batch(lengths), TrainingStep(1, 1)
+    together = objective(batch, step)
+    alone = [objective(part_of(batch, row), step) for row in range(len(lengths))]
     assert batch.num_tgt_tokens == sum(tgt + 1 for _, tgt in lengths)
     for name in ("loss", "nll"):
         total = sum(float(terms.parts[name]) for terms in alone)

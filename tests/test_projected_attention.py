@@ -14,7 +14,7 @@ from torch import Tensor
 
 from a2d_cli.distillation.projected_attention import Products, Projection, products, solve
 from a2d_cli.distillation.teachers import Teacher
-from a2d_cli.training.objective import Moment
+from a2d_cli.training.objective import TrainingStep
 
 KINDS = ("encoder_self", "decoder_self", "cross")
 B, C_T, C_S, Q, K = 3, 2, 5, 7, 11
@@ -165,7 +165,7 @@ def test_a_resumed_term_goes_on_as_the_uninterrupted_one():
     settings = {"half_life": 0.0, "gradient_share": 0.5}
     whole, resumed = make("a2d-proj", **settings), make("a2d-proj", **settings)
     for update in (1, 2):
-        whole.before_update(lambda update=update: random_batch(seed=update), Moment(1, update))
+        whole.before_update(lambda update=update: random_batch(seed=update), TrainingStep(1, update))
     stream = io.BytesIO()
     torch.save([dict(whole.named_parameters()), whole.extra_state()], stream)
     stream.seek(0)
@@ -173,6 +173,6 @@ def test_a_resumed_term_goes_on_as_the_uninterrupted_one():
     resumed.load_state_dict(parameters, strict=False)  # but for buffers, which are constants
     resumed.load_extra_state(extra)
     for objective in (whole, resumed):
-        objective.before_update(lambda: random_batch(seed=3), Moment(1, 3))
+        objective.before_update(lambda: random_batch(seed=3), TrainingStep(1, 3))
     assert all(torch.equal(value, dict(resumed.named_parameters())[name]) for name, value in whole.named_parameters())
     assert parts_of(whole, random_batch()) == parts_of(resumed, random_batch())

@@ -17,7 +17,7 @@ from a2d_cli.distillation.release import KINDS, Pointwise, ReleaseSettings, rele
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.model.attention import AttentionMaps
-from a2d_cli.training.objective import Moment
+from a2d_cli.training.objective import TrainingStep
 
 GOLDEN = Path(__file__).parent / "golden_release.json"  # what the published code computes of random tensors
 GOLDEN_KINDS = {"enc": "encoder_self", "dself": "decoder_self", "dcross": "cross"}
@@ -209,7 +209,7 @@ def test_the_objective_is_the_formula_written_out(epoch, kinds, profile):
     _, teacher, objective = both_models(**vars(settings))
     batch = random_batch()
     expected = written_out(objective, teacher, batch, epoch, settings)
-    terms = objective(batch, Moment(epoch, 1))
+    terms = objective(batch, TrainingStep(epoch, 1))
     assert float(terms.total) / batch.num_tgt_tokens == pytest.approx(expected, rel=1e-4)
     assert float(terms.parts["loss"]) == pytest.approx(float(terms.total))
     assert {name.removeprefix("attn_") for name in terms.parts} - {"loss", "nll", "word"} == {
@@ -222,14 +222,14 @@ def test_ce_in_front_leaves_the_words_out():
     _, teacher, objective = both_models(method="ce+a2d-release", alpha=0.3)
     batch = random_batch()
     expected = written_out(objective, teacher, batch, 1, Distillation(alpha=0.0))
-    terms = objective(batch, Moment(1, 1))
+    terms = objective(batch, TrainingStep(1, 1))
     assert float(terms.total) / batch.num_tgt_tokens == pytest.approx(expected, rel=1e-4)
 
 
 @torch.no_grad()
 def test_the_attention_terms_fade_by_the_epoch():
     _, _, objective = both_models(decay=0.9)
-    first, third = (objective(random_batch(), Moment(epoch, 1)).parts for epoch in (1, 3))
+    first, third = (objective(random_batch(), TrainingStep(epoch, 1)).parts for epoch in (1, 3))
     for kind in KINDS:
         assert float(third[f"attn_{kind}"]) == pytest.approx(0.81 * float(first[f"attn_{kind}"]))
     assert float(third["word"]) == float(first["word"])
@@ -238,9 +238,9 @@ def test_the_attention_terms_fade_by_the_epoch():
 @torch.no_grad()
 def test_padding_and_neighbours_do_change_it_as_in_the_released_code():
     _, _, objective = both_models()
-    batch, moment = random_batch(), Moment(1, 1)
-    together = float(objective(batch, moment).total)
-    alone = sum(float(objective(part_of(batch, row), moment).total) for row in range(3))
+    batch, step = random_batch(), TrainingStep(1, 1)
+    together = float(objective(batch, step).total)
+    alone = sum(float(objective(part_of(batch, row), step).total) for row in range(3))
     assert together != pytest.approx(alone, rel=1e-2)
 
 
@@ -251,7 +251,7 @@ def gradients(objective) -> torch.Tensor:
     """Of the trainer's loss: the sum over tokens, divided by them."""
     objective.zero_grad()
     batch = random_batch()
-    (objective(batch, Moment(1, 1)).total / batch.num_tgt_tokens).backward()
+    (objective(batch, TrainingStep(1, 1)).total / batch.num_tgt_tokens).backward()
     return torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None])
 
 
@@ -263,7 +263,7 @@ def test_the_released_gradient_scale_divides_by_the_tokens_once_more():
 
 def test_the_logged_loss_does_not_depend_on_the_gradient_scale():
     mean, release = (
-        both_models(gradient_scale=scale)[2](random_batch(), Moment(1, 1)) for scale in ("mean", "release")
+        both_models(gradient_scale=scale)[2](random_batch(), TrainingStep(1, 1)) for scale in ("mean", "release")
     )
     assert float(mean.parts["loss"]) == pytest.approx(float(release.parts["loss"]))
 
@@ -311,7 +311,7 @@ def test_the_random_teacher_mix_convolves_the_teachers_maps():
         ReleaseSettings(),
         epoch=1,
     )
-    terms = objective(batch, Moment(1, 1))
+    terms = objective(batch, TrainingStep(1, 1))
     assert float(terms.total) / batch.num_tgt_tokens == pytest.approx(float(expected.total), rel=1e-5)
 
 

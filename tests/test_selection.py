@@ -19,7 +19,7 @@ from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.methods import parse_method, settings_that_count
 from a2d_cli.distillation.selection import Selection, all_tokens_nll
 from a2d_cli.errors import ConfigError
-from a2d_cli.training.objective import Moment
+from a2d_cli.training.objective import TrainingStep
 
 
 def looked(values: list[float], fraction: float, capacity: int = 97) -> Selection:
@@ -190,13 +190,13 @@ def test_before_an_update_it_looks_at_some_sentences_with_dropout_off_and_leaves
 
 def test_a_resumed_selection_goes_on_as_the_uninterrupted_one():
     whole, resumed = make("word-selective"), make("word-selective")
-    whole.before_update(lambda: random_batch(seed=5), Moment(1, 2))
+    whole.before_update(lambda: random_batch(seed=5), TrainingStep(1, 2))
     stream = io.BytesIO()
     torch.save(dict(whole.named_parameters()), stream)
     stream.seek(0)
     resumed.load_state_dict(torch.load(stream, weights_only=True), strict=False)  # but for buffers, which are constants
     for objective in (whole, resumed):
-        objective.before_update(lambda: random_batch(seed=6), Moment(1, 3))
+        objective.before_update(lambda: random_batch(seed=6), TrainingStep(1, 3))
     theirs = state_of(resumed)
     assert all(torch.equal(value, theirs[name]) for name, value in state_of(whole).items())
 
@@ -205,6 +205,6 @@ def test_selection_goes_on_where_other_terms_have_faded():
     objective = make("word-selective+a2d-proj", half_life=0.01)
     terms = {name: value.clone() for name, value in objective.terms.named_parameters()}
     threshold = float(objective.selection.threshold)
-    objective.before_update(lambda: random_batch(seed=9), Moment(1, 99))
+    objective.before_update(lambda: random_batch(seed=9), TrainingStep(1, 99))
     assert all(torch.equal(value, terms[name]) for name, value in objective.terms.named_parameters())
     assert float(objective.selection.threshold) != threshold

@@ -185,16 +185,6 @@ def test_nothing_heavy_is_imported_before_a_command_runs():
     assert len(reached) > 5
 
 
-def test_help_loads_nothing_heavy():
-    code = (
-        "import sys; from a2d_cli.cli import app; app(['--help'], standalone_mode=False); "
-        f"print({HEAVY} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Usage" in done.stdout
-    assert done.stdout.splitlines()[-1] == "set()"
-
-
 # --- README
 
 

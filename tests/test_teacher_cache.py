@@ -40,7 +40,7 @@ from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import lock_folder
 from a2d_cli.training.distributed import World
-from a2d_cli.training.objective import Moment, Stage
+from a2d_cli.training.objective import RunContext, TrainingStep
 
 LENGTHS = [(2, 3), (11, 7), (5, 5), (1, 13), (7, 2), (3, 1), (17, 11), (5, 3), (2, 2), (13, 5), (29, 3)]
 LIMIT = 19  # tokens a side: the last pair is too long
@@ -65,8 +65,8 @@ def remember(
 ) -> tuple[Teacher, list[str]]:
     """The teacher that the command would take, and what it says on the way."""
     listener = Listener()
-    stage = Stage(plan or plan_of(), special_ids(), torch.device("cpu"), World(), listener, "a2d distill")
-    return cached_or_live(live or tiny_teacher(), request(folder, **changes), stage), listener.lines
+    context = RunContext(plan or plan_of(), special_ids(), torch.device("cpu"), World(), listener, "a2d distill")
+    return cached_or_live(live or tiny_teacher(), request(folder, **changes), context), listener.lines
 
 
 def every_batch(plan: BatchPlan):
@@ -212,8 +212,8 @@ def test_sums_and_gradients_are_the_live_teachers_within_the_tolerance(tmp_path:
     for teacher in (live, cached):
         distillation = Distillation(method=method, calibrate_at_update=7)
         objective = DistillationObjective(tiny_model(), teacher, distillation, 0.1, max_updates=100, seed=1)
-        objective.before_update(lambda: batch, Moment(1, 1))
-        terms = objective(batch, Moment(1, 1))
+        objective.before_update(lambda: batch, TrainingStep(1, 1))
+        terms = objective(batch, TrainingStep(1, 1))
         terms.total.backward()
         gradient = torch.cat([p.grad.flatten() for p in objective.model.parameters() if p.grad is not None])
         results.append((terms.parts, gradient, objective.term_weight))

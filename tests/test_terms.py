@@ -16,8 +16,8 @@ import a2d_cli
 from a2d_cli.commands.inspect_run import _aligners
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
-from a2d_cli.distillation.teachers import Inside, Teacher
-from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term
+from a2d_cli.distillation.teachers import Teacher, TeacherShapes
+from a2d_cli.distillation.terms import Loss, Term, TermContext, TermInputs
 from a2d_cli.errors import ConfigError
 
 PACKAGE = Path(a2d_cli.__file__).parent
@@ -29,12 +29,12 @@ class Own(Term):
     reads = ("row_floor",)
     uses_maps = False
 
-    def __init__(self, pupils: Pupils):
+    def __init__(self, context: TermContext):
         super().__init__()
-        self.number = nn.Parameter(torch.tensor(pupils.settings.row_floor))
+        self.number = nn.Parameter(torch.tensor(context.settings.row_floor))
 
-    def forward(self, lesson: Lesson) -> Loss:
-        total = self.number * lesson.batch.num_tgt_tokens
+    def forward(self, inputs: TermInputs) -> Loss:
+        total = self.number * inputs.batch.num_tgt_tokens
         return Loss(total, {"own": total})
 
 
@@ -74,7 +74,7 @@ def test_what_takes_one_teacher_says_so_on_its_class(own: type[Own]):
     with pytest.raises(ConfigError, match="'a,b' are several teachers, own takes one"):
         parse_method(several)
     with pytest.raises(AssertionError, match="a term that asks for it says one_teacher = True"):
-        Inside((SHAPE, SHAPE)).shape  # noqa: B018
+        TeacherShapes((SHAPE, SHAPE)).shape  # noqa: B018
 
 
 def test_a_method_can_be_cut_where_all_its_terms_can(own: type[Own], monkeypatch: pytest.MonkeyPatch):

@@ -21,7 +21,7 @@ from test_gpu import CPU, LATE, trainer_of
 from tiny import SHAPE, ListCorpus, special_ids, tiny_model
 
 from a2d_cli.config.keys import differences
-from a2d_cli.config.schema import Decoding
+from a2d_cli.config.schema import Decoding, Training
 from a2d_cli.errors import A2DError
 from a2d_cli.project.run import Run
 from a2d_cli.training import trainer as trainer_module
@@ -31,7 +31,7 @@ from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.optimizer import learning_rate
 from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.update_sums import LogWindow, UpdateSums
-from a2d_cli.training.validation import ValidationSettings, Validator
+from a2d_cli.training.validation import Validator
 
 SHORT = {
     "training.max_updates": 20,
@@ -50,10 +50,10 @@ SMALL_MEMORY = """
 import torch
 from a2d_cli.training.objective import TranslationObjective
 forward = TranslationObjective.forward
-def limited(self, batch, moment):
+def limited(self, batch, step):
     if len(batch.src) > {sentences}:
         raise {error}
-    return forward(self, batch, moment)
+    return forward(self, batch, step)
 TranslationObjective.forward = limited
 """
 CUDA_ERROR = 'torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")'
@@ -89,10 +89,10 @@ import math
 from dataclasses import replace
 from a2d_cli.training.objective import TranslationObjective
 forward, spoiled = TranslationObjective.forward, []
-def spoiling(self, batch, moment):
-    terms = forward(self, batch, moment)
-    if moment.update == {update} and not spoiled:
-        spoiled.append(moment)
+def spoiling(self, batch, step):
+    terms = forward(self, batch, step)
+    if step.update == {update} and not spoiled:
+        spoiled.append(step)
         terms = replace(terms, total=terms.total * math.nan)
     return terms
 TranslationObjective.forward = spoiling
@@ -651,8 +651,9 @@ def validator_of(
     return Validator(
         ListCorpus([(3, 5), (7, 2)]),
         *(sources, references, special_ids(), Decoding()),
-        ValidationSettings(decode_below_nll, sentences=sentences, samples=0, max_tokens=47, max_length=41),
-        tgt_lang,
+        Training(decode_below_nll=decode_below_nll, valid_sentences=sentences, samples=0, max_tokens=47),
+        max_length=41,
+        tgt_lang=tgt_lang,
     )
 
 

@@ -18,7 +18,7 @@ from a2d_cli.config.schema import Training
 from a2d_cli.model import attention, transformer
 from a2d_cli.model.transformer import Transformer, Vocabularies, sinusoids
 from a2d_cli.project.checkpoint import weights_hash, weights_of
-from a2d_cli.training.objective import Moment, TranslationObjective
+from a2d_cli.training.objective import TrainingStep, TranslationObjective
 from a2d_cli.training.optimizer import make_adam
 
 FORMS = list(itertools.product(("post", "pre"), (JOINT, SEPARATE)))
@@ -134,7 +134,7 @@ def test_the_embedding_of_pad_stays_zero_in_training(vocabularies):
     before = model.tgt_embedding.weight.detach().clone()
     for update in (1, 2, 3):
         optimizer.zero_grad()
-        objective(batch, Moment(1, update)).total.backward()
+        objective(batch, TrainingStep(1, update)).total.backward()
         optimizer.step()
     for embedding in (model.src_embedding, model.tgt_embedding):
         assert (embedding.weight[embedding.padding_idx] == 0).all()

@@ -15,7 +15,7 @@ from torch import Tensor
 from a2d_cli.model.transformer import Vocabularies
 from a2d_cli.training import vocabulary_loss as module
 from a2d_cli.training.losses import SmoothedCrossEntropy, smoothed_cross_entropy
-from a2d_cli.training.objective import Moment, TranslationObjective
+from a2d_cli.training.objective import TrainingStep, TranslationObjective
 from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
 N, D, V = 7, 5, 11
@@ -158,12 +158,12 @@ def test_no_tensor_holds_all_tokens_scores(training):
 def test_an_objective_makes_no_tensor_of_all_tokens_scores(monkeypatch):
     words = 2003
     monkeypatch.setattr(module, "FEWEST_TOKENS", 5)
-    monkeypatch.setitem(module.SCORES_AT_ONCE, "cpu", 4000)
+    monkeypatch.setitem(module.LOGITS_AT_ONCE, "cpu", 4000)
     vocabularies = Vocabularies(words + 1, words + 1)
     objective = TranslationObjective(tiny_model(vocabularies=vocabularies), 0.1)
     batch = random_batch([(5, 7)] * 31, vocabularies)
     with LargestTensor() as largest:
-        objective(batch, Moment(1, 1)).total.backward()
+        objective(batch, TrainingStep(1, 1)).total.backward()
     weights = (words + 1) * objective.model.shape.d_model
     assert largest.numel <= weights < batch.num_tgt_tokens * words / 20
 
@@ -172,12 +172,12 @@ def test_a_loss_sees_every_token_once_and_in_order():
     inputs, targets = draw(1)
     seen = []
 
-    def loss(rows, scores):
+    def loss(rows, predicted):
         seen.append(range(N)[rows])
-        assert len(scores.values) == len(scores.probabilities) == len(scores.normalisers) == len(seen[-1])
-        torch.testing.assert_close(scores.values.logsumexp(-1), scores.normalisers)
-        torch.testing.assert_close(scores.values.softmax(-1), scores.probabilities)
-        return SmoothedCrossEntropy(targets, 0.1)(rows, scores)
+        assert len(predicted.logits) == len(predicted.probabilities) == len(predicted.logsumexp) == len(seen[-1])
+        torch.testing.assert_close(predicted.logits.logsumexp(-1), predicted.logsumexp)
+        torch.testing.assert_close(predicted.logits.softmax(-1), predicted.probabilities)
+        return SmoothedCrossEntropy(targets, 0.1)(rows, predicted)
 
     vocabulary_loss(*inputs, loss, tokens_at_once=3)
     assert list(itertools.chain(*seen)) == list(range(N)) and len(seen) == 3

@@ -103,7 +103,6 @@ def project_recipe(project: Project, overrides: list[str]) -> Any:
     """The recipe in a2d.yaml, changed by `overrides`; what it says otherwise of data that are prepared is warned of."""
     from a2d_cli.commands.preparation import prepared_recipe, warn_of_changes
 
-    project.require_prepared()
     recipe = prepared_recipe(project, overrides)
     if _is_first_process():
         warn_of_changes(project, recipe, make_reporter())

@@ -30,7 +30,7 @@ from a2d_cli.commands.bench_report import (
     Observation,
 )
 from a2d_cli.commands.preparation import prepared_recipe
-from a2d_cli.commands.score import check_pair, find_texts
+from a2d_cli.commands.score import ScoredText, check_pair, find_texts
 from a2d_cli.commands.translate import limit_threads, open_checkpoint
 from a2d_cli.config.loader import parse_student
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe
@@ -101,7 +101,6 @@ def bench(
         ConfigError: nothing prepared or trained, no test set, an unknown model or preset.
         A2DError: a model of another language pair, or that the engines asked for cannot load; ctranslate2 is missing.
     """
-    project.require_prepared()
     recipe = prepared_recipe(project)
     if "ct2" in settings.engines:
         load_ctranslate2()
@@ -115,7 +114,7 @@ def bench(
         workshop = _Workshop(project, place, settings)
         forms = [form for folder in folders for form in workshop.forms_of_folder(folder)]
         forms += [form for name, shape in shapes.items() for form in workshop.forms_of_shape(name, shape, recipe.pair)]
-        ratio = text.length_ratio(Tokenizer.load(project.data_dir)) if shapes else None
+        ratio = _length_ratio(text, Tokenizer.load(project.data_dir)) if shapes else None
         jobs = [Job(form, text.src, decodings, settings.threads, ratio if form.is_random else None) for form in forms]
         rows = _measure(jobs, settings.rounds, reporter)
     packages = dict.fromkeys(ENGINES[form.engine] for form in forms)
@@ -124,19 +123,13 @@ def bench(
     return BenchReport(recipe.pair, text.name, len(text.src), settings, choices, rows, machine)
 
 
-@dataclass(frozen=True)
-class _TestText:
-    name: str
-    src: list[str]
-    tgt: list[str]
-
-    def length_ratio(self, tokenizer: Tokenizer) -> float:
-        """Tokens of a reference, end mark counted, for each of its source."""
-        src, tgt = tokenizer.encode_src(self.src), tokenizer.encode_tgt(self.tgt)
-        return (sum(map(len, tgt)) + len(tgt)) / sum(map(len, src))
+def _length_ratio(text: ScoredText, tokenizer: Tokenizer) -> float:
+    """Tokens of a reference, end mark counted, for each of its source."""
+    src, tgt = tokenizer.encode_src(text.src), tokenizer.encode_tgt(text.tgt)
+    return (sum(map(len, tgt)) + len(tgt)) / sum(map(len, src))
 
 
-def _read_test(project: Project, recipe: Recipe, wanted: int) -> _TestText:
+def _read_test(project: Project, recipe: Recipe, wanted: int) -> ScoredText:
     """Sentences of the project's first test set, evenly chosen."""
     text = find_texts(project, recipe, None)[0]
     pairs = [pair for pair in zip(text.src, text.tgt, strict=True) if pair[0].strip()]
@@ -146,7 +139,7 @@ def _read_test(project: Project, recipe: Recipe, wanted: int) -> _TestText:
             "name a test set in data.tests and run 'a2d prepare' again",
         )
     chosen = [pairs[i] for i in evenly_spaced(len(pairs), wanted)]
-    return _TestText(text.name, [src for src, _ in chosen], [tgt for _, tgt in chosen])
+    return replace(text, src=[src for src, _ in chosen], tgt=[tgt for _, tgt in chosen])
 
 
 def _find_folders(project: Project, names: Sequence[str], pair: str, reporter: Reporter) -> list[Path]:
@@ -286,12 +279,12 @@ def _send_observation(job: Job, pipe: Connection) -> None:
     """The life of a measuring process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends its parent, and that ends it
     try:
-        pipe.send(observe(job))
+        pipe.send(_observe(job))
     except (A2DError, OSError, RuntimeError, MemoryError) as error:  # what the command line can put in words
         pipe.send(error)
 
 
-def observe(job: Job) -> Observation:
+def _observe(job: Job) -> Observation:
     """Measure in this process."""
     engine, tokenizer = _load(job.form, job.threads)
     passes = [time_translation(engine, tokenizer, decoding, job.lines, job.length_ratio) for decoding in job.decodings]

@@ -487,10 +487,7 @@ class _Forced:
             teacher_sha256=self._teacher_sha256,
             src_sha256=text.src_sha256,
             tgt_sha256=text.tgt_sha256,
-            nll=found.nll,
-            kl=found.kl,
-            num_tokens=found.num_tokens,
-            num_left_out=found.num_left_out,
+            **asdict(found),
             engine=engine,
             a2d=__version__,
         )

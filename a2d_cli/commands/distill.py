@@ -27,7 +27,7 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, place_for
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import environment_world
-from a2d_cli.training.objective import Objective, Stage, TranslationObjective
+from a2d_cli.training.objective import Objective, RunContext, TranslationObjective
 
 
 def distill(
@@ -93,12 +93,12 @@ def distill(
         initialize=copy_from_teacher if method.copies_layers else None,
     )
 
-    def make_objective(model: Transformer, stage: Stage) -> Objective:
+    def make_objective(model: Transformer, context: RunContext) -> Objective:
         settings = recipe.student_training
         if not method.asks_teacher:
             return TranslationObjective(model, settings.label_smoothing)
-        _warn_of_large_student(model, teachers, stage.reporter)
-        frozen = _frozen_teacher(project, recipe, method, teachers, request, stage)
+        _warn_of_large_student(model, teachers, context.reporter)
+        frozen = _frozen_teacher(project, recipe, method, teachers, request, context)
         return objective_of(model, frozen, recipe.distillation, settings)
 
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
@@ -205,16 +205,16 @@ def _frozen_teacher(
     method: Method,
     teachers: Sequence[Checkpoint],
     request: RunRequest,
-    stage: Stage,
+    context: RunContext,
 ) -> Teacher | EnsembleTeacher:
     settings = recipe.distillation
     form = MapForm(settings.map_form, settings.map_temperature)
     beyond = _beyond_a_cache(method)
     if beyond and settings.cache != "none":
-        stage.reporter.info(f"the teacher teaches live: {beyond}")
+        context.reporter.info(f"the teacher teaches live: {beyond}")
 
     def frozen(teacher: Checkpoint) -> Teacher:
-        live = Teacher(teacher.model.to(stage.device), form)
+        live = Teacher(teacher.model.to(context.device), form)
         if beyond or settings.cache == "none":
             return live
         cached = CacheRequest(
@@ -228,7 +228,7 @@ def _frozen_teacher(
             text_place=f"the text of {request.name}" if request.pseudo else "data",
             num_teachers=len(teachers),
         )
-        return cached_or_live(live, cached, stage)
+        return cached_or_live(live, cached, context)
 
     members = [frozen(teacher) for teacher in teachers]
     if recipe.student_training.compile:

@@ -99,7 +99,7 @@ class _Opened:
     @property
     def longest(self) -> int:
         """Tokens a side that all models read, end mark counted."""
-        return min(shape.max_positions for shape in (self.student.model.shape, *self.teacher.inside.shapes))
+        return min(shape.max_positions for shape in (self.student.model.shape, *self.teacher.shapes.members))
 
 
 def inspect_run(
@@ -302,7 +302,7 @@ def _check_request(request: SentenceRequest, opened: _Opened, aligned: Sequence[
         if kind not in kinds:
             raise ConfigError(f"--kind {kind}: this run does not align it", f"it aligns {', '.join(kinds)}")
     for kind in request.kinds or kinds:
-        heads = [str(head) for head in heads_of(kind, opened.teacher.inside.shapes)]
+        heads = [str(head) for head in heads_of(kind, opened.teacher.shapes.members)]
         for name in request.heads:
             if name not in (*heads, *EXTREMES):
                 raise ConfigError(

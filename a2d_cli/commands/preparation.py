@@ -38,8 +38,9 @@ def prepared_recipe(project: Project, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         A2DError: there is none.
-        ConfigError: it is wrong, or the data are of another pair.
+        ConfigError: nothing is prepared, the recipe is wrong, or the data are of another pair.
     """
+    project.require_prepared()
     recipe = read_project_recipe(project.recipe_path, overrides)
     prepared = project.state().get("prepared", {}).get(ASKED, {}).get("pair", recipe.pair)
     if recipe.pair != prepared:

@@ -521,21 +521,18 @@ def _save_recipe(job: _Job) -> None:
     path = job.project.recipe_path
     if path.exists():
         found = path.read_text(encoding="utf-8")
-        if _says(found, job.recipe):
+        before = _parsed(found)
+        if before == job.recipe:
             return
         kept = ""
         if fingerprint(found) != job.project.state().get("recipe_text"):
             backup = path.with_name(path.name + ".old")
             write_text(backup, found)
             kept = f"; yours is kept as {backup.name}"
-        job.reporter.info(f"{path.name} now holds the recipe as prepared{kept}{_changes(found, job.recipe)}")
+        job.reporter.info(f"{path.name} now holds the recipe as prepared{kept}{_changes(before, job.recipe)}")
     text = dump_recipe(job.recipe)
     write_text(path, text)
     job.project.record(recipe_text=fingerprint(text))
-
-
-def _says(text: str, recipe: Recipe) -> bool:
-    return _parsed(text) == recipe
 
 
 def _parsed(text: str) -> Recipe | None:
@@ -545,9 +542,8 @@ def _parsed(text: str) -> Recipe | None:
         return None
 
 
-def _changes(text: str, recipe: Recipe) -> str:
-    """What a recipe says differently from that text, where it can be read."""
-    before = _parsed(text)
+def _changes(before: Recipe | None, recipe: Recipe) -> str:
+    """What a recipe says differently from the one before, where that could be read."""
     if before is None:
         return ""
     changes = differences(asdict(before), asdict(recipe))

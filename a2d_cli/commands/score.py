@@ -175,7 +175,6 @@ def score_project(
         ConfigError: nothing prepared or trained, or an unknown model or test set.
         A2DError: a checkpoint of another language pair; one that cannot be read, if it was named or no other is left.
     """
-    project.require_prepared()
     recipe = prepared_recipe(project)
     settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     texts = find_texts(project, recipe, test_sets)

@@ -103,7 +103,6 @@ def score_gap(
         ConfigError: no teacher or student, or an unknown model or test set.
         A2DError: a checkpoint that cannot be read, or CTranslate2 is missing.
     """
-    project.require_prepared()
     recipe = prepared_recipe(project)
     beam = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     greedy = replace(beam, beam=1)

@@ -108,7 +108,6 @@ def score_stress(
     Raises:
         ConfigError, A2DError: as `score_project`.
     """
-    project.require_prepared()
     recipe = prepared_recipe(project)
     settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     text = score.find_texts(project, recipe, test_sets)[0]

@@ -25,7 +25,7 @@ def train_teacher(
         project,
         recipe,
         request,
-        lambda model, stage: TranslationObjective(model, smoothing),
+        lambda model, context: TranslationObjective(model, smoothing),
         reporter,
         overwrite,
     )

@@ -31,9 +31,9 @@ from a2d_cli.reporting import LoggedReporter, Reporter, count_text, duration_tex
 from a2d_cli.scoring import check_tokenizer
 from a2d_cli.training.distributed import World, choose_device, process_group
 from a2d_cli.training.memory import peak_memory_bytes
-from a2d_cli.training.objective import Objective, Stage
+from a2d_cli.training.objective import Objective, RunContext
 from a2d_cli.training.trainer import Trainer
-from a2d_cli.training.validation import ValidationSettings, Validator
+from a2d_cli.training.validation import Validator
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ TEXT_KEYS = {
     "pseudo.decoding.beam": "distillation.pseudo_beam",
 }
 
-MakeObjective = Callable[[Transformer, Stage], Objective]
+MakeObjective = Callable[[Transformer, RunContext], Objective]
 
 
 def train_run(
@@ -270,7 +270,7 @@ def _train(
             f"({plan.num_left_out:,} over {plan.settings.max_length} tokens left out), on {device}"
         )
     ids = SpecialIds.of(tokenizer)
-    objective = make_objective(model, Stage(plan, ids, device, world, reporter, request.resume_command))
+    objective = make_objective(model, RunContext(plan, ids, device, world, reporter, request.resume_command))
     validator = _make_validator(project, recipe, request, tokenizer)
     trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
     state = trainer.train(resume_hint=request.resume_command)
@@ -294,7 +294,7 @@ def _tell_finished(run: Run, request: RunRequest, reporter: Reporter) -> None:
 
 
 def _make_validator(project: Project, recipe: Recipe, request: RunRequest, tokenizer: Tokenizer) -> Validator:
-    langs, settings = (recipe.src_lang, recipe.tgt_lang), request.training
+    langs = recipe.src_lang, recipe.tgt_lang
     sources, references = (project.read_text("valid", lang) for lang in langs)
     return Validator(
         ParallelCorpus.open(project.data_dir, "valid", *langs),
@@ -302,13 +302,8 @@ def _make_validator(project: Project, recipe: Recipe, request: RunRequest, token
         references,
         tokenizer,
         replace(recipe.decoding, nbest=1),
-        ValidationSettings(
-            settings.decode_below_nll,
-            settings.valid_sentences,
-            settings.samples,
-            settings.max_tokens,
-            request.shape.max_positions,
-        ),
+        request.training,
+        request.shape.max_positions,
         recipe.tgt_lang,
     )
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from a2d_cli.config.schema import ModelShape
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment, diagonal_mixture
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence, uniform_rows
-from a2d_cli.distillation.teachers import Inside
-from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
+from a2d_cli.distillation.teachers import TeacherShapes
+from a2d_cli.distillation.terms import MapTerm, TermContext, TermInputs
 
 FROZEN_SPREAD = 2.0  # of a frozen mixture's scores: a few heads stand in for each, instead of the mean of all
 Control = Literal["", "frozen", "shuffled", "uniform"]
@@ -50,8 +50,8 @@ PROFILES = {
 
 def make_aligners(
     kinds: dict[str, float],
-    student: ModelShape | Inside,
-    teacher: Inside,
+    student: ModelShape | TeacherShapes,
+    teacher: TeacherShapes,
     generator: torch.Generator,
     temperature: float | None = None,
 ) -> nn.ModuleDict:
@@ -66,38 +66,35 @@ def make_aligners(
     return nn.ModuleDict({kind: make(kind) for kind in kinds})
 
 
-class AlignedAttention(Term):
+class AlignedAttention(MapTerm):
     """Sum over kinds of D(teacher's maps, intermediate maps)."""
 
     noun = "aligner"
 
-    def __init__(self, pupils: Pupils, profile: Profile):
-        super().__init__()
-        self.profile, settings = profile, pupils.settings
-        self.kinds = kind_factors(settings)
+    def __init__(self, context: TermContext, profile: Profile):
+        settings = context.settings
+        super().__init__(context)
+        self.profile = profile
         is_frozen = profile.control == "frozen"
         if profile.rows:
             self.row_floor = settings.row_floor
         temperature = (1.0 if is_frozen else settings.mixture_temperature) if profile.simplex else None
-        self.aligners = make_aligners(self.kinds, pupils.student.shape, pupils.teacher, pupils.generator, temperature)
+        own = context.student.shape
+        self.aligners = make_aligners(self.kinds, own, context.teacher, context.generator, temperature)
         self.aligners.requires_grad_(not is_frozen)
         for kind, aligner in self.aligners.items():
             if profile.diagonal:
-                own = pupils.student.shape
-                aligner.start_at(torch.cat([diagonal_mixture(kind, own, shape) for shape in pupils.teacher.shapes]))
+                aligner.start_at(torch.cat([diagonal_mixture(kind, own, shape) for shape in context.teacher.members]))
             elif is_frozen:
-                aligner.scores.normal_(std=FROZEN_SPREAD, generator=pupils.generator)
-
-    def forward(self, lesson: Lesson) -> Loss:
-        return weighed({kind: self._divergence(kind, lesson) for kind in self.aligners}, self.kinds)
+                aligner.scores.normal_(std=FROZEN_SPREAD, generator=context.generator)
 
     @property
     def saved(self) -> nn.Module:
         return self.aligners
 
-    def _divergence(self, kind: str, lesson: Lesson) -> Tensor:
-        target, own = getattr(lesson.teacher.maps, kind), getattr(lesson.student.maps, kind)
-        cells, weights = lesson.cells[kind], lesson.row_weights[kind]
+    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
+        target, own = getattr(inputs.teacher.maps, kind), getattr(inputs.student.maps, kind)
+        cells, weights = inputs.cells[kind], inputs.row_weights[kind]
         if self.profile.control == "uniform":
             target = uniform_rows(cells).expand_as(target)
         elif self.profile.control == "shuffled":
@@ -119,8 +116,8 @@ def aligned(profile: Profile) -> type[AlignedAttention]:
         reads = profile.reads
         can_be_cut = profile.control != "shuffled"  # donors are found among the sentences at hand
 
-        def __init__(self, pupils: Pupils):
-            super().__init__(pupils, profile)
+        def __init__(self, context: TermContext):
+            super().__init__(context, profile)
 
     return OfProfile
 

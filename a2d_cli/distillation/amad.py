@@ -10,26 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from a2d_cli.distillation.divergences import log_of_floored
-from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
+from a2d_cli.distillation.terms import MapTerm, TermContext, TermInputs
 
 TEMPERATURE = 0.1  # of the softmax over cosines
 
 
-class Amad(Term):
+class Amad(MapTerm):
     """Sum over kinds of Σ_ij a_ij KL(A^T_i ‖ A^S_j), averaged over teacher maps i."""
 
     reads = ("row_floor",)
 
-    def __init__(self, pupils: Pupils):
-        super().__init__()
-        self.kinds, self.row_floor = kind_factors(pupils.settings), pupils.settings.row_floor
+    def __init__(self, context: TermContext):
+        super().__init__(context)
+        self.row_floor = context.settings.row_floor
 
-    def forward(self, lesson: Lesson) -> Loss:
-        def divergence(kind: str) -> Tensor:
-            maps = getattr(lesson.teacher.maps, kind), getattr(lesson.student.maps, kind)
-            return weighted_divergence(*maps, lesson.cells[kind], lesson.row_weights[kind], self.row_floor)
-
-        return weighed({kind: divergence(kind) for kind in self.kinds}, self.kinds)
+    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
+        maps = getattr(inputs.teacher.maps, kind), getattr(inputs.student.maps, kind)
+        return weighted_divergence(*maps, inputs.cells[kind], inputs.row_weights[kind], self.row_floor)
 
 
 def weighted_divergence(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,10 +33,11 @@ from a2d_cli.distillation.teacher_cache import (
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
 from a2d_cli.distillation.terms import real_cells
 from a2d_cli.errors import A2DError, Interrupted
+from a2d_cli.files import free_bytes
 from a2d_cli.model.attention import KINDS, PLAIN, AttentionMaps, MapForm
 from a2d_cli.model.transformer import ForwardOutput, Transformer
 from a2d_cli.training.interruption import Interruption
-from a2d_cli.training.objective import Stage
+from a2d_cli.training.objective import RunContext
 
 # A cached teacher says what the live one says, within these. float16 keeps a trained model's words to about 0.001 nats.
 WORDS_TOLERANCE_NATS = 0.01  # Σ p |log p - log p'| at a position, p the live teacher's probabilities
@@ -135,7 +135,7 @@ class CachedTeacher(Teacher):
         return move(torch.from_numpy(numbers), batch.src.device)
 
 
-def cached_or_live(live: Teacher, request: CacheRequest, stage: Stage) -> Teacher:
+def cached_or_live(live: Teacher, request: CacheRequest, context: RunContext) -> Teacher:
     """The teacher with its answers on disk: found there, or asked for now; or the live one, where `auto` finds no room.
 
     The cached one keeps nothing of the model but its output layer.
@@ -147,14 +147,14 @@ def cached_or_live(live: Teacher, request: CacheRequest, stage: Stage) -> Teache
     interruption = Interruption()
     try:
         with interruption.noted():
-            contents = stage.world.on_main(lambda: _Preparation(live, request, stage).contents(interruption))
+            contents = context.world.on_main(lambda: _Preparation(live, request, context).contents(interruption))
     except KeyboardInterrupt:
-        raise Interrupted(interruption.number, stage.resume_hint) from None
-    if stage.world.any_rank(bool(interruption.number), stage.device):
-        raise Interrupted(interruption.number or signal.SIGTERM, stage.resume_hint)
+        raise Interrupted(interruption.number, context.resume_hint) from None
+    if context.world.any_rank(bool(interruption.number), context.device):
+        raise Interrupted(interruption.number or signal.SIGTERM, context.resume_hint)
     if contents is None:
         return live
-    teacher = CachedTeacher(live.model, contents, _cache(live.model, request, contents, stage.plan))
+    teacher = CachedTeacher(live.model, contents, _cache(live.model, request, contents, context.plan))
     del live.model.encoder_layers[:], live.model.decoder_layers[:]
     return teacher
 
@@ -162,12 +162,12 @@ def cached_or_live(live: Teacher, request: CacheRequest, stage: Stage) -> Teache
 class _Preparation:
     """From a request to a cache that is full and agrees with the live teacher. Of all ranks, the first does it."""
 
-    def __init__(self, live: Teacher, request: CacheRequest, stage: Stage):
-        self.live, self.request, self.stage = live, request, stage
-        self.model, self.plan, self.reporter = live.model, stage.plan, stage.reporter
+    def __init__(self, live: Teacher, request: CacheRequest, context: RunContext):
+        self.live, self.request, self.context = live, request, context
+        self.model, self.plan, self.reporter = live.model, context.plan, context.reporter
         pairs = np.concatenate(self.plan.in_order())
         chosen = np.random.default_rng(self.plan.seed).permutation(len(pairs))[:SAMPLED_PAIRS]
-        self.sample = self.plan.load(pairs[chosen], stage.ids).to(stage.device)
+        self.sample = self.plan.load(pairs[chosen], context.ids).to(context.device)
         self.said = _ask(self.model, self.sample, request.maps, live.form)
 
     def contents(self, interruption: Interruption) -> CacheContents | None:
@@ -207,7 +207,7 @@ class _Preparation:
     def _remove_outdated(self, origin: CacheOrigin) -> None:
         for folder in outdated_caches(self.request.caches_dir, origin):
             try:
-                size = remove_cache(folder, self.stage.resume_hint)
+                size = remove_cache(folder, self.context.resume_hint)
             except A2DError:  # being filled: its process may still want it
                 continue
             self.reporter.info(f"removed {folder} ({_size(size)}): the teacher or the text it was made of has changed")
@@ -219,8 +219,7 @@ class _Preparation:
             A2DError: it was asked for by name and does not fit on the disk.
         """
         size, missing = cache.num_bytes, cache.num_bytes_missing
-        place = next(path for path in (cache.folder, *cache.folder.parents) if path.exists())
-        free, memory = shutil.disk_usage(place).free, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        free, memory = free_bytes(cache.folder), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         told = f"{contents} of {len(cache.order):,} pairs, {_size(size)}"
         if self.request.mode == "auto":
             share = AUTO_SHARE / self.request.num_teachers
@@ -261,7 +260,7 @@ class _Preparation:
             self.plan.corpus, BatchSettings(max(FILL_TOKENS, longest), max_length=longest), seed=0
         ).in_order()
         with (
-            cache.appending(self.stage.resume_hint) as writer,
+            cache.appending(self.context.resume_hint) as writer,
             self.reporter.progress("teacher cache", total, "tokens") as bar,
         ):
             bar.advance(self.plan.num_tgt_tokens(cache.order[: writer.num_pairs]))
@@ -271,7 +270,9 @@ class _Preparation:
                 begin += len(batch)
                 if len(pairs) == 0:
                     continue
-                answers = _answers(self.model, contents, self.plan.load(pairs, self.stage.ids).to(self.stage.device))
+                answers = _answers(
+                    self.model, contents, self.plan.load(pairs, self.context.ids).to(self.context.device)
+                )
                 writer.append(answers, len(pairs))
                 bar.advance(self.plan.num_tgt_tokens(pairs))
                 if interruption.number:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from a2d_cli.data.batching import Batch
-from a2d_cli.distillation.teachers import Inside, Teacher, TeacherOutput
+from a2d_cli.distillation.teachers import Teacher, TeacherOutput, TeacherShapes
 from a2d_cli.model.attention import KINDS, AttentionMaps, MapForm
 
 
@@ -31,8 +31,8 @@ class EnsembleTeacher:
         return self.members[0].form
 
     @property
-    def inside(self) -> Inside:
-        return Inside(tuple(shape for member in self.members for shape in member.inside.shapes))
+    def shapes(self) -> TeacherShapes:
+        return TeacherShapes(tuple(shape for member in self.members for shape in member.shapes.members))
 
     @torch.no_grad()
     def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:

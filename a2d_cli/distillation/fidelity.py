@@ -9,8 +9,8 @@ import torch
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import EncodedText
 from a2d_cli.distillation.ensemble import EnsembleTeacher
-from a2d_cli.distillation.response import Response
 from a2d_cli.distillation.teachers import Teacher
+from a2d_cli.distillation.word_level import WordLevelLoss
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.training.losses import SmoothedCrossEntropy
 from a2d_cli.training.vocabulary_loss import vocabulary_loss
@@ -56,7 +56,7 @@ class FidelityTest:
         num_tokens = 0
         for batch, said in zip(self._batches, self._said, strict=True):
             references = SmoothedCrossEntropy(batch.real(batch.tgt_out), smoothing=0.0)
-            loss = Response(references, said.logits, alpha=1.0, temperature=1.0, divergence="fkl")
+            loss = WordLevelLoss(references, said.logits, alpha=1.0, temperature=1.0, divergence="fkl")
             states = batch.real(model(batch.src, batch.tgt_in).states)
             sums = vocabulary_loss(states, model.tgt_embedding.weight, model.output_bias, loss)
             nll += float(sums["nll"])

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2d_cli.distillation.layer_map import layer_pairs
-from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term
+from a2d_cli.distillation.terms import Loss, Term, TermContext, TermInputs
 
 
 class StateProjection(nn.Module):
@@ -47,24 +47,21 @@ class HiddenStateMatching(Term):
     part_prefix = "hidden_"
     noun = "projection"
 
-    def __init__(self, pupils: Pupils):
+    def __init__(self, context: TermContext):
         super().__init__()
-        own, target, kind = pupils.student.shape, pupils.teacher.shape, pupils.settings.layer_map
-        self.pairs = {  # for each student layer its teacher layer
-            "encoder": layer_pairs(kind, own.encoder_layers, target.encoder_layers, pupils.generator),
-            "decoder": layer_pairs(kind, own.decoder_layers, target.decoder_layers, pupils.generator),
-        }
+        own, target = context.student.shape, context.teacher.shape
+        self.pairs = layer_pairs(context.settings.layer_map, own, target, context.generator)
         self.projections = nn.ModuleDict()  # empty: the widths are equal
         if own.d_model != target.d_model:
             for side, pairs in self.pairs.items():
                 self.projections[side] = nn.ModuleList(
-                    StateProjection(own.d_model, target.d_model, pupils.generator) for _ in pairs
+                    StateProjection(own.d_model, target.d_model, context.generator) for _ in pairs
                 )
 
-    def forward(self, lesson: Lesson) -> Loss:
+    def forward(self, inputs: TermInputs) -> Loss:
         parts = {
-            "encoder": self._distance("encoder", lesson, lesson.row_weights["encoder_self"]),
-            "decoder": self._distance("decoder", lesson, lesson.row_weights["decoder_self"]),
+            "encoder": self._distance("encoder", inputs, inputs.row_weights["encoder_self"]),
+            "decoder": self._distance("decoder", inputs, inputs.row_weights["decoder_self"]),
         }
         return Loss(sum(parts.values()), parts)
 
@@ -72,12 +69,12 @@ class HiddenStateMatching(Term):
     def saved(self) -> nn.Module:
         return self.projections
 
-    def _distance(self, side: str, lesson: Lesson, weights: Tensor) -> Tensor:
+    def _distance(self, side: str, inputs: TermInputs, weights: Tensor) -> Tensor:
         """A sum over positions by their weights (B, P), 0 at padding."""
         total = torch.zeros((), device=weights.device)
         for layer, teacher_layer in enumerate(self.pairs[side]):
-            own = getattr(lesson.student.hidden, side)[layer]  # (B, P, d)
-            target = getattr(lesson.teacher.hidden, side)[teacher_layer]
+            own = getattr(inputs.student.hidden, side)[layer]  # (B, P, d)
+            target = getattr(inputs.teacher.hidden, side)[teacher_layer]
             if side in self.projections:
                 own = self.projections[side][layer](own)
             total = total + ((_normalised(own) - _normalised(target)).square().mean(-1) * weights).sum()

@@ -19,9 +19,9 @@ from a2d_cli.distillation.alignment import SimplexAlignment, align
 from a2d_cli.distillation.divergences import uniform_rows
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.teachers import Teacher
-from a2d_cli.distillation.terms import Lesson
+from a2d_cli.distillation.terms import TermInputs
 from a2d_cli.model.transformer import Transformer
-from a2d_cli.training.objective import Moment, Objective
+from a2d_cli.training.objective import Objective, TrainingStep
 
 ROW_FLOOR = 1e-3  # uniform mass in a row that is compared with the teacher's: a one-hot row stays at a finite distance
 SHOWN_STUDENTS = 3  # student heads whose maps are shown beside a teacher head's
@@ -70,7 +70,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class GradientShare:
-    """How much the terms from the inside of the models move the student, beside the rest of its loss."""
+    """How much the terms of maps and states move the student, beside the rest of its loss."""
 
     weight: float  # λ
     share: float  # ‖λ · gradient of the terms‖ / ‖gradient of the rest‖
@@ -140,11 +140,11 @@ def heads_of(kind: str, shapes: Sequence[ModelShape]) -> tuple[Head, ...]:
 
 
 @torch.no_grad()
-def lesson_of(student: Transformer, teacher: Teacher | EnsembleTeacher, batch: Batch) -> Lesson:
+def lesson_of(student: Transformer, teacher: Teacher | EnsembleTeacher, batch: Batch) -> TermInputs:
     """A batch as both models see it, maps included."""
     taught = teacher(batch, batch.tgt_mask, need_maps=True)
     output = student(batch.src, batch.tgt_in, need_maps=True, form=teacher.form)
-    return Lesson(batch, output, taught, student.src_mask(batch.src)[:, 0, 0])
+    return TermInputs(batch, output, taught, student.src_mask(batch.src)[:, 0, 0])
 
 
 def measure_alignments(
@@ -156,9 +156,9 @@ def measure_alignments(
     """Shares and residuals of every aligner, over all real rows of the batches."""
     distances = [_Distances() for _ in aligned]
     for batch in batches:
-        lesson = lesson_of(student, teacher, batch)
+        inputs = lesson_of(student, teacher, batch)
         for each, sums in zip(aligned, distances, strict=True):
-            sums.add(each, lesson)
+            sums.add(each, inputs)
     return [_alignment(each, sums, student, teacher) for each, sums in zip(aligned, distances, strict=True)]
 
 
@@ -170,10 +170,10 @@ class _Distances:
     single: Tensor | float = 0.0  # (C_T, C_S)
     uniform: Tensor | float = 0.0  # (C_T,)
 
-    def add(self, aligned: Aligned, lesson: Lesson) -> None:
-        cells, student = lesson.cells[aligned.kind], getattr(lesson.student.maps, aligned.kind)
+    def add(self, aligned: Aligned, inputs: TermInputs) -> None:
+        cells, student = inputs.cells[aligned.kind], getattr(inputs.student.maps, aligned.kind)
         valid = cells[:, None]
-        teacher = getattr(lesson.teacher.maps, aligned.kind).float() * valid
+        teacher = getattr(inputs.teacher.maps, aligned.kind).float() * valid
         uniform = uniform_rows(cells)
 
         def log(maps: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ def _alignment(
 ) -> Alignment:
     student_heads, teacher_heads = (
         heads_of(aligned.kind, (student.shape,)),
-        heads_of(aligned.kind, teacher.inside.shapes),
+        heads_of(aligned.kind, teacher.shapes.members),
     )
     shares = aligned.shares()
     magnitudes = shares.abs().double()
@@ -231,11 +231,11 @@ def head_maps(
     wanted: Sequence[Head],
 ) -> tuple[HeadMaps, ...]:
     """The maps of a batch of one sentence, for some teacher heads."""
-    lesson, distances = lesson_of(student, teacher, batch), _Distances()
-    distances.add(aligned, lesson)
+    inputs, distances = lesson_of(student, teacher, batch), _Distances()
+    distances.add(aligned, inputs)
     alignment = _alignment(aligned, distances, student, teacher)
-    cells = lesson.cells[aligned.kind]
-    teacher_maps, student_maps = (getattr(each.maps, aligned.kind) for each in (lesson.teacher, lesson.student))
+    cells = inputs.cells[aligned.kind]
+    teacher_maps, student_maps = (getattr(each.maps, aligned.kind) for each in (inputs.teacher, inputs.student))
     intermediate = aligned.intermediate(student_maps, cells)
     index_of = {head: index for index, head in enumerate(alignment.student_heads)}
 
@@ -282,7 +282,7 @@ def _gradient(objective: Objective, batch: Batch) -> Tensor:
     """Of the loss per target token, over all weights of the model, as one vector."""
     objective.eval()
     weights = list(objective.model.parameters())
-    total = objective(batch, Moment(epoch=1, update=1)).total
+    total = objective(batch, TrainingStep(epoch=1, update=1)).total
     gradients = torch.autograd.grad(total, weights, allow_unused=True)
     parts = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
     return torch.cat([part.flatten() for part in parts]).double() / batch.num_tgt_tokens

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import torch
 
+from a2d_cli.config.schema import ModelShape
 
-def layer_pairs(kind: str, num_student: int, num_teacher: int, generator: torch.Generator) -> tuple[int, ...]:
-    """For each student layer its teacher layer, both from 0.
+
+def layer_pairs(
+    kind: str, student: ModelShape, teacher: ModelShape, generator: torch.Generator
+) -> dict[str, tuple[int, ...]]:
+    """`encoder` and `decoder`: for each student layer its teacher layer, both from 0.
 
     Args:
         kind: forward: the last teacher layer of as many even parts as the student has layers (2 of 6: third and last;
             3 of 2: first, second, second); reverse: the same backwards; all-to-one: the last; random: each drawn by
             itself.
-        generator: what random draws from. Terms ask for the encoder's layers first, then for the decoder's, before they
-            draw anything else: so all terms of a run pair the same layers.
+        generator: what random draws from. Terms ask before they draw anything else: so all terms of a run pair the same
+            layers.
     """
+    return {
+        "encoder": _side_pairs(kind, student.encoder_layers, teacher.encoder_layers, generator),
+        "decoder": _side_pairs(kind, student.decoder_layers, teacher.decoder_layers, generator),
+    }
+
+
+def _side_pairs(kind: str, num_student: int, num_teacher: int, generator: torch.Generator) -> tuple[int, ...]:
     if kind == "all-to-one":
         return (num_teacher - 1,) * num_student
     if kind == "random":

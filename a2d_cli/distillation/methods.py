@@ -92,7 +92,7 @@ def parse_method(settings: Distillation) -> Method:
             f"distillation.method: '{settings.method}' mixes the released objective with another one",
             "a2d-release and a2d-paper stand alone or with ce; the other terms can be joined",
         )
-    # A term from the inside of the models contains the word term, so that `word` is its baseline, unless `ce` says
+    # A term of maps or states contains the word term, so that `word` is its baseline, unless `ce` says
     # otherwise.
     words = "word" in given or selective or (bool(terms) and "ce" not in given)
     alone = [term for term in given if term in ONE_TEACHER or term in TERMS and TERMS[term].one_teacher]

@@ -1,4 +1,4 @@
-"""What a distilled student minimises: cross-entropy, the teacher's words, and terms from the inside of both models."""
+"""What a distilled student minimises: cross-entropy, the teacher's words, and terms of both models' maps and states."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.methods import TERMS, parse_method
 from a2d_cli.distillation.released_objective import ReleaseObjective
-from a2d_cli.distillation.response import Response
 from a2d_cli.distillation.selection import Selection, all_tokens_nll
 from a2d_cli.distillation.teachers import Teacher, TeacherOutput
-from a2d_cli.distillation.terms import Lesson, Pupils, Term
+from a2d_cli.distillation.terms import Term, TermContext, TermInputs
+from a2d_cli.distillation.word_level import WordLevelLoss
 from a2d_cli.model.transformer import ForwardOutput, Transformer
 from a2d_cli.training.losses import SmoothedCrossEntropy
-from a2d_cli.training.objective import LossTerms, Moment, Objective
+from a2d_cli.training.objective import LossTerms, Objective, TrainingStep
 from a2d_cli.training.vocabulary_loss import TokenLoss, vocabulary_loss
 
 CALIBRATION_BATCHES = 16  # the share of one batch swings; the mean of this many holds
@@ -64,7 +64,7 @@ class DistillationObjective(Objective):
         self.terms = nn.ModuleDict()
         for name in self.method.terms:
             generator = torch.Generator().manual_seed(seed)
-            self.terms[name] = TERMS[name](Pupils(student, teacher.inside, settings, generator))
+            self.terms[name] = TERMS[name](TermContext(student, teacher.shapes, settings, generator))
         self.selection: Selection | None = None
         if self.method.selective:
             self.selection = Selection(settings.selected_fraction, settings.selection_queue)
@@ -82,71 +82,73 @@ class DistillationObjective(Objective):
         """What the half-life has left of λ: 1 at update 1."""
         return 0.5 ** ((update - 1) / self.half_life_updates) if self.half_life_updates > 0 else 1.0
 
-    def forward(self, batch: Batch, moment: Moment) -> LossTerms:
-        response, inside, parts = self._losses(batch, self._has_terms(moment.update))
-        if inside is None:
+    def forward(self, batch: Batch, step: TrainingStep) -> LossTerms:
+        rest, of_terms, parts = self._losses(batch, self._has_terms(step.update))
+        if of_terms is None:
             # The ranks of a parallel run wait for the gradient of every parameter.
-            inside = sum(
+            of_terms = sum(
                 (parameter.sum() for parameter in self.terms.parameters() if parameter.requires_grad), start=0.0
             )
-        weight = self.weight_at(moment.update)
-        total = response + weight * inside
+        weight = self.weight_at(step.update)
+        total = rest + weight * of_terms
         parts = {"loss": total, **parts}
         if self.terms:
             parts["weight"] = total.new_full((), weight * batch.num_tgt_tokens)  # as a sum over tokens, like the others
         return LossTerms(total, {name: value.detach() for name, value in parts.items()})
 
     def _losses(self, batch: Batch, with_terms: bool) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
-        """Sums over tokens: the response term, the unweighted sum of the terms (or None), and all parts by name."""
+        """Sums over tokens: the loss of words, the unweighted sum of the terms (or None), and all parts by name."""
         terms = self.terms.values() if with_terms else ()
         output, taught = self._outputs(batch, terms, with_teacher=with_terms or self.method.words)
         loss: TokenLoss = SmoothedCrossEntropy(batch.real(batch.tgt_out), self.label_smoothing)
         if self.method.words:
             settings = self.settings
             threshold = None if self.selection is None else self.selection.threshold
-            loss = Response(loss, taught.logits, settings.alpha, settings.temperature, settings.divergence, threshold)
+            loss = WordLevelLoss(
+                loss, taught.logits, settings.alpha, settings.temperature, settings.divergence, threshold
+            )
         weights = self.model.tgt_embedding.weight, self.model.output_bias
         parts = vocabulary_loss(batch.real(output.states), *weights, loss)
-        response = parts.pop("loss")
+        rest = parts.pop("loss")
         if not with_terms:
-            return response, None, parts
-        lesson = self._lesson(batch, output, taught)
-        inside = torch.zeros((), device=response.device)
+            return rest, None, parts
+        inputs = self._inputs(batch, output, taught)
+        of_terms = torch.zeros((), device=rest.device)
         for name, term in self.terms.items():
-            found = term(lesson)
-            inside = inside + found.total
+            found = term(inputs)
+            of_terms = of_terms + found.total
             prefix = term.part_prefix if len(self.terms) == 1 else f"{_short(name)}_"
             parts |= {f"{prefix}{part}": value for part, value in found.parts.items()}
-        return response, inside, parts
+        return rest, of_terms, parts
 
     def _outputs(
         self, batch: Batch, terms: Collection[Term], with_teacher: bool
     ) -> tuple[ForwardOutput, TeacherOutput | None]:
-        """What both models say of a batch, and of their inside what the terms use."""
+        """What both models say of a batch: logits, and the maps and states that the terms use."""
         teacher = self._teacher[0]
         need_maps, need_hidden = (any(getattr(term, use) for term in terms) for use in ("uses_maps", "uses_hidden"))
         output = self.model(batch.src, batch.tgt_in, need_maps, need_hidden, teacher.form)
         return output, teacher(batch, batch.tgt_mask, need_maps, need_hidden) if with_teacher else None
 
-    def _lesson(self, batch: Batch, output: ForwardOutput, taught: TeacherOutput) -> Lesson:
-        return Lesson(batch, output, taught, self.model.src_mask(batch.src)[:, 0, 0])
+    def _inputs(self, batch: Batch, output: ForwardOutput, taught: TeacherOutput) -> TermInputs:
+        return TermInputs(batch, output, taught, self.model.src_mask(batch.src)[:, 0, 0])
 
-    def before_update(self, load: Callable[[], Batch], moment: Moment) -> None:
+    def before_update(self, load: Callable[[], Batch], step: TrainingStep) -> None:
         """Show the update to what looks ahead. Set λ from the gradient norms of the first updates, and once more after
         `calibrate_at_update`."""
-        curious = [term for term in self.terms.values() if term.looks_ahead] if self._has_terms(moment.update) else []
+        curious = [term for term in self.terms.values() if term.looks_ahead] if self._has_terms(step.update) else []
         if curious or self.selection is not None:
             self._look_ahead(self._head(load(), SENTENCES_AHEAD), curious)
-        if not self._has_terms(moment.update) or self.settings.gradient_share <= 0:
+        if not self._has_terms(step.update) or self.settings.gradient_share <= 0:
             return
         first = self.settings.calibrate_at_update
-        if first < moment.update <= first + CALIBRATION_BATCHES or moment.update <= min(first, CALIBRATION_BATCHES):
-            if moment.update in (1, first + 1):
+        if first < step.update <= first + CALIBRATION_BATCHES or step.update <= min(first, CALIBRATION_BATCHES):
+            if step.update in (1, first + 1):
                 self._norms = []
             self._norms.append(self._measure_norms(load()))
             terms, rest, _ = self._mean_norms()
             # The half-life has run since update 1: undo it, so that the share holds now.
-            faded = terms * self._fading(moment.update)
+            faded = terms * self._fading(step.update)
             if faded > 0:
                 self.term_weight = self.settings.gradient_share * rest / faded
 
@@ -163,7 +165,7 @@ class DistillationObjective(Objective):
         with self._without_dropout():
             output, taught = self._outputs(batch, terms, with_teacher=bool(terms))
         for term in terms:
-            term.look(self._lesson(batch, output, taught))
+            term.look(self._inputs(batch, output, taught))
         if self.selection is not None:
             weights = self.model.tgt_embedding.weight, self.model.output_bias
             self.selection.look(all_tokens_nll(batch.real(output.states), *weights, batch.real(batch.tgt_out)))
@@ -187,18 +189,19 @@ class DistillationObjective(Objective):
         part = self._head(batch, CALIBRATION_SENTENCES)
         weights = list(self.model.parameters())
         with self._without_dropout():
-            response, inside, _ = self._losses(part, with_terms=True)
-        of_terms, of_rest = (
-            torch.autograd.grad(loss, weights, retain_graph=loss is inside, allow_unused=True)
-            for loss in (inside, response)
+            rest, of_terms, _ = self._losses(part, with_terms=True)
+        term_gradients, rest_gradients = (
+            torch.autograd.grad(loss, weights, retain_graph=loss is of_terms, allow_unused=True)
+            for loss in (of_terms, rest)
         )
-        terms, rest = (
+        norms = [
             float(torch.stack([g.float().norm() for g in gradients if g is not None]).norm())
-            for gradients in (of_terms, of_rest)
-        )
-        both = [(a, b) for a, b in zip(of_terms, of_rest, strict=True) if a is not None and b is not None]
+            for gradients in (term_gradients, rest_gradients)
+        ]
+        pairs = zip(term_gradients, rest_gradients, strict=True)
+        both = [(a, b) for a, b in pairs if a is not None and b is not None]
         product = float(sum((a.float() * b.float()).sum() for a, b in both))
-        return GradientNorms(terms, rest, product / (terms * rest) if terms * rest > 0 else 0.0)
+        return GradientNorms(*norms, product / math.prod(norms) if math.prod(norms) > 0 else 0.0)
 
     def helper_modules(self) -> dict[str, nn.Module]:
         modules = {f"{term.noun}.{_short(name)}": term.saved for name, term in self.terms.items()}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from a2d_cli.distillation.divergences import uniform_rows
-from a2d_cli.distillation.terms import Lesson, Loss, Pupils, Term, kind_factors, weighed
+from a2d_cli.distillation.terms import MapTerm, TermContext, TermInputs
 
 # Squares of a row: a head nearer to uniform has nothing to explain, and half precision's noise would be most of it.
 FLAT = 1e-3
@@ -104,36 +104,34 @@ def solve(gram: Tensor, cross: Tensor, ridge: float) -> Tensor:
     return torch.linalg.solve_ex(gram + penalty * eye, cross.mT).result.mT.float()
 
 
-class ProjectedAttention(Term):
+class ProjectedAttention(MapTerm):
     """Sum over kinds of 1 - R² of the teacher's maps on the student's, W solved anew before every update."""
 
     reads = ("ridge", "gram_decay")
     looks_ahead = True
     noun = "aligner"
 
-    def __init__(self, pupils: Pupils):
-        super().__init__()
-        settings, student, teacher = pupils.settings, pupils.student, pupils.teacher
-        self.kinds = kind_factors(settings)
+    def __init__(self, context: TermContext):
+        settings, student, teacher = context.settings, context.student, context.teacher
+        super().__init__(context)
 
         def make(kind: str) -> Projection:
             return Projection(student.shape.num_maps(kind), teacher.num_maps(kind), settings.ridge, settings.gram_decay)
 
         self.projections = nn.ModuleDict({kind: make(kind) for kind in self.kinds})
 
-    def look(self, lesson: Lesson) -> None:
+    def look(self, inputs: TermInputs) -> None:
         for kind, projection in self.projections.items():
-            projection.look(_products(kind, lesson))
+            projection.look(_products(kind, inputs))
 
-    def forward(self, lesson: Lesson) -> Loss:
-        parts = {kind: projection(_products(kind, lesson)) for kind, projection in self.projections.items()}
-        return weighed(parts, self.kinds)
+    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
+        return self.projections[kind](_products(kind, inputs))
 
     @property
     def saved(self) -> nn.Module:
         return self.projections
 
 
-def _products(kind: str, lesson: Lesson) -> Products:
-    maps = getattr(lesson.teacher.maps, kind), getattr(lesson.student.maps, kind)
-    return products(*maps, lesson.cells[kind], lesson.row_weights[kind])
+def _products(kind: str, inputs: TermInputs) -> Products:
+    maps = getattr(inputs.teacher.maps, kind), getattr(inputs.student.maps, kind)
+    return products(*maps, inputs.cells[kind], inputs.row_weights[kind])

@@ -13,7 +13,7 @@ from a2d_cli.distillation.release import ReleaseSettings, release_loss
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.distillation.terms import kind_factors
 from a2d_cli.model.transformer import Transformer
-from a2d_cli.training.objective import LossTerms, Moment, Objective
+from a2d_cli.training.objective import LossTerms, Objective, TrainingStep
 
 
 class ReleaseObjective(Objective):
@@ -46,16 +46,16 @@ class ReleaseObjective(Objective):
             decoder_self=settings.decoder_self,
             cross=settings.cross,
         )
-        self.aligners = make_aligners(self.kinds, student.shape, teacher.inside, torch.Generator().manual_seed(seed))
+        self.aligners = make_aligners(self.kinds, student.shape, teacher.shapes, torch.Generator().manual_seed(seed))
         as_released = method.terms == ("a2d-release",)
         self.divide_twice = as_released and settings.gradient_scale == "release"
         self.teacher_mixers: nn.ModuleDict | None = None
         if as_released and settings.teacher_mix == "random":
             own = torch.Generator().manual_seed(seed + 1)
-            self.teacher_mixers = make_aligners(self.kinds, teacher.inside, teacher.inside, own)
+            self.teacher_mixers = make_aligners(self.kinds, teacher.shapes, teacher.shapes, own)
             self.teacher_mixers.requires_grad_(False)
 
-    def forward(self, batch: Batch, moment: Moment) -> LossTerms:
+    def forward(self, batch: Batch, step: TrainingStep) -> LossTerms:
         everywhere = torch.ones_like(batch.tgt_mask)
         output = self.model(batch.src, batch.tgt_in, need_maps=True)
         taught = self._teacher[0](batch, everywhere, need_maps=True)
@@ -68,7 +68,7 @@ class ReleaseObjective(Objective):
             taught.maps,
             self.aligners,
             self.release_settings,
-            moment.epoch,
+            step.epoch,
             self.teacher_mixers,
         )
         positions = batch.tgt_out.numel()

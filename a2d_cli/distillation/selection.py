@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from a2d_cli.training.losses import smoothed_cross_entropy
-from a2d_cli.training.vocabulary_loss import Scores, TokenLosses, vocabulary_loss
+from a2d_cli.training.vocabulary_loss import Predictions, TokenLosses, vocabulary_loss
 
 
 class Selection(nn.Module):
@@ -50,9 +50,9 @@ def all_tokens_nll(states: Tensor, weight: Tensor, bias: Tensor | None, targets:
     """-log q(target) of states (N, d) and the output layer of `vocabulary_loss`: (N,)"""
     found = []
 
-    def note(rows: slice, scores: Scores) -> TokenLosses:
-        found.append(smoothed_cross_entropy(scores.values, targets[rows], 0.0, scores.normalisers).nll)
-        return TokenLosses({}, scores.values)  # of which no gradient is taken
+    def note(rows: slice, predicted: Predictions) -> TokenLosses:
+        found.append(smoothed_cross_entropy(predicted.logits, targets[rows], 0.0, predicted.logsumexp).nll)
+        return TokenLosses({}, predicted.logits)  # of which no gradient is taken
 
     vocabulary_loss(states, weight, bias, note)
     return torch.cat(found)

@@ -61,8 +61,8 @@ class Part:
         return int(self.sizes[pairs].sum()) * self.number.itemsize
 
 
-class Stretches:
-    """A full part, mapped: each pair's stretch of numbers."""
+class RaggedArray:
+    """A full part, mapped: some numbers of each pair."""
 
     def __init__(self, path: Path, part: Part, order: np.ndarray):
         self._sizes = part.sizes
@@ -119,9 +119,9 @@ class TeacherCache:
             finally:
                 writer.mark()
 
-    def open(self) -> dict[str, Stretches]:
+    def open(self) -> dict[str, RaggedArray]:
         """The parts by name; they are full."""
-        return {part.name: Stretches(self._path(part), part, self.order) for part in self.parts}
+        return {part.name: RaggedArray(self._path(part), part, self.order) for part in self.parts}
 
     def empty(self) -> None:
         """Forget what the parts hold. Processes that read them keep what they have mapped."""

@@ -1,4 +1,4 @@
-"""Who teaches: a callable that gives scores and maps for a batch, without gradient and never part of any state dict."""
+"""Who teaches: a callable that gives logits and maps for a batch, without gradient and never part of any state dict."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class TeacherOutput:
 
 
 @dataclass(frozen=True)
-class Inside:
-    """What is known of a teacher's inside before it is asked: the shapes of its members, in the order of their maps."""
+class TeacherShapes:
+    """Of one model, or of the members of an ensemble in the order of their maps: known before a teacher is asked."""
 
-    shapes: tuple[ModelShape, ...]
+    members: tuple[ModelShape, ...]
 
     @property
     def shape(self) -> ModelShape:
         """Of a teacher that is one model."""
-        assert len(self.shapes) == 1, (
+        assert len(self.members) == 1, (
             "several teachers have no shape in common: a term that asks for it says one_teacher = True"
         )
-        return self.shapes[0]
+        return self.members[0]
 
     def num_maps(self, kind: str) -> int:
         """Of all members together."""
-        return sum(shape.num_maps(kind) for shape in self.shapes)
+        return sum(shape.num_maps(kind) for shape in self.members)
 
 
 def keep_rows(model: Transformer, src_rows: list[int], tgt_rows: list[int]) -> Transformer:
@@ -74,18 +74,18 @@ class Teacher:
         self.model, self.form = model.eval().requires_grad_(False), form
 
     @property
-    def inside(self) -> Inside:
-        return Inside((self.model.shape,))
+    def shapes(self) -> TeacherShapes:
+        return TeacherShapes((self.model.shape,))
 
     @torch.no_grad()
     def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
-        """Scores at the N target positions where `where` (B, T) is True and, if wanted, all maps and layers' states."""
+        """Logits at the N target positions where `where` (B, T) is True and, if wanted, all maps and layers' states."""
         output = self.model(batch.src, batch.tgt_in, need_maps, need_hidden, self.form)
         # Of a mask made anywhere else a GPU must be asked how many places it has.
         states = batch.real(output.states) if where is batch.tgt_mask else output.states[where]  # (N, d)
 
         @torch.no_grad()
-        def words(rows: slice) -> Tensor:
+        def logits(rows: slice) -> Tensor:
             return self.model.logits(states[rows])
 
-        return TeacherOutput(words, output.maps, output.hidden)
+        return TeacherOutput(logits, output.maps, output.hidden)

@@ -1,4 +1,4 @@
-"""A term: what a student is asked for besides words, from the inside of both models.
+"""A term: a loss between the attention maps or hidden states of both models, beside that of words.
 
 A new one costs:
 - its class, in a file of this folder, and that file's line in the map, a2d_cli/README.md;
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import Batch
-from a2d_cli.distillation.teachers import Inside, TeacherOutput
+from a2d_cli.distillation.teachers import TeacherOutput, TeacherShapes
 from a2d_cli.model.transformer import ForwardOutput, Transformer
 
 
@@ -35,8 +35,8 @@ def real_cells(src_mask: Tensor, tgt_mask: Tensor) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One batch as both models see it, and which of it is real."""
+class TermInputs:
+    """One batch, what both models say of it, and which of it is real."""
 
     batch: Batch
     student: ForwardOutput
@@ -63,34 +63,34 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Pupils:
-    """Who learns from whom, and how: what a term is made for."""
+class TermContext:
+    """What a term is made for."""
 
     student: Transformer
-    teacher: Inside
+    teacher: TeacherShapes
     settings: Distillation
     generator: torch.Generator  # draws what the term draws, so that the student's initial weights never depend on it
 
 
 class Term(nn.Module):
-    """A loss over a lesson. Its trainable modules live here, never in the student."""
+    """A loss of one batch. Its trainable modules live here, never in the student."""
 
     reads: tuple[
         str, ...
     ] = ()  # of Distillation, those it reads; the kinds of attention, which all with maps do, aside
     uses_maps = True
     uses_hidden = False  # the layers' states
-    one_teacher = False  # an ensemble cannot teach it, for instance as it asks for `pupils.teacher.shape`
+    one_teacher = False  # an ensemble cannot teach it, for instance as it asks for `context.teacher.shape`
     # An update in pieces, or on several ranks, has the same sums: a sentence's do not depend on those beside it.
     can_be_cut = True
     looks_ahead = False  # it is shown some of each update's sentences before
     part_prefix = "attn_"  # of its parts in the log, where it is the only term
     noun = "module"  # what is saved of it is called; a run with an `aligner` has alignments to inspect
 
-    def forward(self, lesson: Lesson) -> Loss:
+    def forward(self, inputs: TermInputs) -> Loss:
         raise NotImplementedError
 
-    def look(self, lesson: Lesson) -> None:
+    def look(self, inputs: TermInputs) -> None:
         """Some sentences of the coming update, the same on every rank however it is cut: no gradient, dropout off."""
 
     @property
@@ -106,6 +106,17 @@ def kind_factors(settings: Distillation) -> dict[str, float]:
     return {kind: factor for kind, factor in factors.items() if getattr(settings, kind)}
 
 
-def weighed(parts: dict[str, Tensor], factors: dict[str, float]) -> Loss:
-    """Kinds of attention, each times its factor."""
-    return Loss(sum(factors[kind] * part for kind, part in parts.items()), parts)
+class MapTerm(Term):
+    """A term over attention maps: a divergence for each kind of attention that is aligned."""
+
+    def __init__(self, context: TermContext):
+        super().__init__()
+        self.kinds = kind_factors(context.settings)
+
+    def forward(self, inputs: TermInputs) -> Loss:
+        parts = {kind: self.divergence(kind, inputs) for kind in self.kinds}
+        return Loss(sum(factor * parts[kind] for kind, factor in self.kinds.items()), parts)
+
+    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
+        """() Of one kind, a sum over target tokens."""
+        raise NotImplementedError

@@ -18,8 +18,8 @@ from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
 
 @dataclass(frozen=True)
-class Moment:
-    """When in the run: both count from 1."""
+class TrainingStep:
+    """Which update of the run; both count from 1."""
 
     epoch: int
     update: int
@@ -34,8 +34,8 @@ class LossTerms:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Where an objective will work: what of a run it may depend on besides its model."""
+class RunContext:
+    """What of a run its objective may depend on besides the model."""
 
     plan: BatchPlan
     ids: SpecialIds
@@ -54,10 +54,10 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch, moment: Moment) -> LossTerms:
+    def forward(self, batch: Batch, step: TrainingStep) -> LossTerms:
         raise NotImplementedError
 
-    def before_update(self, load: Callable[[], Batch], moment: Moment) -> None:
+    def before_update(self, load: Callable[[], Batch], step: TrainingStep) -> None:
         """A chance to look at an update's whole batch, read by `load` (on the host), before it is cut into shares."""
 
     def helper_modules(self) -> dict[str, nn.Module]:
@@ -79,7 +79,7 @@ class TranslationObjective(Objective):
         super().__init__(model)
         self.label_smoothing = label_smoothing
 
-    def forward(self, batch: Batch, moment: Moment) -> LossTerms:
+    def forward(self, batch: Batch, step: TrainingStep) -> LossTerms:
         states = batch.real(self.model(batch.src, batch.tgt_in).states)  # (N, d)
         loss = SmoothedCrossEntropy(batch.real(batch.tgt_out), self.label_smoothing)
         sums = vocabulary_loss(states, self.model.tgt_embedding.weight, self.model.output_bias, loss)

@@ -39,7 +39,7 @@ from a2d_cli.training.distributed import World, choose_precision
 from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.memory import explained_out_of_memory, is_out_of_memory, keep_freed_memory
-from a2d_cli.training.objective import LossTerms, Moment, Objective
+from a2d_cli.training.objective import LossTerms, Objective, TrainingStep
 from a2d_cli.training.optimizer import learning_rate, make_adam
 from a2d_cli.training.update_sums import LaunchedUpdate, LogWindow, UpdateSums
 from a2d_cli.training.validation import ValidationResult, Validator
@@ -212,19 +212,19 @@ class Trainer:
             A2DError: out of memory at the smallest piece.
         """
         indices = self._next_batch()
-        moment = Moment(self.state.epoch, self.state.update + 1)
+        step = TrainingStep(self.state.epoch, self.state.update + 1)
         with explained_out_of_memory(
-            f"on {self.device} before update {moment.update}, at what this method measures of its first sentences",
+            f"on {self.device} before update {step.update}, at what this method measures of its first sentences",
             "train anew with a smaller model or training.max_length, "
             "or measure nothing: --set distillation.gradient_share=0",
         ):
-            self.objective.before_update(lambda: self.plan.load(indices, self.ids), moment)
-        parts = self._within_memory(lambda: self._backward(indices, moment), len(indices))
+            self.objective.before_update(lambda: self.plan.load(indices, self.ids), step)
+        parts = self._within_memory(lambda: self._backward(indices, step), len(indices))
         with explained_out_of_memory(
-            f"on {self.device} in the step of update {moment.update}, beside which Adam keeps two numbers a parameter",
+            f"on {self.device} in the step of update {step.update}, beside which Adam keeps two numbers a parameter",
             "train anew with a smaller model",
         ):
-            launched = self._step(parts, self.plan.num_tgt_tokens(indices), moment)
+            launched = self._step(parts, self.plan.num_tgt_tokens(indices), step)
         self._launched.append(launched)
         state = self.state
         state.update += 1
@@ -246,12 +246,12 @@ class Trainer:
             self.state.log.add(sums)
             self._watch(sums)
 
-    def _backward(self, indices: Any, moment: Moment) -> dict[str, Tensor]:
+    def _backward(self, indices: Any, step: TrainingStep) -> dict[str, Tensor]:
         """Leave the gradient of the whole update's mean loss in the parameters; return this rank's loss sums by name.
 
         It may be repeated. Nothing here, nor in the step, waits for a GPU.
         """
-        torch.manual_seed(_seed_of(self.settings.seed, moment.update, self.world.rank))
+        torch.manual_seed(_seed_of(self.settings.seed, step.update, self.world.rank))
         self.optimizer.zero_grad(set_to_none=True)
         self.objective.train()
         parts: dict[str, Tensor] = {}
@@ -267,7 +267,7 @@ class Trainer:
             hold = contextlib.nullcontext() if last or num_ranks == 1 else self.parallel.no_sync()
             with hold:
                 with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
-                    terms: LossTerms = self.parallel(batch, moment)
+                    terms: LossTerms = self.parallel(batch, step)
                 # The one division, before the backward pass: the gradient of a sum over an update overflows fp16.
                 # What DistributedDataParallel averages over ranks is a sum here.
                 self.scaler.scale(terms.total * (weight * num_ranks / tokens)).backward()
@@ -275,7 +275,7 @@ class Trainer:
                 parts[name] = parts.get(name, 0.0) + value.float() * weight
         return parts
 
-    def _step(self, parts: dict[str, Tensor], tokens: int, moment: Moment) -> LaunchedUpdate:
+    def _step(self, parts: dict[str, Tensor], tokens: int, step: TrainingStep) -> LaunchedUpdate:
         """Clip the gradient and take the step; the update's loss sums, over all ranks, are on their way."""
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -283,7 +283,7 @@ class Trainer:
         if self.settings.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(moment.update, self.settings) * self.state.lr_factor
+            group["lr"] = learning_rate(step.update, self.settings) * self.state.lr_factor
         # fp16: skips the step where a gradient overflowed. Otherwise such a step spoils the weights: it is found before
         # they are saved or judged, and the run goes back to its last save.
         self.scaler.step(self.optimizer)
@@ -291,7 +291,7 @@ class Trainer:
         names = sorted(parts)
         told_to_stop = torch.full((), float(bool(self._interruption.number)), device=self.device)
         *sums, told_to_stop = self.world.sum(torch.stack([*(parts[name] for name in names), told_to_stop])).unbind()
-        return LaunchedUpdate(moment.update, dict(zip(names, sums, strict=True)), tokens, norm, told_to_stop)
+        return LaunchedUpdate(step.update, dict(zip(names, sums, strict=True)), tokens, norm, told_to_stop)
 
     def _next_batch(self) -> Any:
         if self._batches_epoch != self.state.epoch:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from a2d_cli.config.schema import Decoding
+from a2d_cli.config.schema import Decoding, Training
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import ParallelCorpus, evenly_spaced
 from a2d_cli.data.tokenizer import Tokenizer
@@ -51,20 +51,12 @@ class ValidationResult:
         return (float("-inf") if value is None else value, -self.loss)
 
 
-@dataclass(frozen=True)
-class ValidationSettings:
-    decode_below_nll: float
-    sentences: int  # translated; 0 = all
-    samples: int  # shown
-    max_tokens: int  # of one batch
-    max_length: int  # tokens a side that the model can read; longer pairs do not count in the loss
-
-
 class Validator:
     """Holds the validation set; a call judges the model as it is now.
 
     Args:
         sources, references: the validation text, line by line.
+        max_length: tokens a side that the model can read; longer pairs do not count in the loss.
         tgt_lang: chooses BLEU's tokenizer, as in `score`.
     """
 
@@ -75,15 +67,16 @@ class Validator:
         references: Sequence[str],
         tokenizer: Tokenizer,
         decoding: Decoding,
-        settings: ValidationSettings,
+        settings: Training,
+        max_length: int,
         tgt_lang: str = "",
     ):
-        chosen = evenly_spaced(len(sources), settings.sentences or len(sources))
+        chosen = evenly_spaced(len(sources), settings.valid_sentences or len(sources))
         self.sources, self.references = [sources[i] for i in chosen], [references[i] for i in chosen]
         self.tokenizer, self.settings = tokenizer, settings
         self.decoding, self.tgt_lang = decoding, tgt_lang
         self.ids = SpecialIds.of(tokenizer)
-        batches = BatchSettings(max(settings.max_tokens, settings.max_length), max_length=settings.max_length)
+        batches = BatchSettings(max(settings.max_tokens, max_length), max_length=max_length)
         self.plan = BatchPlan(corpus, batches, seed=0)
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
-"""Losses over a vocabulary, some tokens at a time: no tensor of all tokens' scores ever lives.
+"""Losses over a vocabulary, some tokens at a time: no tensor of all tokens' logits ever lives.
 
-Scores are by far the largest tensor of a training step, and slow to pass over where they lie in no cache. So the
-gradient over a few tokens' scores is taken at once, turned into that of states and weights, and forgotten.
+Logits are by far the largest tensor of a training step, and slow to pass over where they lie in no cache. So the
+gradient over a few tokens' logits is taken at once, turned into that of states and weights, and forgotten.
 
 Letters: N target tokens, n of them at a time, d model width, V words of the vocabulary.
 """
@@ -16,28 +16,28 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SCORES_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 27}  # so that a CPU's cache holds them, or a GPU has enough to do
+LOGITS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 27}  # so that a CPU's cache holds them, or a GPU has enough to do
 FEWEST_TOKENS = 256  # products of fewer rows are slow
 
 
 @dataclass(frozen=True)
-class Scores:
+class Predictions:
     """What a model says of n tokens; in fp32 at least, whatever it computes in."""
 
-    values: Tensor  # (n, V) unnormalised
+    logits: Tensor  # (n, V)
     probabilities: Tensor  # (n, V) their softmax
-    normalisers: Tensor  # (n,) their log-sum-exp
+    logsumexp: Tensor  # (n,) their log-sum-exp
 
 
 @dataclass(frozen=True)
 class TokenLosses:
-    """What a loss says of scores."""
+    """What a loss says of predictions."""
 
     losses: dict[str, Tensor]  # (n,) by name; `loss` is what is minimised
-    gradient: Tensor  # (n, V) of its sum over the scores
+    gradient: Tensor  # (n, V) of its sum over the logits
 
 
-TokenLoss = Callable[[slice, Scores], TokenLosses]  # which of the N tokens, and their scores
+TokenLoss = Callable[[slice, Predictions], TokenLosses]  # which of the N tokens, and what is predicted there
 
 
 def vocabulary_loss(
@@ -54,8 +54,8 @@ def vocabulary_loss(
     inputs = [states, weight] if bias is None else [states, weight, bias]
     differentiate = torch.is_grad_enabled() and any(each.requires_grad for each in inputs)
     if tokens_at_once is None:
-        scores_at_once = SCORES_AT_ONCE.get(states.device.type, SCORES_AT_ONCE["cpu"])
-        tokens_at_once = max(FEWEST_TOKENS, scores_at_once // len(weight))
+        logits_at_once = LOGITS_AT_ONCE.get(states.device.type, LOGITS_AT_ONCE["cpu"])
+        tokens_at_once = max(FEWEST_TOKENS, logits_at_once // len(weight))
     with torch.no_grad():
         sums, gradients = _sums_and_gradients(states, weight, bias, loss, tokens_at_once, differentiate)
     if differentiate:
@@ -85,8 +85,8 @@ def _sums_and_gradients(
         padded[:, -1].fill_(float("-inf"))
         probabilities = padded.softmax(-1)
         # The likeliest word tells the log-sum-exp without another exp: its probability is 1/V at least.
-        normalisers = padded.amax(-1) - probabilities.amax(-1).log()
-        found = loss(rows, Scores(padded[:, :-1], probabilities[:, :-1], normalisers))
+        logsumexp = padded.amax(-1) - probabilities.amax(-1).log()
+        found = loss(rows, Predictions(padded[:, :-1], probabilities[:, :-1], logsumexp))
         for name, losses in found.losses.items():
             sums[name] = sums[name] + losses.sum() if name in sums else losses.sum()
         if of_states is not None:

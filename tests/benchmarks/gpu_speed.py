@@ -56,7 +56,7 @@ from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import World, choose_device, choose_precision, process_group
 from a2d_cli.training.memory import keep_freed_memory
-from a2d_cli.training.objective import Objective, Stage, TranslationObjective
+from a2d_cli.training.objective import Objective, RunContext, TranslationObjective
 from a2d_cli.training.trainer import Trainer
 
 WAYS = ("teacher", "plain", "live", "cached", "yardstick", "yardstick plain")
@@ -172,8 +172,8 @@ class DeviceBench(Bench):
 
     def _cached(self, live: Teacher, mode: str) -> Teacher:
         request = CacheRequest(mode, 0, True, True, self.caches_dir, "random", "a teacher", "a text")
-        stage = Stage(self.plan, self.ids, self.device, self.world, Reporter(), "")
-        teacher = cached_or_live(live, request, stage)
+        context = RunContext(self.plan, self.ids, self.device, self.world, Reporter(), "")
+        teacher = cached_or_live(live, request, context)
         assert isinstance(teacher, CachedTeacher)
         return teacher
 

@@ -59,7 +59,7 @@ from a2d_cli.model.transformer import Transformer, Vocabularies, sinusoids
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import World
 from a2d_cli.training.memory import keep_freed_memory, peak_memory_bytes
-from a2d_cli.training.objective import Moment, Objective, Stage, TranslationObjective
+from a2d_cli.training.objective import Objective, RunContext, TrainingStep, TranslationObjective
 from a2d_cli.training.optimizer import make_adam
 
 WAYS = ("plain", "live", "cached", "cached top-k", "yardstick", "yardstick plain")
@@ -157,8 +157,8 @@ class Bench:
         """Filled by the first that asks, read by the others."""
         top_k = Distillation().cache_top_k
         request = CacheRequest(mode, top_k, True, True, self.caches_dir / mode, "random", "a teacher", "a text")
-        stage = Stage(self.plan, self.ids, torch.device("cpu"), World(), Reporter(), "")
-        teacher = cached_or_live(live, request, stage)
+        context = RunContext(self.plan, self.ids, torch.device("cpu"), World(), Reporter(), "")
+        teacher = cached_or_live(live, request, context)
         assert isinstance(teacher, CachedTeacher)
         return teacher
 
@@ -173,7 +173,7 @@ class Bench:
             optimizer.zero_grad(set_to_none=True)
             objective.train()
             batch = plan.load(indices, ids)
-            (objective(batch, Moment(epoch=1, update=1)).total / batch.num_tgt_tokens).backward()
+            (objective(batch, TrainingStep(epoch=1, update=1)).total / batch.num_tgt_tokens).backward()
             norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
             torch.nn.utils.clip_grads_with_norm_(parameters, CLIP_NORM, norm)
             optimizer.step()
@@ -291,7 +291,7 @@ class YardstickTransformer(nn.Module):
         return F.dropout(x, DROPOUT, self.training)
 
     def forward(self, src: Tensor, tgt_in: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Scores (B, T, V), and the maps of encoder, decoder and cross-attention, each (B, C, Q, K)."""
+        """Predictions (B, T, V), and the maps of encoder, decoder and cross-attention, each (B, C, Q, K)."""
         src_mask = (src != self.pad)[:, None, None, :]
         causal = torch.ones(tgt_in.shape[1], tgt_in.shape[1], dtype=torch.bool).tril()
         encoder_maps, decoder_maps, cross_maps = [], [], []

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from training_speed import EOS, SMALL, Sizes, Time, arithmetic_of, timed
 
-from a2d_cli.config.schema import Decoding
+from a2d_cli.config.schema import Decoding, Training
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.decoding.engine import SearchBatch
 from a2d_cli.decoding.torch_engine import TorchEngine
@@ -39,7 +39,7 @@ from a2d_cli.decoding.translator import Translator
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.scoring import score
 from a2d_cli.training.memory import keep_freed_memory
-from a2d_cli.training.validation import ValidationSettings, Validator
+from a2d_cli.training.validation import Validator
 
 CPU = torch.device("cpu")
 
@@ -107,8 +107,11 @@ def parts_of(sizes: Sizes, num_pairs: int, num_translated: int, decoding: Decodi
     model = Transformer(shape, Vocabularies(vocab_size, vocab_size)).eval()
 
     def validator(decode_below_nll: float) -> Validator:
-        settings = ValidationSettings(decode_below_nll, num_translated, 2, sizes.tokens, shape.max_positions)
-        return Validator(text, text.lines("src"), text.lines("tgt"), tokenizer, decoding, settings)
+        settings = Training(
+            decode_below_nll=decode_below_nll, valid_sentences=num_translated, samples=2, max_tokens=sizes.tokens
+        )
+        lines = text.lines("src"), text.lines("tgt")
+        return Validator(text, *lines, tokenizer, decoding, settings, shape.max_positions)
 
     with_translations, without = validator(math.inf), validator(-math.inf)
     engine = RecordingEngine(model, SpecialIds.of(tokenizer))

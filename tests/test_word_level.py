@@ -1,4 +1,4 @@
-"""The response term: cross-entropy and the teacher's words in one pass, equal to the two of them apart."""
+"""The word-level loss: cross-entropy and the teacher's words in one pass, equal to the two of them apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiny import quick
 from torch import Tensor
 
 from a2d_cli.distillation.divergences import word_divergence
-from a2d_cli.distillation.response import Response
+from a2d_cli.distillation.word_level import WordLevelLoss
 from a2d_cli.training.losses import SmoothedCrossEntropy, smoothed_cross_entropy
 from a2d_cli.training.vocabulary_loss import vocabulary_loss
 
@@ -28,8 +28,8 @@ def draw(seed: int, dtype: torch.dtype = torch.float64) -> tuple[list[Tensor], T
     return inputs, teacher, torch.randint(V, (N,), generator=generator)
 
 
-def response(inputs, teacher, targets, alpha, temperature=1.0, kind="fkl", smoothing=0.1, tokens_at_once=3):
-    loss = Response(
+def word_level(inputs, teacher, targets, alpha, temperature=1.0, kind="fkl", smoothing=0.1, tokens_at_once=3):
+    loss = WordLevelLoss(
         SmoothedCrossEntropy(targets, smoothing), lambda rows: teacher[rows].clone(), alpha, temperature, kind
     )
     return vocabulary_loss(*inputs, loss, tokens_at_once)
@@ -51,7 +51,7 @@ def test_it_is_the_sum_of_its_terms_in_values_and_gradients(kind, seed, alpha, t
     ce = smoothed_cross_entropy(logits, targets, smoothing)
     word = word_divergence(teacher, logits, temperature, kind)
     expected = ((1 - alpha) * ce.loss + alpha * temperature**2 * word).sum()
-    found = response(inputs, teacher, targets, alpha, temperature, kind, smoothing, tokens_at_once)
+    found = word_level(inputs, teacher, targets, alpha, temperature, kind, smoothing, tokens_at_once)
     torch.testing.assert_close(found["loss"], expected)
     torch.testing.assert_close(found["nll"], ce.nll.sum())
     torch.testing.assert_close(found["word"], word.sum())
@@ -63,13 +63,13 @@ def test_it_is_the_sum_of_its_terms_in_values_and_gradients(kind, seed, alpha, t
 @pytest.mark.parametrize(("kind", "temperature"), [("fkl", 1.0), ("fkl", 2.0), ("js", 1.0)])
 def test_its_gradients_are_the_differences_of_its_values(kind, temperature):
     inputs, teacher, targets = draw(1)
-    assert torch.autograd.gradcheck(lambda *x: response(x, teacher, targets, 0.3, temperature, kind)["loss"], inputs)
+    assert torch.autograd.gradcheck(lambda *x: word_level(x, teacher, targets, 0.3, temperature, kind)["loss"], inputs)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 999), num_hard=st.integers(0, N), tokens_at_once=st.integers(1, N + 1))
 @quick
-def test_where_tokens_are_selected_it_is_response_for_some_and_references_for_the_others(
+def test_where_tokens_are_selected_it_is_word_level_for_some_and_references_for_the_others(
     kind, seed, num_hard, tokens_at_once
 ):
     inputs, teacher, targets = draw(seed)
@@ -83,7 +83,9 @@ def test_where_tokens_are_selected_it_is_response_for_some_and_references_for_th
     word = word_divergence(teacher[hard], logits[hard], 2.0, kind).sum()
     expected = 0.7 * ce[0] + 0.3 * 4.0 * word + ce[1]
     threshold = threshold - 1e-9  # but for rounding
-    taught = Response(SmoothedCrossEntropy(targets, 0.1), lambda rows: teacher[rows].clone(), 0.3, 2.0, kind, threshold)
+    taught = WordLevelLoss(
+        SmoothedCrossEntropy(targets, 0.1), lambda rows: teacher[rows].clone(), 0.3, 2.0, kind, threshold
+    )
     found = vocabulary_loss(*inputs, taught, tokens_at_once)
     torch.testing.assert_close(found["loss"], expected)
     torch.testing.assert_close(found["nll"], nll.sum())
@@ -99,7 +101,7 @@ def test_a_teacher_of_the_same_mind_adds_nothing(temperature):
     inputs, _, targets = draw(1)
     states, weight, bias = inputs
     teacher = F.linear(states, weight[:-1], bias).detach() + 5.0
-    found = response(inputs, teacher, targets, 0.5, temperature)
+    found = word_level(inputs, teacher, targets, 0.5, temperature)
     expected = 0.5 * smoothed_cross_entropy(F.linear(states, weight[:-1], bias), targets, 0.1).loss.sum()
     assert abs(float(found["word"])) < 1e-10
     for ours, theirs in zip(*(torch.autograd.grad(x, inputs) for x in (found["loss"], expected)), strict=True):
@@ -110,7 +112,7 @@ def test_extreme_scores_keep_values_and_gradients_finite():
     inputs, teacher, targets = draw(1, torch.float32)
     states, weight, bias = (each.detach().mul(40).requires_grad_() for each in inputs)
     for kind in KINDS:
-        found = response([states, weight, bias], 40 * teacher, targets, 0.5, kind=kind)
+        found = word_level([states, weight, bias], 40 * teacher, targets, 0.5, kind=kind)
         gradients = torch.autograd.grad(found["loss"], [states, weight, bias])
         assert all(value.isfinite().all() for value in (*found.values(), *gradients))
 
@@ -118,8 +120,8 @@ def test_extreme_scores_keep_values_and_gradients_finite():
 @pytest.mark.parametrize("kind", ["fkl", "js"])
 def test_half_precision_teachers_are_compared_in_single(kind):
     inputs, teacher, targets = draw(1, torch.float32)
-    found = response(inputs, teacher.bfloat16(), targets, 0.5, kind=kind)
-    exact = response(inputs, teacher.bfloat16().float(), targets, 0.5, kind=kind)
+    found = word_level(inputs, teacher.bfloat16(), targets, 0.5, kind=kind)
+    exact = word_level(inputs, teacher.bfloat16().float(), targets, 0.5, kind=kind)
     assert found["word"].dtype == torch.float32
     assert torch.equal(found["loss"], exact["loss"])
 
@@ -128,5 +130,5 @@ def test_the_teachers_scores_are_left_as_they_were():
     inputs, teacher, targets = draw(1)
     before = teacher.clone()
     for kind in KINDS:
-        response(inputs, teacher, targets, 0.5, kind=kind)
+        word_level(inputs, teacher, targets, 0.5, kind=kind)
     assert torch.equal(teacher, before)

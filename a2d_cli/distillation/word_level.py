@@ -1,6 +1,6 @@
-"""What references and a teacher's words ask of a student: (1-α) CE + α τ² D(p, q), a sum over target tokens.
+"""Word-level distillation (Kim & Rush 2016): (1-α) CE + α τ² D(p, q), a sum over target tokens.
 
-Letters: N target tokens, n of them at a time, V vocabulary; p the teacher's words, q the student's.
+Letters: N target tokens, n of them at a time, V vocabulary; p the teacher's next-token distribution, q the student's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from a2d_cli.distillation.divergences import word_divergence
 from a2d_cli.training.losses import SmoothedCrossEntropy
-from a2d_cli.training.vocabulary_loss import Scores, TokenLosses
+from a2d_cli.training.vocabulary_loss import Predictions, TokenLosses
 
 
 @dataclass(frozen=True)
-class Response:
+class WordLevelLoss:
     """For `vocabulary_loss`; its losses are `loss`, `nll` and `word` (D without the factor τ²).
 
     With a threshold, α is 0 for the tokens that the student finds easier than that: their `word` is 0, and a loss
@@ -31,15 +31,15 @@ class Response:
     divergence: str
     threshold: Tensor | None = None  # (), of -log q(target)
 
-    def __call__(self, rows: slice, scores: Scores) -> TokenLosses:
-        ce = self.cross_entropy(rows, scores)
-        teacher = self.teacher_logits(rows).to(scores.values.dtype)
+    def __call__(self, rows: slice, predicted: Predictions) -> TokenLosses:
+        ce = self.cross_entropy(rows, predicted)
+        teacher = self.teacher_logits(rows).to(predicted.logits.dtype)
         by_hand = self.divergence == "fkl" and self.temperature == 1.0
-        word = _forward_kl(teacher, scores) if by_hand else self._divergence(teacher, scores.values)
+        word = _forward_kl(teacher, predicted) if by_hand else self._divergence(teacher, predicted.logits)
         alpha, losses = self.alpha, {**ce.losses, **word.losses}
         if self.threshold is not None:
             # Of all tokens, and some of it forgotten: a GPU is never asked how many are hard.
-            hard = (ce.losses["nll"] >= self.threshold).to(scores.values.dtype)  # (n,)
+            hard = (ce.losses["nll"] >= self.threshold).to(predicted.logits.dtype)  # (n,)
             alpha, losses = alpha * hard, losses | {"word": losses["word"] * hard, "selected": hard}
         weight = alpha * self.temperature**2
         loss = (1.0 - alpha) * losses["loss"] + weight * losses["word"]
@@ -58,9 +58,9 @@ class Response:
         return TokenLosses({"word": word.detach()}, gradient)
 
 
-def _forward_kl(teacher: Tensor, student: Scores) -> TokenLosses:
-    """KL(p‖q) = Σ p · (teacher's - student's scores) - teacher's + student's log-sum-exp; its gradient is q - p."""
+def _forward_kl(teacher: Tensor, student: Predictions) -> TokenLosses:
+    """KL(p‖q) = Σ p · (teacher's - student's logits) - teacher's + student's log-sum-exp; its gradient is q - p."""
     p = teacher.softmax(-1)
-    normalisers = teacher.amax(-1) - p.amax(-1).log()
-    word = teacher.sub_(student.values).mul_(p).sum(-1) + (student.normalisers - normalisers)
+    logsumexp = teacher.amax(-1) - p.amax(-1).log()
+    word = teacher.sub_(student.logits).mul_(p).sum(-1) + (student.logsumexp - logsumexp)
     return TokenLosses({"word": word}, torch.sub(student.probabilities, p, out=p))
