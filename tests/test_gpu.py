@@ -62,9 +62,8 @@ def trainer_of(way: str, folder: Path, device: torch.device = CPU, dropout: floa
     if isinstance(objective, DistillationObjective):
         objective._teacher[0].model.to(device)  # as `distill` does
     training = Training(clip_norm=0.5, **settings)
-    trainer = Trainer(
-        Run(folder), objective, plan(), None, special_ids(), training, "xx-yy", device, World(), Reporter()
-    )
+    context = RunContext(plan(), special_ids(), device, World(), Reporter(), "")
+    trainer = Trainer(Run(folder), objective, context, None, special_ids(), training, "xx-yy")
     trainer.state.update = LATE
     return trainer
 

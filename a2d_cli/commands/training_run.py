@@ -270,10 +270,11 @@ def _train(
             f"({plan.num_left_out:,} over {plan.settings.max_length} tokens left out), on {device}"
         )
     ids = SpecialIds.of(tokenizer)
-    objective = make_objective(model, RunContext(plan, ids, device, world, reporter, request.resume_command))
+    context = RunContext(plan, ids, device, world, reporter, request.resume_command)
+    objective = make_objective(model, context)
     validator = _make_validator(project, recipe, request, tokenizer)
-    trainer = Trainer(run, objective, plan, validator, tokenizer, settings, recipe.pair, device, world, reporter)
-    state = trainer.train(resume_hint=request.resume_command)
+    trainer = Trainer(run, objective, context, validator, tokenizer, settings, recipe.pair)
+    state = trainer.train()
     if world.is_main:
         precision = str(trainer.precision).removeprefix("torch.")
         run.record(machine=world.machine_text(machine_of(device)), precision=precision, **_peak_memory(device))

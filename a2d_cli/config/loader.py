@@ -2,7 +2,16 @@
 
 The schema's types decide how a scalar is read, never YAML's guesses: `5e-4` is a number where a number
 belongs, and `no` is Norwegian. Every file and the overrides are read as a layer of its own, so that an error
-names the layer it stands in; the layers are merged, and the dataclasses are built once.
+names the layer it stands in; the layers are merged, and the dataclasses are built once. In that order (`_resolve`):
+
+    layers         the recipes that it extends, the recipe itself, `--set`: mappings of texts
+    read each      texts to values of the schema's types
+    root paths     relative ones start at the folder of the file that says them
+    merge          the later layer wins, key by key; the student inherits `training`
+    own settings   what stands behind '@' in the method's name wins over all layers
+    build, check   dataclasses; then ranges, and keys that must fit each other
+
+Who is blamed for a value travels beside it: `options` names the option that gave a key, else it was the file.
 """
 
 from __future__ import annotations

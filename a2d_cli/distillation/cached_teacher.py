@@ -138,7 +138,8 @@ class CachedTeacher(Teacher):
 def cached_or_live(live: Teacher, request: CacheRequest, context: RunContext) -> Teacher:
     """The teacher with its answers on disk: found there, or asked for now; or the live one, where `auto` finds no room.
 
-    The cached one keeps nothing of the model but its output layer.
+    The cached one keeps nothing of the model but its output layer: the layers of `live` are freed, so that it can be
+    asked no more.
 
     Raises:
         A2DError: no room on the disk; another process fills the cache; it holds other answers than the teacher gives.

@@ -8,6 +8,8 @@
 
 On a GPU the host only launches: what an update did is read while the next one runs, and sooner where it is needed (a
 log line, a save, a validation). The next batch is read and padded meanwhile, so nothing else need fetch it ahead.
+So `Diverged` is raised by whatever reads (`update`, a log line, `_save`, `_validate`), perhaps for the update before;
+nothing is saved or judged before all is read; `max_hours` is looked at only where all has just been read.
 """
 
 from __future__ import annotations
@@ -28,18 +30,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from a2d_cli.config.schema import Training
-from a2d_cli.data.batching import Batch, BatchPlan, SpecialIds, share
+from a2d_cli.data.batching import Batch, share
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError, Interrupted
 from a2d_cli.files import atomic_path, check_format
 from a2d_cli.project.checkpoint import load_weights, mean_weights, save_checkpoint, save_weights, weights_of
 from a2d_cli.project.run import Run
-from a2d_cli.reporting import Progress, Reporter, count_text
-from a2d_cli.training.distributed import World, choose_precision
+from a2d_cli.reporting import Progress, count_text
+from a2d_cli.training.distributed import choose_precision
 from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.memory import explained_out_of_memory, is_out_of_memory, keep_freed_memory
-from a2d_cli.training.objective import LossTerms, Objective, TrainingStep
+from a2d_cli.training.objective import LossTerms, Objective, RunContext, TrainingStep
 from a2d_cli.training.optimizer import learning_rate, make_adam
 from a2d_cli.training.update_sums import LaunchedUpdate, LogWindow, UpdateSums
 from a2d_cli.training.validation import ValidationResult, Validator
@@ -90,9 +92,8 @@ class Trainer:
     Args:
         run: an existing folder; a training state in it is resumed.
         objective: what is minimised.
-        plan: the training batches.
+        context: the batches, the device, the other ranks, and where news go.
         validator: judges the model on held-out text.
-        world: this process among the ranks.
         pair: e.g. en-de, for the checkpoint's config.
     """
 
@@ -100,29 +101,27 @@ class Trainer:
         self,
         run: Run,
         objective: Objective,
-        plan: BatchPlan,
+        context: RunContext,
         validator: Validator,
         tokenizer: Tokenizer,
         settings: Training,
         pair: str,
-        device: torch.device,
-        world: World,
-        reporter: Reporter,
     ):
-        self.run, self.plan, self.validator, self.tokenizer = run, plan, validator, tokenizer
-        self.settings, self.pair, self.device, self.world, self.reporter = settings, pair, device, world, reporter
+        self.run, self.validator, self.tokenizer, self.settings, self.pair = run, validator, tokenizer, settings, pair
+        self.plan, self.ids, self.device, self.world = context.plan, context.ids, context.device, context.world
+        self.reporter, self.resume_hint = context.reporter, context.resume_hint
+        device = context.device
         self.objective = objective.to(device)
         self.model = objective.model
         if settings.compile:
             self.model.compile(dynamic=True)
-        self.ids = SpecialIds.of(tokenizer)
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.optimizer = make_adam(self.parameters, settings)
         self.precision = choose_precision(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
         self.state = TrainingState(pieces=settings.accumulate)
         self.parallel: nn.Module = objective
-        if world.size > 1:
+        if self.world.size > 1:
             devices = [device] if device.type == "cuda" else None
             self.parallel = DistributedDataParallel(objective, device_ids=devices, gradient_as_bucket_view=True)
         self._batches: list[Any] = []
@@ -136,7 +135,7 @@ class Trainer:
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
-    def train(self, resume_hint: str = "") -> TrainingState:
+    def train(self) -> TrainingState:
         """Train until a reason to stop; interrupts finish the update and save.
 
         Raises:
@@ -152,18 +151,18 @@ class Trainer:
                     self._events.open(folder, self.state.update) if self.world.is_main else contextlib.nullcontext()
                 )
                 with events, self.reporter.progress("training", self.settings.max_updates, "updates") as bar:
-                    self._loop(bar, resume_hint)
+                    self._loop(bar)
                 self.world.on_main(self._finish)
         except KeyboardInterrupt:
-            raise self._interrupted(resume_hint) from None
+            raise self._interrupted() from None
         return self.state
 
-    def _interrupted(self, resume_hint: str) -> Interrupted:
+    def _interrupted(self) -> Interrupted:
         if self._saved_update >= 0:
             self.reporter.info(f"{self.run.name} is saved at update {self._saved_update}")
-        return Interrupted(self._interruption.number or signal.SIGTERM, resume_hint)
+        return Interrupted(self._interruption.number or signal.SIGTERM, self.resume_hint)
 
-    def _loop(self, bar: Progress, resume_hint: str) -> None:
+    def _loop(self, bar: Progress) -> None:
         self._started_s = time.monotonic() - self.state.elapsed_s
         bar.advance(self.state.update)
         while True:
@@ -185,7 +184,7 @@ class Trainer:
                 self._rewind(error)
             bar.advance(self.state.update - before, news)
             if self._told_to_stop:
-                raise self._interrupted(resume_hint)
+                raise self._interrupted()
 
     def _read_clock(self) -> None:
         self.state.elapsed_s = time.monotonic() - self._started_s

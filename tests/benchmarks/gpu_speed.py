@@ -147,18 +147,8 @@ class DeviceBench(Bench):
         folder = self.caches_dir / "run"
         folder.mkdir(parents=True, exist_ok=True)
         # Updates need no validator, and of a tokenizer its special ids alone.
-        trainer = Trainer(
-            Run(folder),
-            self._objective(way),
-            self.plan,
-            None,
-            self.ids,
-            settings,
-            "xx-yy",
-            self.device,
-            self.world,
-            Reporter(),
-        )
+        context = RunContext(self.plan, self.ids, self.device, self.world, Reporter(), "")
+        trainer = Trainer(Run(folder), self._objective(way), context, None, self.ids, settings, "xx-yy")
         trainer.state.update = UNCALIBRATED
         return trainer
 
