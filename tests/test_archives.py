@@ -52,6 +52,8 @@ def written(tmp_path, data: bytes, name="corpus.bin"):
         bz2.compress,
         lzma.compress,
         lambda b: gzip.compress(b[:5]) + gzip.compress(b[5:]),
+        lambda b: bz2.compress(b[:5]) + bz2.compress(b[5:]) + bytes(8),
+        lambda b: lzma.compress(b[:5]) + bytes(4) + lzma.compress(b[5:]),
     ],
 )
 def test_a_single_file_however_compressed(tmp_path, pack):
@@ -184,6 +186,24 @@ def test_flipped_bits(tmp_path):
     data[len(data) // 2] ^= 0xFF
     with pytest.raises(A2DError, match="damaged or cut short"):
         read(written(tmp_path, bytes(data)))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("place", [0, 2, 12, 40])
+def test_damage_in_a_later_stream_is_no_end_of_the_file(tmp_path, pack, place):
+    first, second = pack(TEXT * 99), bytearray(pack(bytes(range(251)) * 99))
+    second[place] ^= 0x40
+    with pytest.raises(A2DError, match="damaged or cut short"):
+        read(written(tmp_path, first + bytes(second)))
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+@pytest.mark.parametrize("rest", [b"x", b"not a stream at all", bytes(3) + b"x"])
+def test_what_follows_a_stream_and_is_none_is_damage(tmp_path, pack, rest):
+    with pytest.raises(A2DError, match="damaged or cut short"):
+        read(written(tmp_path, pack(TEXT) + rest))
+    with pytest.raises(A2DError, match="damaged or cut short: its end is missing"):
+        read(written(tmp_path, pack(TEXT * 99)[:-9]))
 
 
 def test_not_an_archive(tmp_path):

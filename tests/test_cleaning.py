@@ -102,6 +102,25 @@ def test_rules(pair, rule):
     assert tally.num_dropped == ({rule: 1} if rule else {})
 
 
+LIBRARY = "We will meet in front of the library at three this afternoon, and then go and eat."
+RAIN = "It was raining yesterday, so I stayed at home and read a book."
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("我们今天下午三点在图书馆前面见面,然后去吃饭。", LIBRARY),
+        ("昨天下雨,所以我在家看书。", RAIN),
+        ("昨日は雨が降っていたので、家で本を読んでいました。", RAIN),
+        ("어제는 비가 와서 집에서 책을 읽었습니다.", RAIN),
+    ],
+)
+def test_sound_pairs_of_dense_scripts_are_kept(pair):
+    assert clean([pair])[0] == [pair]
+    assert clean([pair[::-1]])[0] == [pair[::-1]]
+    assert clean([(pair[0], pair[1] * 4)])[1].num_dropped == {"ratio": 1}
+
+
 def test_the_first_broken_rule_is_counted():
     _, tally = clean([("", ""), ("lang " * 300,) * 2])
     assert tally.num_dropped == {"empty": 1, "too_long": 1}

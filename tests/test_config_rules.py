@@ -202,8 +202,17 @@ REFUSED = [
         "mine.yaml: data.reduce_tests: no test set is called 'flicker' | hint: did you mean 'flickr'?",
     ),
     (
+        "data: {generated: {}, tests: {news: [{src: ./a, tgt: ./b}]}}",
+        "mine.yaml: data.generated: cannot stand together with data.train, valid, tests or split",
+    ),
+    (
+        "data: {train: [{src: ./a.tsv, tgt: ./b, format: tsv}]}",
+        "mine.yaml: data.train[0].tgt: one tsv file holds both sides | hint: leave it out",
+    ),
+    ("cleaning: {max_characters: 99999}", "mine.yaml: cleaning.max_characters: expected from 1 to 16,384, got 99999"),
+    (
         "data: {generated: {}, train: [{src: ./a, tgt: ./b}]}",
-        "mine.yaml: data.generated: cannot stand together with data.train or data.split",
+        "mine.yaml: data.generated: cannot stand together with data.train, valid, tests or split",
     ),
     (
         "data: {split: {by: every}}",

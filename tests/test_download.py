@@ -174,6 +174,12 @@ def test_a_broken_transfer_goes_on_where_it_broke(site, tmp_path, headers):
     assert "the connection broke after 100,003 of 255,232 bytes; trying again in 0.001 s (1 of 3)" in heard.messages[0]
 
 
+def test_a_server_that_breaks_off_often_is_asked_as_long_as_it_sends(site, tmp_path):
+    site.headers, site.cut_after = {"ETag": '"v1"'}, [20_000] * 9
+    assert get(f"{site.url}/data/a.gz", tmp_path).path.read_bytes() == DATA
+    assert len(site.requests) == 10  # with three retries of what brings nothing
+
+
 def test_a_silent_server_is_left_and_asked_for_the_rest(site, tmp_path):
     site.stall, site.cut_after = True, [100_003]
     heard = Heard()

@@ -107,6 +107,12 @@ def test_invalid_utf8_names_file_and_line(tmp_path):
         pairs_of(tmp_path, "a.de", "a.de")
 
 
+def test_a_utf16_file_is_told_how_to_be_converted(tmp_path):
+    write(tmp_path, "a.de", "gut\nschön".encode("utf-16"))
+    with pytest.raises(A2DError, match=r"line 1 is not UTF-8 .* hint: convert the file: iconv -f UTF-16 -t UTF-8"):
+        pairs_of(tmp_path, "a.de", "a.de")
+
+
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "MAX_LINE_BYTES", 2**20)
     write(tmp_path, "a", b"x\n" + b"y" * (2**20 + 1))
@@ -279,6 +285,28 @@ def test_tmx_entities_are_refused(tmp_path, text):
     write(tmp_path, "a.tmx", text)
     with pytest.raises(A2DError, match="a.tmx: declares or uses the XML entity '(a|nbsp)'"):
         pairs_of(tmp_path, "a.tmx", format="tmx")
+
+
+@pytest.mark.parametrize("encoding", ["GB2312", "Shift_JIS", "UTF-32", "foo"])
+def test_a_tmx_whose_encoding_cannot_be_read(tmp_path, encoding):
+    write(tmp_path, "a.tmx", TMX.format(encoding=encoding).encode())
+    with pytest.raises(A2DError, match=r"a.tmx: (its encoding cannot be read|not well-formed XML).* hint: "):
+        pairs_of(tmp_path, "a.tmx", format="tmx")
+
+
+def test_a_tmx_of_a_language_and_its_region(tmp_path):
+    units = "<tu><tuv xml:lang='pt-PT'><seg>eu</seg></tuv><tuv xml:lang='pt-BR'><seg>a gente</seg></tuv></tu>"
+    write(tmp_path, "a.tmx", f"<tmx><body>{units}</body></tmx>")
+    files = CorpusFiles("a.tmx", format="tmx")
+    found = read_pairs(files, lambda name: tmp_path / name, src_lang="pt", tgt_lang="pt_BR", reporter=Listener())
+    assert list(found) == [("eu", "a gente")]
+
+
+def test_an_empty_variant_of_a_tmx_hides_no_full_one(tmp_path):
+    units = "<tu><tuv xml:lang='de-DE'><seg> </seg></tuv><tuv xml:lang='de-AT'><seg>Servus</seg></tuv>"
+    units += "<tuv xml:lang='en'><seg>Hi</seg></tuv></tu>"
+    write(tmp_path, "a.tmx", f"<tmx><body>{units}</body></tmx>")
+    assert pairs_of(tmp_path, "a.tmx", format="tmx") == [("Servus", "Hi")]
 
 
 def test_tmx_errors(tmp_path):

@@ -59,7 +59,15 @@ def test_other_arguments_are_left_as_they_are(arguments: list[str]):
 
 
 @pytest.mark.parametrize(
-    ("name", "form"), [("x.tsv", "tsv"), ("X.TMX.GZ", "tmx"), ("tsv", "plain"), ("x.tsv.de", "plain")]
+    ("name", "form"),
+    [
+        ("x.tsv", "tsv"),
+        ("X.TMX.GZ", "tmx"),
+        ("x.tsv.xz", "tsv"),
+        ("x.tmx.bz2", "tmx"),
+        ("tsv", "plain"),
+        ("x.tsv.de", "plain"),
+    ],
 )
 def test_the_name_tells_the_format(name: str, form: str):
     assert file_format(name) == form
@@ -175,6 +183,14 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
         (
             ["--train", "train.de", "trian.en", "--pair", "de-en"],
             "--train: no such file: trian.en\nhint: the current folder is",
+        ),
+        (
+            ["--train", "train.de", "/dev/null", "--pair", "de-en"],
+            "--train: /dev/null can be read only once: not a plain file\nhint: write its text to a file",
+        ),
+        (
+            ["--train", "all.tsv", "more.tsv", "--pair", "de-en"],
+            "more.tsv: a TSV or TMX file holds both sides, and here it follows another file\nhint: --train",
         ),
         (
             ["--train", "sub", "train.en", "--pair", "de-en"],

@@ -15,6 +15,7 @@ from listener import Listener
 
 from a2d_cli.commands import prepare as prepare_module
 from a2d_cli.commands.prepare import prepare
+from a2d_cli.commands.status import project_status
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import (
     Cleaning,
@@ -394,6 +395,58 @@ def test_a_failed_change_does_not_count_as_prepared(project, own):
     assert run(project, own).steps_done == FROM_TOKENIZER
 
 
+def test_a_source_that_cannot_be_read_leaves_what_was_prepared_as_it_was(project, own, tmp_path):
+    run(project, own)
+    state, before = project.state(), snapshot(project)
+    (tmp_path / "broken.de").write_bytes(b"\xff\n")
+    broken = with_data(own, train=(replace(own.data.train[0], src=str(tmp_path / "broken.de")),))
+    with pytest.raises(A2DError, match="line 1 is not UTF-8"):
+        run(project, broken)
+    project.require_prepared()
+    assert project.state() == state
+    changed = {path for path, time in snapshot(project).items() if before.get(path) != time}
+    assert changed - {project.state_path, project.report_path} <= set((project.data_dir / "cleaned").iterdir())
+    report = run(project, own)
+    assert report.steps_done == ()  # nothing that is needed was lost
+    assert dict(report.summary_rows())["train"] == "211 pairs"
+    # What the broken text's cleaning had begun is not taken for this text's.
+    assert run(project, with_data(own, split=Split("components", test_pairs=7))).steps_done == STEPS
+    assert len(read(project, "train")) == 204
+
+
+def test_a_preparation_that_was_killed_while_it_cleaned_is_told_and_goes_on(project, own, monkeypatch):
+    run(project, own)
+    other = with_data(own, valid=own.data.tests["mytest"], tests={"mytest": own.data.valid})
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, "clean_held_out", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(project, other, mirror=None, reporter=Reporter(), command="a2d prepare other")
+    told = project_status(project)
+    assert told.rows()[0][1] == "prepared: own; begun anew, not ended"
+    assert told.next_command == "a2d prepare other"
+    assert run(project, other).steps_done == STEPS
+    assert project_status(project).rows()[0][1] == "prepared: own"
+
+
+def test_a_text_that_changes_while_it_is_read_is_not_taken(project, own, monkeypatch):
+    clean = prepare_module.Cleaner.clean
+
+    def changing(self, pairs, tally):
+        yield from clean(self, pairs, tally)
+        write_pairs(Path(own.data.train[0].src).parent, "train", sentences(600, 700))
+
+    monkeypatch.setattr(prepare_module.Cleaner, "clean", changing)
+    with pytest.raises(A2DError, match="a source was changed while it was read"):
+        run(project, own)
+    monkeypatch.undo()
+    run(project, own)
+    assert len(read(project, "train")) == 100
+
+
 # ── what it protects ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -426,9 +479,30 @@ def test_another_sentencepiece_is_noticed_where_runs_exist(project, own):
     state = project.state()
     project.record(prepared={**state["prepared"], "tokenizer_fingerprint": "of-an-older-version"})
     (project.data_dir / "spm.model").unlink()
-    with pytest.raises(ConfigError, match=r"another vocabulary than before.*: teacher .*spm\.model"):
-        run(project, own)
+    for _ in range(2):  # not only the first time
+        with pytest.raises(ConfigError, match=r"another vocabulary than before.*: teacher .*spm\.model"):
+            run(project, own)
     assert not (project.data_dir / "spm.model").exists()
+    with pytest.raises(ConfigError, match="changes its tokenizer, and these runs"):
+        run(project, with_vocab(own, 88))
+
+
+@pytest.mark.parametrize("place", ["text", "cleaned"])
+def test_a_text_of_ones_own_is_never_written_over(project, own, place):
+    folder = project.data_dir / place
+    folder.mkdir(parents=True)
+    train = write_pairs(folder, "train", sentences(0, 211))
+    with pytest.raises(ConfigError, match=rf"{place}/train\.de lies where 'a2d prepare' writes .*another folder"):
+        run(project, with_data(own, train=train))
+    assert (folder / "train.de").read_text(encoding="utf-8").count("\n") == 211
+
+
+def test_a_recipe_that_cannot_be_read_is_told_before_the_work(project, own):
+    project.folder.mkdir()
+    project.recipe_path.write_bytes("# für später\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"a2d\.yaml: not UTF-8 text: byte 3"):
+        run(project, own)
+    assert not project.text_dir.exists()
 
 
 def test_edited_text_is_not_overwritten(project, own):
@@ -462,9 +536,15 @@ def test_an_edited_recipe_keeps_its_comments_or_is_kept_beside(project, own):
     assert said.startswith(
         "a2d.yaml now holds the recipe as prepared; yours is kept as a2d.yaml.old: tokenizer.vocab_size: "
     )
-    kept.unlink()
+    other = "# other notes\n" + project.recipe_path.read_text(encoding="utf-8")
+    project.recipe_path.write_text(other, encoding="utf-8")
     run(project, own)
-    assert not kept.exists()  # what prepare wrote itself needs no copy
+    assert kept.read_text(encoding="utf-8") == with_comment
+    (second,) = project.folder.glob("a2d.yaml.old2")
+    assert second.read_text(encoding="utf-8") == other
+    second.unlink()
+    run(project, with_vocab(own, 88))
+    assert not second.exists()  # what prepare wrote itself needs no copy
 
 
 def test_a_recipe_that_changes_with_the_command_is_told_in_one_line(project, own):
@@ -540,6 +620,38 @@ def optional_sources(own, folder):
     mirror = folder / "mirror"
     (mirror / "127.0.0.1:9").mkdir(parents=True)
     return with_data(own, downloads=downloads, train=(*own.data.train, more)), mirror
+
+
+def test_two_pairs_are_too_few(project, own, tmp_path):
+    few = with_data(own, train=write_pairs(tmp_path, "few", sentences(0, 2)), valid=(), tests={})
+    with pytest.raises(A2DError, match=r"of 2 pairs none is left once validation and test pairs .*--valid SRC TGT"):
+        run(project, few)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_may_not_be_read(project, own):
+    Path(own.data.train[0].src).chmod(0)
+    with pytest.raises(A2DError, match=r"train\.de: cannot be read: permission denied .*chmod"):
+        run(project, own)
+
+
+def test_a_rule_that_drops_much_of_the_text_is_told(project, own, tmp_path):
+    long = [(f"{src} {src}", tgt[:4]) for src, tgt in sentences(0, 60)]
+    train = write_pairs(tmp_path, "mixed", [*sentences(0, 150), *long])
+    heard = Listener()
+    run(project, with_data(own, train=train), reporter=heard)
+    (told,) = [line for line in heard.lines if "dropped" in line]
+    assert told == (
+        "warning: cleaning: 'ratio' dropped 60 of 210 training pairs (samples are in report.json); "
+        "if those are good pairs, relax it: max_ratio, under cleaning in a2d.yaml"
+    )
+
+
+def test_an_optional_test_set_that_cannot_be_had_is_no_reason_to_split_one_off(project, own):
+    missing = CorpusFiles("/nowhere/news.de", "/nowhere/news.en", optional=True)
+    run(project, with_data(own, tests={"news": (missing,)}))
+    assert project.state()["prepared"]["tests"] == []
+    assert len(read(project, "train")) == 211
 
 
 def test_an_optional_source_may_be_missing(project, own, tmp_path):

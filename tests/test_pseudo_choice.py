@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,19 @@ def test_the_texts_digest_tells_translations_apart(tmp_path: Path):
         encoded(folder, teacher_text(folder, translations, **options))
         digests.add(ParallelCorpus.open(folder / "ids", "train", *LANGUAGES).index.text_digest)
     assert len(digests) == 4
+
+
+def test_the_texts_digest_tells_references_apart_where_they_stand_in_it(tmp_path: Path):
+    for both, num_digests in ((False, 1), (True, 2)):
+        digests = set()
+        for number in range(2):
+            folder = tmp_path / f"{both}{number}"
+            folder.mkdir()
+            text = teacher_text(folder, {}, both=both)
+            origin = replace(text.corpus.origin, text=replace(text.corpus.origin.text, digest=f"other{number}"))
+            corpus = PseudoCorpus(text.corpus.folder, origin, text.corpus.text, 2, 1)
+            digests.add(replace(text, corpus=corpus, fill=lambda: None).digest())
+        assert len(digests) == num_digests
 
 
 def test_it_is_told_how_many_translations_were_replaced(tmp_path: Path):

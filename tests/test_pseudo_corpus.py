@@ -65,12 +65,12 @@ def corpus_of(folder: Path, sources: list[str], nbest: int = 2, needed: int = 1,
     return PseudoCorpus(folder / "pseudo", origin, text, nbest, needed)
 
 
-def fill(corpus: PseudoCorpus, translator: Spelling, reporter: Reporter | None = None) -> None:
+def fill(corpus: PseudoCorpus, translator: Spelling, reporter: Reporter | None = None, anew: bool = False) -> None:
     def open_translator(nbest: int) -> Spelling:
         assert nbest == translator.nbest
         return translator
 
-    corpus.fill(open_translator, "a2d pseudo", reporter or Reporter())
+    corpus.fill(open_translator, "a2d pseudo", reporter or Reporter(), anew)
 
 
 def sources_of(count: int) -> list[str]:
@@ -202,9 +202,33 @@ def test_translations_of_something_else_are_neither_used_nor_replaced(tmp_path: 
         fill(corpus_of(tmp_path, sources_of(7), nbest=5, needed=3), Spelling(5))
     assert (tmp_path / "pseudo/pseudo.json").read_bytes() == before
     corpus = corpus_of(tmp_path, sources_of(7), nbest=5, needed=3)
-    corpus.clear("a2d pseudo --overwrite")
-    fill(corpus, Spelling(5))
+    fill(corpus, Spelling(5), anew=True)
     assert {len(candidates) for _, candidates in corpus.read()} == {5}
+
+
+def test_what_is_translated_is_kept_until_there_is_a_translator_to_do_it_anew(tmp_path: Path):
+    corpus = corpus_of(tmp_path, sources_of(7))
+    fill(corpus, Spelling(2))
+    before = corpus.index()
+
+    def open_none(nbest: int) -> Spelling:
+        raise A2DError("no such device")
+
+    with pytest.raises(A2DError, match="no such device"):
+        corpus.fill(open_none, "a2d pseudo", Reporter(), anew=True)
+    assert corpus.is_full() and corpus.index() == before
+    fill(corpus, Spelling(2), anew=True)
+    assert corpus.index() == before
+
+
+def test_a_training_text_that_has_grown_is_told(tmp_path: Path):
+    corpus = corpus_of(tmp_path, sources_of(7))
+    fill(corpus, Spelling(2))
+    for path in corpus.text.paths:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write("more\n")
+    with pytest.raises(A2DError, match="are not as 'a2d prepare' wrote them .8 pairs where 7 were written"):
+        list(corpus.read())
 
 
 def test_decoding_keys_that_an_older_version_did_not_know_stand_at_their_defaults(tmp_path: Path):

@@ -105,6 +105,16 @@ def test_too_few_groups_is_an_error_that_says_how_many_can_be_had():
     assert "data.split.valid_pairs" in str(error.value)
 
 
+def test_several_translations_of_each_sentence_leave_groups_enough():
+    pairs = [(f"s{i}", f"t{i}.{variant}") for i in range(200) for variant in range(5)]
+    split = split_pairs(pairs, automatic_split(len(pairs), True, True))
+    assert (len(split.valid), len(split.test)) == (50, 50)
+    sources = [{pairs[i][0] for i in part} for part in (split.valid, split.test)]
+    assert [len(part) for part in sources] == [10, 10] and not sources[0] & sources[1]
+    with pytest.raises(A2DError, match=r"only 0 of 7 valid .*sets of your own.*--set data.split.by=components "):
+        split_pairs(pairs, Split("components", 7, 7))  # one sentence would be most of a part
+
+
 @pytest.mark.parametrize(("num_pairs", "size"), [(7, 1), (4000, 200), (20_000, 1000), (4_500_000, 1000)])
 def test_automatic_sizes(num_pairs, size):
     assert automatic_split(num_pairs, True, True) == Split("components", size, size)

@@ -145,6 +145,20 @@ def test_a_vocabulary_smaller_than_the_alphabet():
     assert train(vocab_size=smallest).src_vocab_size == smallest
 
 
+def test_the_automatic_size_holds_the_alphabet():
+    letters = [chr(0x4E00 + i) for i in range(1500)]
+    pairs = [("".join(letters[i : i + 30]), f"line {i}") for i in range(0, 1500, 10)]
+    found = train_tokenizer(pairs, len(pairs), schema.Tokenizer())
+    assert found.src_vocab_size > 1500 > automatic_vocab_size(len(pairs))
+    ids = found.encode_src([pairs[0][0]])[0]
+    assert UNK not in ids
+
+
+def test_a_text_without_a_vocabulary_is_too_small():
+    with pytest.raises(A2DError, match="the training text is too small for a vocabulary .*more text"):
+        train_tokenizer([("a", "a")], 1, schema.Tokenizer())
+
+
 @pytest.mark.parametrize(
     ("num_pairs", "size"),
     [

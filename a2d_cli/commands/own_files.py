@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ def choose_recipe(
     for each, (src, tgt) in files.items():
         if tgt.startswith("-"):  # the next option stands where the second file belongs
             raise one_file_alone(f"--{each}", src)
+    if name and files and file_format(name) != "plain":
+        raise ConfigError(
+            f"{name}: a TSV or TMX file holds both sides, and here it follows another file",
+            "--train FILE --pair de-en; several files are joined into one before",
+        )
     if name and files:
         raise ConfigError(
             f"recipe '{name}' and files of your own were both given",
@@ -115,22 +121,28 @@ def _set_columns(sources: Mapping[str, list[dict[str, Any]]], columns: str) -> N
         raise ConfigError(f"--columns {columns}: expected the source's and the target's", "for example --columns 3,1")
     tables = [each for (each,) in sources.values() if each["format"] == "tsv"]
     if not tables:
-        raise ConfigError(f"--columns {columns}: none of your files is a TSV file", "its name ends in .tsv or .tsv.gz")
+        raise ConfigError(
+            f"--columns {columns}: none of your files is a TSV file",
+            "its name ends in .tsv or .tsv.gz",
+        )
     for each in tables:
         each["src_column"], each["tgt_column"] = numbers
 
 
 def file_format(path: str) -> str:
-    """tsv or tmx, where one file holds both sides; else plain."""
-    stem = path.lower().removesuffix(".gz")
+    """tsv or tmx, perhaps compressed, where one file holds both sides; else plain."""
+    stem = re.sub(r"\.(gz|bz2|xz)$", "", path.lower())
     return next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
 
 
 def _corpus_files(src: str, tgt: str, option: str) -> dict[str, Any]:
     """As a recipe has them."""
     for path in (src, tgt):
-        if path and not user_path(path).is_file():
-            raise ConfigError(f"{option}: no such file: {path}", f"the current folder is {Path.cwd()}")
+        if not path or user_path(path).is_file():
+            continue
+        if user_path(path).exists():
+            raise ConfigError(f"{option}: {path} can be read only once: not a plain file", "write its text to a file")
+        raise ConfigError(f"{option}: no such file: {path}", f"the current folder is {Path.cwd()}")
 
     def absolute(path: str) -> str:
         return str(user_path(path).absolute())

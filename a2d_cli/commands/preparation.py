@@ -9,7 +9,7 @@ from typing import Any
 
 from a2d_cli.config.keys import differences, first_of
 from a2d_cli.config.loader import read_project_recipe
-from a2d_cli.config.schema import Recipe
+from a2d_cli.config.schema import Cleaning, Data, Recipe, Tokenizer
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
@@ -27,10 +27,15 @@ def asked_of(recipe: Recipe) -> dict[str, Any]:
 def changes_since(project: Project, recipe: Recipe) -> list[str]:
     """`tokenizer.vocab_size: auto -> 8000` for each key that was another when the data were prepared.
 
-    Empty also where an older a2d has prepared them, which did not keep it.
+    What an older a2d kept lacks keys that it did not know: they stood at their defaults.
     """
     found = project.state().get("prepared", {}).get(ASKED)
-    return [] if found is None else [f"{key}: {values}" for key, values in differences(found, asked_of(recipe)).items()]
+    if found is None:
+        return []
+    defaults = {"data": asdict(Data()), "cleaning": asdict(Cleaning()), "tokenizer": asdict(Tokenizer())}
+    for section, values in json.loads(json.dumps(defaults)).items():
+        found[section] = values | found.get(section, {})
+    return [f"{key}: {values}" for key, values in differences(found, asked_of(recipe)).items()]
 
 
 def prepared_recipe(project: Project, overrides: Sequence[str] = ()) -> Recipe:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,17 +18,19 @@ from typing import Any
 import numpy as np
 
 from a2d_cli.commands.preparation import ASKED, asked_of
+from a2d_cli.commands.prepare_report import PrepareReport, counts_text, sum_counts
+from a2d_cli.config.catalog import read_recipe_file
 from a2d_cli.config.keys import differences, first_of
 from a2d_cli.config.loader import parse_recipe
 from a2d_cli.config.rules import check_recipe
 from a2d_cli.config.schema import Recipe, Split
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
-from a2d_cli.data.cleaning import Cleaner, Tally, clean_held_out
+from a2d_cli.data.cleaning import RULE_KEYS, Cleaner, Tally, clean_held_out
 from a2d_cli.data.corpus import ParallelCorpus, write_corpus
 from a2d_cli.data.decontamination import Decontamination
 from a2d_cli.data.report import STEPS, Report
-from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources
+from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources, own_files
 from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
 from a2d_cli.data.workers import Pair
@@ -36,68 +38,11 @@ from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import LOCK, fingerprint, read_json, remove_leftovers, write_text
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, Run, find_checkpoint, find_model
-from a2d_cli.reporting import Reporter
+from a2d_cli.reporting import Reporter, count_text
 
 _CODE = 1  # raised when a step's code writes other text or ids than before from the same sources
+MANY_DROPPED = 0.2  # of the training pairs, by one rule of cleaning
 _PROGRESS_PAIRS = 1000  # between two movements of a bar
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """What `prepare` did."""
-
-    steps_done: tuple[str, ...]  # this time; the others were up to date
-    values: dict[str, Any]  # data/report.json
-
-    def summary_rows(self) -> list[tuple[str, str]]:
-        """What a person wants to see of it: label, text."""
-        steps = self.values["steps"]
-        texts = steps["decontaminate"]["texts"]
-        train = [tally for tally in steps["clean"]["sources"] if tally["set"] == "train"]
-        rows = [
-            ("read", f"{sum(tally['read'] for tally in train):,} training pairs"),
-            ("dropped by cleaning", _counts(_sum_counts(tally["dropped"] for tally in train))),
-        ]
-        leaks = steps["decontaminate"]["leaks"]
-        rows += [(f"leaks removed from {name}", _counts(tally["dropped"])) for name, tally in leaks.items()]
-        rows += [(name, f"{text['num_pairs']:,} pairs") for name, text in texts.items()]
-        for lang, lengths in steps["ids"]["lengths"]["train"].items():
-            rows.append((f"tokens a sentence, {lang}", _listed(lengths, "{:g}")))
-        vocabulary = " + ".join(f"{size:,}" for size in steps["tokenizer"]["vocab_size"])
-        vocabulary += " joint" if steps["tokenizer"]["joint"] else ""
-        if source := steps["tokenizer"].get("taken_from"):
-            vocabulary += f", taken from {source}"
-        rows.append(("vocabulary", vocabulary))
-        rows.append(("unknown pieces", _listed(steps["ids"]["unknown"]["train"], "{:.4%}")))
-        if left_out := steps["clean"]["left_out"]:
-            names = ", ".join(dict.fromkeys(left.get("set", left["src"]) for left in left_out))
-            rows.append(("left out", f"{names} (why: report.json; --overwrite tries again)"))
-        rows.append(("licence", self.values["licence"]))
-        rows.append(("steps", _durations(steps, self.steps_done)))
-        return rows
-
-
-def _sum_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for one in counts:
-        for key, number in one.items():
-            total[key] = total.get(key, 0) + number
-    return total
-
-
-def _listed(values: Mapping[str, float], form: str) -> str:
-    return " · ".join(f"{name} {form.format(value)}" for name, value in values.items())
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    most_first = dict(sorted(counts.items(), key=lambda item: -item[1]))
-    return _listed(most_first, "{:,}") or "nothing"
-
-
-def _durations(steps: dict[str, Any], done: tuple[str, ...]) -> str:
-    return " · ".join(
-        f"{step} {steps[step]['duration_s']:.1f} s" if step in done else f"{step} unchanged" for step in STEPS
-    )
 
 
 def prepare(
@@ -121,8 +66,10 @@ def prepare(
         A2DError: what keeps a step from ending: which source, and what to do.
     """
     _check_recipe(recipe)
+    _check_places(project, recipe)
     given_tokenizer = _find_tokenizer(project, recipe)
     with project.lock("a2d prepare"):
+        state = project.state()
         job = _Job(
             project,
             recipe,
@@ -131,7 +78,7 @@ def prepare(
             reporter,
             overwrite,
             Report(project.report_path),
-            before=project.state().get("prepared", {}),
+            before=state.get("prepared") or state.get("replaced", {}),
             command=command,
         )
         return _run(job)
@@ -144,6 +91,22 @@ def _check_recipe(recipe: Recipe) -> None:
         raise ConfigError("data.train: no training text", "name its files")
     if data.generated and set(recipe.pair.split("-")) != {"de", "en"}:
         raise ConfigError(f"pair: the demo corpus is German and English, not {recipe.pair}", "take de-en or en-de")
+
+
+def _check_places(project: Project, recipe: Recipe) -> None:
+    """Before hours of work: nothing of the user's stands where it would be written over, or cannot be read."""
+    for path in own_files(recipe.data):
+        if {project.text_dir.resolve(), _cleaned_dir(project).resolve()} & {*path.resolve().parents}:
+            raise ConfigError(
+                f"{path} lies where 'a2d prepare' writes the text that it has cleaned",
+                "move it to another folder, or prepare in another one with -C DIR",
+            )
+    if project.recipe_path.exists():
+        read_recipe_file(project.recipe_path)
+
+
+def _cleaned_dir(project: Project) -> Path:
+    return project.data_dir / "cleaned"
 
 
 def _find_tokenizer(project: Project, recipe: Recipe) -> Tokenizer | None:
@@ -180,7 +143,7 @@ class _Job:
     reporter: Reporter
     overwrite: bool
     report: Report
-    before: dict[str, Any]  # what project.json says of the preparation that this one replaces
+    before: dict[str, Any]  # what project.json says, or has said, of the last preparation that ended
     command: str
 
     @property
@@ -188,7 +151,7 @@ class _Job:
         return self.recipe.src_lang, self.recipe.tgt_lang
 
     def cleaned(self, name: str) -> AlignedText:
-        folder = self.project.data_dir / "cleaned"
+        folder = _cleaned_dir(self.project)
         return AlignedText(*(folder / f"{name}.{lang}" for lang in self.languages))
 
     def text(self, name: str) -> AlignedText:
@@ -218,21 +181,39 @@ def _run(job: _Job) -> PrepareReport:
     if not job.overwrite:
         _protect_runs(job, keys)
     if todo:
-        job.project.record(prepared=None, preparing=job.command)
+        job.project.record(preparing=job.command)
         remove_leftovers(job.project.data_dir)
     actions = {
-        "clean": _clean,
         "decontaminate": _decontaminate,
         "tokenizer": _make_tokenizer,
         "ids": _encode,
     }
     for step in todo:
         started = time.monotonic()
-        job.report.begin(step)
-        result = actions[step](job)
+        if step == "clean":  # what it writes is read by the next step alone: all that is prepared still stands
+            with _given_up(job):
+                job.report.begin(step)
+                result = _clean(job)
+                if _keys(job.recipe, job.given_tokenizer) != keys:
+                    raise A2DError("a source was changed while it was read", "run the same command again")
+        else:
+            job.project.record(prepared=None, replaced=job.before)
+            job.report.begin(step)
+            result = actions[step](job)
         job.report.finish(step, keys[step], result.files, time.monotonic() - started, result.section)
     _conclude(job)
     return PrepareReport(tuple(todo), job.report.as_dict())
+
+
+@contextmanager
+def _given_up(job: _Job) -> Iterator[None]:
+    """What fails within leaves a project that was prepared as it was."""
+    try:
+        yield
+    except A2DError:
+        if "prepared" in job.project.state():
+            job.project.record(preparing=None)
+        raise
 
 
 # --- What must be done
@@ -287,7 +268,8 @@ def _runs(project: Project) -> list[str]:
 
 
 def _protect_runs(job: _Job, keys: dict[str, str]) -> None:
-    changed = [step for step in STEPS if job.report.key(step) not in (None, keys[step])]
+    done = job.before.get("steps", {})
+    changed = [step for step in STEPS if done.get(step, keys[step]) != keys[step]]
     runs = _runs(job.project)
     if not changed or not runs:
         return
@@ -330,6 +312,8 @@ def _clean(job: _Job) -> _Result:
         sources += [{"set": name, **source.origin, **tally.as_dict()} for source, tally in tallies]
         if texts[name].num_pairs == 0:
             raise _all_dropped(name, [tally for _, tally in tallies])
+        if name == "train":
+            _warn_of_losses([tally for _, tally in tallies], job.reporter)
     section = {
         "texts": {name: asdict(stamp) for name, stamp in texts.items()},
         "sources": sources,
@@ -346,11 +330,22 @@ def _clean(job: _Job) -> _Result:
     return _Result([path for name in texts for path in job.cleaned(name).paths], section)
 
 
+def _warn_of_losses(tallies: list[Tally], reporter: Reporter) -> None:
+    """Of a rule that drops more of the training text than a sound corpus has to lose."""
+    num_read = sum(tally.num_read for tally in tallies)
+    for rule, count in sum_counts(tally.num_dropped for tally in tallies).items():
+        if rule in RULE_KEYS and count > MANY_DROPPED * num_read:
+            reporter.warn(
+                f"cleaning: '{rule}' dropped {count:,} of {num_read:,} training pairs (samples are in report.json); "
+                f"if those are good pairs, relax it: {RULE_KEYS[rule]}, under cleaning in a2d.yaml"
+            )
+
+
 def _all_dropped(name: str, tallies: list[Tally]) -> A2DError:
-    dropped = _sum_counts(tally.num_dropped for tally in tallies)
+    dropped = sum_counts(tally.num_dropped for tally in tallies)
     return A2DError(
         f"data.{name}: none of {sum(tally.num_read for tally in tallies):,} pairs is left after cleaning: "
-        f"{_counts(dropped)}",
+        f"{counts_text(dropped)}",
         "check that the files hold what the recipe says, or relax the rule that drops them (--set cleaning.KEY=VALUE)",
     )
 
@@ -407,10 +402,15 @@ def _decontaminate(job: _Job) -> _Result:
 
 def _missing_sets(job: _Job, held_out: Mapping[str, list[Pair]], num_pairs: int) -> Split | None:
     """What to take out of the training text where a person named no validation or no test set."""
-    need_valid, need_test = "valid" not in held_out, not held_out.keys() - {"valid"}
+    need_valid, need_test = "valid" not in held_out, not (held_out.keys() - {"valid"} or job.recipe.data.tests)
     if not need_valid and not need_test:
         return None
     split = automatic_split(num_pairs, need_valid, need_test)
+    if split.valid_pairs + split.test_pairs >= num_pairs:
+        raise A2DError(
+            f"data.train: of {count_text(num_pairs, 'pair')} none is left once validation and test pairs are set apart",
+            "give more text, or sets of your own: --valid SRC TGT --test SRC TGT",
+        )
     taken = [f"{n:,} for {name}" for n, name in ((split.valid_pairs, "valid"), (split.test_pairs, DEFAULT_TEST)) if n]
     job.reporter.info(
         f"taken out of the {num_pairs:,} training pairs, with every pair that shares a sentence on one side: "
@@ -424,7 +424,7 @@ def _empty_set(name: str, tally: Tally) -> A2DError:
         return A2DError(f"data.{name}: no pairs", "name files for it, or change data.split")
     return A2DError(
         f"data.{name}: none of {tally.num_read:,} pairs is left after decontamination; they stand in: "
-        f"{_counts(tally.num_dropped)}",
+        f"{counts_text(tally.num_dropped)}",
         "these sets are the same text: use other ones"
         + ("" if name in ("train", "valid") else ", or take this one out of data.reduce_tests"),
     )
@@ -513,20 +513,21 @@ def _conclude(job: _Job) -> None:
     _save_recipe(job)
     steps = {step: job.report.key(step) for step in STEPS}
     prepared = {**facts, "steps": steps, ASKED: asked_of(recipe)}
-    job.project.record(recipe=recipe.name, prepared=prepared, preparing=None)
+    job.project.record(recipe=recipe.name, prepared=prepared, preparing=None, replaced=None)
 
 
 def _save_recipe(job: _Job) -> None:
     """Write a2d.yaml. One that says the same keeps its comments; one that was edited is kept beside it."""
     path = job.project.recipe_path
     if path.exists():
-        found = path.read_text(encoding="utf-8")
+        found = read_recipe_file(path)
         before = _parsed(found)
         if before == job.recipe:
             return
         kept = ""
         if fingerprint(found) != job.project.state().get("recipe_text"):
-            backup = path.with_name(path.name + ".old")
+            names = (path.with_name(f"{path.name}.old{number}") for number in ("", *range(2, 1000)))
+            backup = next(name for name in names if not name.exists())
             write_text(backup, found)
             kept = f"; yours is kept as {backup.name}"
         job.reporter.info(f"{path.name} now holds the recipe as prepared{kept}{_changes(before, job.recipe)}")

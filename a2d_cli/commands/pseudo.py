@@ -52,9 +52,7 @@ def pseudo(
     settings = recipe.distillation
     corpus = _corpus(project, recipe, needed=settings.pseudo_nbest or settings.pseudo_beam)
     with project.lock(command, shared=True):
-        if overwrite:
-            corpus.clear(command)
-        _fill(project, recipe, corpus, engine, threads, device, command, reporter)
+        _fill(project, recipe, corpus, engine, threads, device, command, reporter, anew=overwrite)
     tell_what_is_whole(corpus.index(), corpus.origin.text.num_pairs, reporter)
     return corpus
 
@@ -108,6 +106,7 @@ def _fill(
     device: str,
     command: str,
     reporter: Reporter,
+    anew: bool = False,
 ) -> None:
     def open_translator(nbest: int) -> Translator:
         teacher = load_teacher(find_teacher(project, recipe), recipe)
@@ -118,7 +117,7 @@ def _fill(
         opened = _open_engine(teacher, engine, corpus.origin.quantization, threads, device, reporter)
         return Translator(opened, teacher.tokenizer, replace(corpus.origin.decoding, nbest=nbest))
 
-    corpus.fill(open_translator, command, reporter)
+    corpus.fill(open_translator, command, reporter, anew)
 
 
 def _open_engine(

@@ -71,6 +71,9 @@ def project_status(project: Project) -> StatusReport:
         return StatusReport(project.folder, (data, *run_lines), _prepare_command(project, state, runs))
     lost, problems = _lost_files(project), _recipe_problems(project)
     data = f"prepared: {state.get('recipe', '?')}"
+    if state.get("preparing"):
+        preparing = holding_process(project.folder)
+        data += f"; being prepared anew (process {preparing})" if preparing else "; begun anew, not ended"
     if lost:
         data += f"; gone or changed since: {first_of([_short(project, path) for path in lost])}"
     lines = [StatusLine("data", data, _short(project, project.report_path))]
@@ -87,6 +90,9 @@ def project_status(project: Project) -> StatusReport:
     stopped = [
         run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info
     ]
+    if state.get("preparing"):
+        waits = "it is prepared" if holding_process(project.folder) else ""
+        return StatusReport(project.folder, tuple(lines), state["preparing"], waits)
     if lost:
         return StatusReport(project.folder, tuple(lines), project.command("prepare"))
     if stopped:

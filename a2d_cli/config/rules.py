@@ -30,7 +30,7 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         lambda value: value >= 1,
         """Recipe.format CorpusFiles.src_column CorpusFiles.tgt_column
         Generated.train_pairs Generated.valid_pairs Generated.test_pairs
-        Cleaning.max_words Cleaning.max_characters Cleaning.max_ratio Tokenizer.max_training_sentences
+        Cleaning.max_words Cleaning.max_ratio Tokenizer.max_training_sentences
         ModelShape.d_model ModelShape.num_heads ModelShape.ffn_dim ModelShape.encoder_layers
         ModelShape.decoder_layers ModelShape.max_positions
         Training.max_updates Training.max_tokens Training.accumulate Training.max_length
@@ -42,6 +42,11 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         f"from 1 to {MAX_BEAM:,}",
         lambda value: 1 <= value <= MAX_BEAM,
         "Distillation.pseudo_beam Decoding.beam Decoding.nbest",
+    ),
+    (
+        "from 1 to 16,384",  # of at most 4 bytes: SentencePiece leaves out lines over 64 KiB without a word
+        lambda value: 1 <= value <= 16_384,
+        "Cleaning.max_characters",
     ),
     (
         "0 or more",
@@ -181,7 +186,7 @@ def _check_data(data: schema.Data, place: Place) -> None:
             place.complain(key, f"{_NAMES}, not '{name}'")
         if not re.match(r"https?://[^/\s]+/\S+$", download.url):
             place.complain(f"{key}.url", f"expected http(s)://HOST/PATH, got '{download.url}'")
-        if download.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", download.sha256):
+        if download.sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", download.sha256):
             place.complain(f"{key}.sha256", f"expected 64 digits 0-9a-f, got '{download.sha256}'")
     for name in data.tests:
         if not _FILE_NAME.fullmatch(name):
@@ -193,8 +198,8 @@ def _check_data(data: schema.Data, place: Place) -> None:
             near = difflib.get_close_matches(name, data.tests, n=1)
             hint = f"did you mean '{near[0]}'?" if near else None
             place.complain("data.reduce_tests", f"no test set is called '{name}'", hint)
-    if data.generated and (data.train or data.split):
-        place.complain("data.generated", "cannot stand together with data.train or data.split")
+    if data.generated and (data.train or data.valid or data.tests or data.split):
+        place.complain("data.generated", "cannot stand together with data.train, valid, tests or split")
     if data.split:
         _check_split(data.split, data, place)
     for key, files in _corpora(data):
@@ -233,6 +238,8 @@ def _check_corpus(files: schema.CorpusFiles, key: str, downloads: Mapping[str, A
             place.complain(f"{key}.{side}", f"no download is called '{head}'", hint)
     if files.tgt is None and files.format not in ("tsv", "tmx"):
         place.complain(f"{key}.tgt", f"missing: only tsv and tmx hold both sides, and this is {files.format}")
+    if files.tgt is not None and files.format in ("tsv", "tmx"):
+        place.complain(f"{key}.tgt", f"one {files.format} file holds both sides", "leave it out")
     if files.format == "tsv" and files.src_column == files.tgt_column:
         place.complain(f"{key}.tgt_column", f"source and target are both column {files.tgt_column}")
 

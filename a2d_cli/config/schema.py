@@ -21,7 +21,7 @@ class CorpusFiles:
     """Where one parallel text lies.
 
     `src` and `tgt` are the name of a download, `DOWNLOAD:MEMBER` for a file inside its archive
-    (`OUTER.tgz:INNER.tgz:MEMBER` for an archive in an archive), or a path. gzip is undone everywhere.
+    (`OUTER.tgz:INNER.tgz:MEMBER` for an archive in an archive), or a path. gzip, bzip2 and xz are undone.
     """
 
     src: str
@@ -71,12 +71,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Cleaning:
-    """Rules for training pairs. Validation and test sets are never filtered, only decontaminated."""
+    """Rules for training pairs. Other sets lose what decontamination takes, and pairs with an empty side."""
 
     max_words: int = 250  # per side, white-space words
     max_characters: int = 2000  # per side
-    max_ratio: float = 3.0  # longer side / shorter side in characters, for pairs over `ratio_free_characters`
-    ratio_free_characters: int = 30
+    max_ratio: float = 3.0  # longer / shorter side in characters (of Chinese, Japanese, Korean: see data/cleaning.py)
+    ratio_free_characters: int = 30  # a pair whose longer side has no more may have any ratio
     drop_identical: bool = True  # source = target
     drop_duplicates: bool = True  # the same pair again
 

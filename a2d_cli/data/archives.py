@@ -20,7 +20,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +100,9 @@ def _decompressed(stream: BinaryIO, place: str, max_bytes: int) -> BinaryIO:
     if _GZIP.match(head):
         return _bounded(gzip.GzipFile(fileobj=stream), place, max_bytes)
     if _BZIP2.match(head):
-        return _bounded(bz2.BZ2File(stream), place, max_bytes)
+        return _bounded(_Concatenated(stream, bz2.BZ2Decompressor), place, max_bytes)
     if _XZ.match(head):
-        return _bounded(lzma.LZMAFile(stream), place, max_bytes)
+        return _bounded(_Concatenated(stream, lzma.LZMADecompressor), place, max_bytes)
     return stream
 
 
@@ -216,6 +216,34 @@ def _damage_named(place: str) -> Iterator[None]:
             f"{place}: damaged or cut short: {error}",
             "a download (in data/raw): delete it, and the same command fetches it anew; a file of yours: get it whole",
         ) from error
+
+
+class _Concatenated:
+    """What one compressed stream after another holds, as parallel compressors write them.
+
+    `bz2.BZ2File` and `lzma.LZMAFile` take a stream whose first bytes are damaged for the end of the file.
+    """
+
+    def __init__(self, stream: BinaryIO, make: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]):
+        self._stream, self._make, self._decompressor = stream, make, make()
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end."""
+        while True:
+            if self._decompressor.eof:
+                # Zeros may pad a stream, and nothing else may follow but another one.
+                rest = self._decompressor.unused_data.lstrip(b"\0")
+                while not rest and (block := self._stream.read(BUFFER_BYTES)):
+                    rest = block.lstrip(b"\0")
+                if not rest:
+                    return b""
+                self._decompressor = self._make()
+            elif not self._decompressor.needs_input:
+                rest = b""
+            elif not (rest := self._stream.read(BUFFER_BYTES)):
+                raise EOFError("its end is missing")
+            if data := self._decompressor.decompress(rest, size):
+                return data
 
 
 class _Bounded(io.RawIOBase):

@@ -23,6 +23,12 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f"
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
+# The keys of `Cleaning` that relax a rule; duplicates and empty sides are nobody's loss.
+RULE_KEYS = {"too_long": "max_characters or max_words", "ratio": "max_ratio", "identical": "drop_identical"}
+# A Chinese character or a kana says as much as three letters, a Hangul syllable as much as two: without that, the usual
+# ratio drops most of a sound Chinese-English text.
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_HANGUL = re.compile("[\uac00-\ud7a3]")
 
 
 def normalise(line: str) -> str:
@@ -131,15 +137,23 @@ class _Rules:
         settings = self._settings
         if not src or not tgt:
             return "empty"
-        shorter, longer = sorted((len(src), len(tgt)))
         # A normalised line has one space between words.
-        if longer > settings.max_characters or max(src.count(" "), tgt.count(" ")) >= settings.max_words:
+        num_characters, num_spaces = max(len(src), len(tgt)), max(src.count(" "), tgt.count(" "))
+        if num_characters > settings.max_characters or num_spaces >= settings.max_words:
             return "too_long"
+        shorter, longer = sorted((_weight(src), _weight(tgt)))
         if longer > settings.ratio_free_characters and longer > settings.max_ratio * shorter:
             return "ratio"
         if settings.drop_identical and src == tgt:
             return "identical"
         return None
+
+
+def _weight(text: str) -> int:
+    """Its length in letters."""
+    if text.isascii():
+        return len(text)
+    return len(text) + 2 * len(_IDEOGRAPH.findall(text)) + len(_HANGUL.findall(text))
 
 
 def clean_held_out(pairs: Iterable[Pair], tally: Tally) -> Iterator[Pair]:

@@ -254,11 +254,12 @@ def _take(source: str, part: _Part, patience: _Patience, reporter: Reporter) -> 
         shown = _Shown(progress)
         num_failures, answered = 0, False
         while True:
+            before = shown.num_bytes
             try:
                 _transfer(source, part, patience.timeout_s, shown)
                 return
             except _Broken as broken:
-                num_failures += 1
+                num_failures = 1 if shown.num_bytes > before else num_failures + 1  # in a row that brought nothing
                 answered = answered or broken.answered
                 allowed = patience.retries if answered else min(patience.retries, 1)
                 if num_failures > allowed:

@@ -64,7 +64,7 @@ def read_pairs(
     src = Text.find(files.src, locate)
     one_file = files.format in ("tsv", "tmx")
     if one_file != (files.tgt is None):
-        wanted = "one file holds both sides: leave `tgt` out" if one_file else "needs a second file: add `tgt`"
+        wanted = "holds both sides in one file: leave `tgt` out" if one_file else "needs a second file: add `tgt`"
         raise ConfigError(f"{files.src}: format {files.format} {wanted}")
     if files.format == "tsv":
         return _read_tsv(src, files.src_column, files.tgt_column)
@@ -92,12 +92,14 @@ def read_lines(text: Text) -> Iterator[str]:
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
+                is_utf16 = line_number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff"))
                 raise A2DError(
                     (
                         f"{text.name}: line {line_number} is not UTF-8 "
                         f"(byte {error.start + 1} is 0x{raw[error.start]:02x})"
                     ),
-                    "convert the file, for example: iconv -f ISO-8859-1 -t UTF-8",
+                    f"convert the file{': ' if is_utf16 else ', for example: '}"
+                    f"iconv -f {'UTF-16' if is_utf16 else 'ISO-8859-1'} -t UTF-8",
                 ) from None
             if line_number == 1:
                 line = line.removeprefix("\ufeff")
@@ -280,7 +282,9 @@ class _TmxReader:
         elif name == "tuv":
             language = attributes.get("xml:lang") or attributes.get("lang", "")
             self.languages.add(language)
-            self._language = next((wanted for wanted in self._wanted if _is_language(language, wanted)), None)
+            # pt-BR is both pt and pt_BR: the one that says more.
+            wanted = [wanted for wanted in self._wanted if _is_language(language, wanted)]
+            self._language = max(wanted, key=len, default=None)
         elif name == "seg":
             self._in_segment, self._code_depth, self._pieces = True, 0, []
         elif name in self._CODES or self._code_depth:
@@ -294,8 +298,8 @@ class _TmxReader:
         name = _local_name(tag)
         if name == "seg":
             self._in_segment = False
-            if self._language:  # of several variants of a language, the first
-                self._unit.setdefault(self._language, _one_line("".join(self._pieces)))
+            if self._language and (text := _one_line("".join(self._pieces))):
+                self._unit.setdefault(self._language, text)  # of several variants of a language, the first with text
         elif name == "tu":
             if len(self._unit) == 2:
                 self.pairs.append((self._unit[self._wanted[0]], self._unit[self._wanted[1]]))
@@ -340,6 +344,11 @@ def _read_tmx(text: Text, src_lang: str, tgt_lang: str, reporter: Reporter) -> P
             except expat.ExpatError as error:
                 raise A2DError(
                     f"{text.name}: not well-formed XML: {error}", "mend the file, or export it again"
+                ) from None
+            except (ValueError, LookupError) as error:  # of the encoding that it declares
+                raise A2DError(
+                    f"{text.name}: its encoding cannot be read: {error}",
+                    'convert it (iconv -t UTF-8), and write encoding="UTF-8" into its first line',
                 ) from None
             num_pairs += len(reader.pairs)
             yield from reader.pairs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ STEPS = ("clean", "decontaminate", "tokenizer", "ids")  # each builds on the one
 
 
 class Report:
-    """The sections of finished steps. Each holds the `key` (fingerprint of all that decides the result), the
-    sizes of the files it wrote, its duration, and what a person wants to know of it.
+    """The sections of steps. Each holds the `key` (fingerprint of all that decides the result), the sizes of the files
+    it wrote, its duration, and what a person wants to know of it.
+
+    `unfinished` names the steps that must be done again all the same: one that was begun and has not ended, whose files
+    may be anything, and those behind one that was done anew.
     """
 
     def __init__(self, path: Path):
@@ -39,7 +42,7 @@ class Report:
         Raises:
             A2DError: a file is there but has another size than was written.
         """
-        if self.key(step) != key:
+        if self.key(step) != key or step in self._unfinished:
             return False
         for name, size in self.sections[step]["files"].items():
             path = self._folder / name
@@ -59,21 +62,19 @@ class Report:
         return [path for path, size in sizes.items() if not path.exists() or path.stat().st_size != size]
 
     def begin(self, step: str) -> None:
-        """Forget this step and those behind it: from here on their files are not what the report says."""
-        for name in STEPS[STEPS.index(step) :]:
-            if section := self.sections.pop(name, None):
-                self._values.setdefault("replaced", []).extend(section["files"])
-        self._write()
+        """From here on its files are not what the report says."""
+        self._write(unfinished={*self._unfinished, step})
 
     def finish(self, step: str, key: str, files: Iterable[Path], duration_s: float, section: dict[str, Any]) -> None:
         """Record a step, and remove the files of its earlier version that have no successor."""
         sizes = {str(path.relative_to(self._folder)): path.stat().st_size for path in files}
+        self._values.setdefault("replaced", []).extend(self.sections.get(step, {}).get("files", ()))
         self.sections[step] = {"key": key, "duration_s": round(duration_s, 2), "files": sizes, **section}
         if step == STEPS[-1]:
             current = {name for section in self.sections.values() for name in section["files"]}
             for name in set(self._values.pop("replaced", [])) - current:
                 (self._folder / name).unlink(missing_ok=True)
-        self._write()
+        self._write(unfinished=(self._unfinished - {step}) | {*STEPS[STEPS.index(step) + 1 :]})
 
     def describe(self, **facts: Any) -> None:
         """Set top-level entries: recipe, licence, fingerprints."""
@@ -83,5 +84,11 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         return self._values
 
-    def _write(self) -> None:
+    @property
+    def _unfinished(self) -> set[str]:
+        return set(self._values.get("unfinished", ()))
+
+    def _write(self, unfinished: Collection[str] | None = None) -> None:
+        if unfinished is not None:
+            self._values["unfinished"] = [step for step in STEPS if step in unfinished]
         write_json(self.path, self._values)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,14 @@ def identify_sources(data: Data) -> dict[str, Any]:
     }
 
 
+def own_files(data: Data) -> Iterator[Path]:
+    """The files of texts that are no downloads."""
+    for files in (files for group in _sets(data).values() for files in group):
+        for place in (split_name(name)[0] for name in (files.src, files.tgt) if name):
+            if place not in data.downloads:
+                yield Path(place)
+
+
 def _sets(data: Data) -> dict[str, tuple[CorpusFiles, ...]]:
     return {"train": data.train, "valid": data.valid, **data.tests}
 
@@ -134,6 +143,8 @@ class _ProgressOnly(Reporter):
 def _require_file(path: str) -> None:
     if not Path(path).is_file():
         raise NotToBeHad(f"{path}: no such file", "check the path")
+    if not os.access(path, os.R_OK):
+        raise NotToBeHad(f"{path}: cannot be read: permission denied", "let this user read it (chmod)")
 
 
 def _generate(settings: Generated, into_german: bool) -> dict[str, list[Source]]:

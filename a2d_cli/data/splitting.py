@@ -12,7 +12,8 @@ from a2d_cli.config import schema
 from a2d_cli.data.decontamination import normal_form
 from a2d_cli.errors import A2DError
 
-# A component may be 1/50 of a part and no more, so that no part is about one sentence; small ones always may.
+# A component may be 1/50 of a part and no more, so that no part is about one sentence; small ones always may. Where
+# those are too few, as in a small corpus with several translations of each sentence, up to half of a part.
 _MAX_SHARE_OF_PART = 50
 _ALWAYS_SMALL = 4  # pairs
 
@@ -86,14 +87,18 @@ def _split_components(src_keys: np.ndarray, tgt_keys: np.ndarray, settings: sche
     part_of_component = np.zeros(len(keys), dtype=np.int8)  # 0 train, 1 valid, 2 test
     for part, name, wanted in ((1, "valid", settings.valid_pairs), (2, "test", settings.test_pairs)):
         largest = max(_ALWAYS_SMALL, wanted // _MAX_SHARE_OF_PART)
-        candidates = order[(sizes[order] <= largest) & (part_of_component[order] == 0)]
+        free = order[part_of_component[order] == 0]
+        ascending = np.sort(sizes[free])
+        needed = ascending[: np.searchsorted(ascending.cumsum(), wanted) + 1].max(initial=0)
+        candidates = free[sizes[free] <= max(largest, min(needed, wanted // 2))]
         chosen = _choose(candidates, sizes, wanted)
         num_pairs = int(sizes[chosen].sum())
         if num_pairs < wanted:
             raise A2DError(
                 f"data.split: only {num_pairs} of {wanted} {name} pairs can be set apart so that they share "
                 f"no sentence with the training text ({len(labels)} pairs in {len(keys)} groups)",
-                "ask for fewer (data.split.valid_pairs, data.split.test_pairs), or give sets of your own",
+                "give sets of your own, or ask for fewer: --set data.split.by=components "
+                "--set data.split.valid_pairs=N --set data.split.test_pairs=N",
             )
         part_of_component[chosen] = part
     part_of_pair = part_of_component[component_of_pair]

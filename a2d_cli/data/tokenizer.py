@@ -38,7 +38,8 @@ _BYTE = re.compile("<0x[0-9A-F]{2}>")  # what a model with byte fallback spells 
 
 # SentencePiece's sums depend on how many threads share the work: a constant makes them the same everywhere.
 _TRAINER_THREADS = 16
-_MAX_SENTENCE_BYTES = 1 << 16  # SentencePiece would leave out longer ones without a word; cleaning has bounded them
+# SentencePiece would leave out longer ones without a word: the reason why `Cleaning.max_characters` has a limit.
+_MAX_SENTENCE_BYTES = 1 << 16
 _CHUNK_PAIRS = 20_000  # tokenised at a time, on all cores
 
 
@@ -374,25 +375,20 @@ class _Sample:
 
 
 def _train(lines: Iterable[str], num_pairs: int, settings: schema.Tokenizer) -> bytes:
-    if settings.vocab_size == "auto":
-        wanted = automatic_vocab_size(num_pairs)
-        try:
-            return _train_size(lines, wanted, settings)
-        except _VocabularyTooLarge as error:
-            return _train_size(lines, error.largest, settings)
-    try:
+    if settings.vocab_size != "auto":
         return _train_size(lines, settings.vocab_size, settings)
-    except _VocabularyTooLarge as error:
-        raise ConfigError(
-            f"tokenizer.vocab_size: {settings.vocab_size} is more than this corpus allows: at most {error.largest}",
-            f"add --set tokenizer.vocab_size={error.largest}, or a smaller one",
-        ) from None
+    try:
+        return _train_size(lines, automatic_vocab_size(num_pairs), settings)
+    except _ImpossibleSize as error:
+        return _train_size(lines, error.nearest, settings)
 
 
-class _VocabularyTooLarge(Exception):
-    def __init__(self, largest: int):
-        super().__init__(largest)
-        self.largest = largest
+class _ImpossibleSize(ConfigError):
+    """The text asks for fewer pieces, or for more; `nearest` would do."""
+
+    def __init__(self, message: str, hint: str, nearest: int):
+        super().__init__(message, hint)
+        self.nearest = nearest
 
 
 def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenizer) -> bytes:
@@ -429,12 +425,20 @@ def _train_size(lines: Iterable[str], vocab_size: int, settings: schema.Tokenize
             raise problems[0] from None
         # Its messages hold "Please set it to a value <= 196." and "required_chars. 8 vs 28. Increase ...".
         if found := re.search(r"value <= (\d+)", str(error)):
-            raise _VocabularyTooLarge(_multiple_of_8(int(found[1]) + 1)) from None
+            largest = _multiple_of_8(int(found[1]) + 1)
+            if largest < 8:
+                raise A2DError("the training text is too small for a vocabulary", "give more text") from None
+            raise _ImpossibleSize(
+                f"tokenizer.vocab_size: {vocab_size} is more than this corpus allows: at most {largest}",
+                f"add --set tokenizer.vocab_size={largest}, or a smaller one",
+                largest,
+            ) from None
         if found := re.search(r"required_chars\. \d+ vs (\d+)", str(error)):
             smallest = _multiple_of_8(int(found[1]) + 8)
-            raise ConfigError(
+            raise _ImpossibleSize(
                 f"tokenizer.vocab_size: {vocab_size} is too small for the characters of this corpus",
                 f"add --set tokenizer.vocab_size={smallest} or more, or --set tokenizer.character_coverage=0.9995",
+                smallest,
             ) from None
         raise A2DError(f"SentencePiece cannot train on this text: {error}") from None
     return model.getvalue()

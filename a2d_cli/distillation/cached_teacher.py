@@ -186,7 +186,7 @@ class _Preparation:
         difference = self._fill_and_compare(cache, contents, interruption)
         if difference:
             self.reporter.warn(f"{cache.folder} differs from the live teacher ({difference}): it is made anew")
-            cache.empty()
+            cache.empty(self.context.resume_hint)
             difference = self._fill_and_compare(cache, contents, interruption)
         if difference:
             raise A2DError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from a2d_cli.data.decontamination import Pair
+from a2d_cli.data.workers import Pair
 from a2d_cli.distillation.pseudo_corpus import WHOLE, Candidate, PseudoCorpus
 from a2d_cli.distillation.pseudo_text import Encoding, encode_pairs
 from a2d_cli.files import fingerprint
@@ -34,9 +34,9 @@ class TeacherText:
     fill: Callable[[], None]  # makes what is missing of the corpus
 
     def facts(self) -> dict[str, Any]:
-        """All that decides what the text is; known before it is made."""
+        """What decides the text besides training text and teacher, which a run knows; known before it is made."""
         origin = self.corpus.origin.facts()
-        del origin["text"], origin["teacher"]  # which a run knows besides
+        del origin["text"], origin["teacher"]
         return {**origin, "choice": self.choice, "nbest": self.corpus.needed, "with_references": self.with_references}
 
     def encode(self, encoding: Encoding, reporter: Reporter) -> dict[str, int]:
@@ -47,8 +47,7 @@ class TeacherText:
         """
         self.fill()
         tally: Counter[str] = Counter()
-        digest = fingerprint([self.corpus.index().digest, self.facts()])
-        counts = encode_pairs(self._pairs(tally), str(self.corpus.folder), digest, encoding, reporter)
+        counts = encode_pairs(self._pairs(tally), str(self.corpus.folder), self.digest(), encoding, reporter)
         not_whole = sum(count for key, count in tally.items() if key.startswith(_NOT_WHOLE))
         reporter.info(
             f"{self.corpus.folder}: {sum(tally.values()):,} sentences; "
@@ -56,6 +55,11 @@ class TeacherText:
             f"for {not_whole:,} that are not whole the reference stands in"
         )
         return {**counts, **tally}
+
+    def digest(self) -> str:
+        """Of the text, once it is made."""
+        of_references = [self.corpus.origin.text.digest] * (self.with_references or self.choice == "closest")
+        return fingerprint([self.corpus.index().digest, self.facts(), *of_references])
 
     def _pairs(self, tally: Counter[str]) -> Iterator[Pair]:
         for (src, reference), candidates in self.corpus.read():

@@ -122,40 +122,42 @@ class PseudoCorpus:
     def __init__(self, folder: Path, origin: PseudoOrigin, text: AlignedText, nbest: int, needed: int):
         self.folder, self.origin, self.text, self.nbest, self.needed = folder, origin, text, nbest, needed
 
-    def clear(self, command: str) -> None:
-        """Delete what stands in the folder.
-
-        Raises:
-            A2DError: another process works there.
-        """
-        with lock_folder(self.folder, command), disk_errors(self.folder):
-            (self.folder / INFO).unlink(missing_ok=True)
-            for path in self.folder.iterdir():
-                if path.name != LOCK:
-                    path.unlink()
-
-    def fill(self, open_translator: Callable[[int], Translator], command: str, reporter: Reporter) -> None:
+    def fill(
+        self, open_translator: Callable[[int], Translator], command: str, reporter: Reporter, anew: bool = False
+    ) -> None:
         """Translate the sentences whose shards are missing or are not as they were written.
 
         Args:
             open_translator: gives one that finds so many translations of each sentence; called only where some are
                 missing.
             command: what goes on after an interruption.
+            anew: all of them, whatever the folder holds; which is deleted once there is a translator.
 
         Raises:
             ConfigError: the folder holds translations of another origin, or too few of each sentence.
             A2DError: another process works there; the training text is not what was prepared; the disk is full.
             Interrupted: SIGINT, SIGTERM or SIGHUP came; what is finished is kept.
         """
-        if self.is_full():
+        if not anew and self.is_full():
             return  # without holding the folder: who only reads keeps nobody out
         with lock_folder(self.folder, command):
             remove_leftovers(self.folder)
-            index = self._own_index()
+            index = self._new_index() if anew else self._own_index()
             missing = self._missing(index, reporter)
             if missing:
                 deque(self.text.read(self.origin.text), maxlen=0)  # before hours are spent on a text that was changed
-                self._fill(index, missing, open_translator(index.nbest), command, reporter)
+                translator = open_translator(index.nbest)
+                if anew:
+                    self._clear()
+                self._fill(index, missing, translator, command, reporter)
+
+    def _clear(self) -> None:
+        """Delete what stands in the folder, which is locked."""
+        with disk_errors(self.folder):
+            (self.folder / INFO).unlink(missing_ok=True)
+            for path in self.folder.iterdir():
+                if path.name != LOCK:
+                    path.unlink()
 
     def read(self) -> Iterator[tuple[tuple[str, str], list[Candidate]]]:
         """Each pair of the training text, in order, with the translations of its source, best first.
@@ -166,18 +168,23 @@ class PseudoCorpus:
         index = self.index()
         numbers = range(self._num_shards(index))
         translations = (each for number in numbers for each in self._load(index, number))
-        yield from zip(self.text.read(self.origin.text), translations, strict=True)
+        pairs = self.text.read(self.origin.text)
+        yield from zip(pairs, translations, strict=False)
+        deque(pairs, maxlen=0)  # its end tells whether it is what was prepared
 
     def index(self) -> PseudoIndex:
         """What stands in the folder; of one that is not begun, what it will be."""
         path = self.folder / INFO
         if not path.exists():
-            return PseudoIndex(self.origin.facts(), self.nbest, SHARD_LINES, {})
+            return self._new_index()
         info = read_json(path, "list of translations")
         check_format(path, info.pop("format", None), FORMAT)
         return PseudoIndex(
             **{**info, "shards": {int(number): Shard(**shard) for number, shard in info["shards"].items()}}
         )
+
+    def _new_index(self) -> PseudoIndex:
+        return PseudoIndex(self.origin.facts(), self.nbest, SHARD_LINES, {})
 
     def to_json(self) -> dict[str, Any]:
         index = self.index()

@@ -123,9 +123,16 @@ class TeacherCache:
         """The parts by name; they are full."""
         return {part.name: RaggedArray(self._path(part), part, self.order) for part in self.parts}
 
-    def empty(self) -> None:
-        """Forget what the parts hold. Processes that read them keep what they have mapped."""
-        with disk_errors(self.folder):
+    def empty(self, command: str) -> None:
+        """Forget what the parts hold. Processes that read them keep what they have mapped.
+
+        Args:
+            command: as of `appending`.
+
+        Raises:
+            A2DError: another process fills it.
+        """
+        with lock_folder(self.folder, command), disk_errors(self.folder):
             self._record(self.parts, 0)
             for part in self.parts:
                 self._path(part).unlink(missing_ok=True)
