@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -171,16 +172,27 @@ def check_tokenizer(tgt_lang: str) -> None:
     _metric("bleu", tgt_lang)
 
 
+def bleu_tokenizer(tgt_lang: str) -> str:
+    """What stands behind `tok:` in the signature, or how that begins."""
+    return {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}.get(_base_language(tgt_lang), "13a")
+
+
+def _base_language(tag: str) -> str:
+    """zh of zh_Hans and zh-TW: sacrebleu knows no regions."""
+    return re.split("[_-]", tag)[0].lower()
+
+
 def _metric(name: str, tgt_lang: str) -> Metric:
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     if name == "bleu":
+        language = _base_language(tgt_lang)
         try:
-            return BLEU(trg_lang=tgt_lang)
+            return BLEU(trg_lang=language)
         except RuntimeError:  # sacrebleu's tokenizers of Japanese and Korean need packages of their own
             raise A2DError(
                 f"BLEU for '{tgt_lang}' needs a tokenizer that is not installed",
-                f"pip install 'sacrebleu[{tgt_lang}]'",
+                f"pip install 'sacrebleu[{language}]'",
             ) from None
     if name == "chrf":
         return CHRF()

@@ -23,7 +23,7 @@ TEXTS = {"valid": PAIRS[:29], "news": PAIRS[29:42], "talks": PAIRS[42:49]}
 def random_project(folder: Path, decoding: Decoding = DECODING) -> Project:
     """Runs `teacher` and `student`, text `valid` and the test sets `news` and `talks`."""
     project = Project(folder)
-    project.record(prepared={})
+    project.record(prepared={"tests": ["news", "talks"]})
     project.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="de-en", decoding=decoding)))
     for name, pairs in TEXTS.items():
         for lang, lines in zip(("de", "en"), zip(*pairs, strict=True), strict=True):

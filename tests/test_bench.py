@@ -14,9 +14,11 @@ import pytest
 from conftest import ENVIRONMENT, Launcher
 from hypothesis import given
 from hypothesis import strategies as st
-from random_project import random_project
+from listener import Listener
+from random_project import add_random_run, random_project
 from small_tokenizers import PAIRS, small_tokenizer
 
+from a2d_cli.commands import bench as bench_module
 from a2d_cli.commands.bench import Job, _read_test, observe_in_a_process, read_shapes
 from a2d_cli.commands.bench_report import (
     BenchReport,
@@ -34,6 +36,7 @@ from a2d_cli.decoding.speed import Speed, TimedPass, percentile, time_translatio
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_json
 from a2d_cli.project.exported import is_export
+from a2d_cli.project.project import Project
 
 RECIPE = Recipe("own", "de-en", student=ModelShape(norm="pre", dropout=0.25))
 QUICK = ("--sentences", "11", "--rounds", "1")
@@ -334,8 +337,7 @@ def test_where_there_is_nothing_to_measure_the_command_is_told(a2d, project, tmp
     assert "nothing is prepared here" in a2d.error(tmp_path, "bench", code=2)
     said = a2d.error(project, "bench", code=2)
     assert "no finished run to measure\nhint: train one, or measure sizes before training: --preset" in said
-    for name in ("test.de", "test.en"):
-        (project / "data/text" / name).unlink()
+    Project(project).record(prepared={**Project(project).state()["prepared"], "tests": []})
     assert "no test set\nhint: add data.tests" in a2d.error(project, "bench", "--preset", "tiny", code=2)
 
 
@@ -344,6 +346,23 @@ def test_a_model_of_another_language_pair_is_refused(a2d, taught_project):
     write_json(path, {**json.loads(path.read_text()), "pair": "fr-en"})
     said = a2d.error(taught_project, "bench", "teacher", code=1)
     assert "model 'teacher' translates fr-en, the project's test sets are de-en" in said
+
+
+def test_a_run_of_another_language_pair_does_not_hold_up_the_others(tmp_path: Path):
+    project = random_project(tmp_path)
+    add_random_run(project, "opus", "teacher", seed=1).record(pair="fr-de")
+    heard = Listener()
+    folders = bench_module._find_folders(project, [], "de-en", heard)
+    assert [folder.name for folder in folders] == ["teacher", "student"]
+    assert heard.lines == ["warning: opus is left out: it translates fr-de"]
+
+
+def test_a_cpu_is_measured_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    opened = []
+    monkeypatch.setattr(bench_module, "CTranslate2Engine", lambda *given, **options: opened.append(options))
+    monkeypatch.setattr(bench_module.Tokenizer, "load", lambda folder: None)
+    bench_module._load(Form("m", 1, False, "ct2", "int8", tmp_path, 1, 41), 1)
+    assert opened == [{"threads": 1, "device": "cpu"}]
 
 
 def test_without_ctranslate2_the_package_is_told(a2d, taught):

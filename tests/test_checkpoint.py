@@ -18,6 +18,7 @@ from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import load_checkpoint, save_checkpoint, weights_hash, weights_of
+from a2d_cli.project.run import Run
 
 SHAPE = ModelShape(d_model=10, num_heads=5, ffn_dim=13, encoder_layers=2, decoder_layers=3)
 
@@ -53,6 +54,9 @@ def test_best_comes_before_last_and_either_will_do(run: Path):
     assert load_checkpoint(run).folder == run / "best"
     assert load_checkpoint(run / "last").folder == run / "last"
     shutil.rmtree(run / "best")
+    with pytest.raises(A2DError, match="run 'elsewhere' is finished, but its weights are gone"):
+        load_checkpoint(run)
+    Run(run).record(finished=False)  # still in training, and never validated
     assert load_checkpoint(run).folder == run / "last"
 
 

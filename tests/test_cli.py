@@ -82,7 +82,7 @@ def test_the_module_is_the_command():
         (["translate", "--beam", "0"], "Invalid value for '-b' / '--beam' / '--beam-size': "),
         (["translate", "--beam", "9" * 20], "Invalid value for '-b' / '--beam' / '--beam-size': "),
         (["translate", "--threads", "9" * 11], "Invalid value for '--threads': "),
-        (["score", "--gap", "--no-speed"], "error: --no-speed: no speed is measured of files, nor by --gap"),
+        (["score", "--stress", "--no-speed"], "error: --no-speed: no speed is measured of files, nor by --stress"),
         (["score", "--stress", "--refresh"], "error: --refresh: nothing is cached of files, nor by --stress"),
         (["prepare", "x\udce4.yaml"], "x\\udce4.yaml"),
     ],

@@ -249,6 +249,19 @@ def test_a_folder_that_is_no_model_is_told(tmp_path: Path):
         CTranslate2Engine(tmp_path, Pieces.of(JOINT), 41, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "'gpu' is no device .*auto, cpu, cuda or cuda:N"),
+        ("cuda:x", "'cuda:x' is no device"),
+        ("cuda:97", "device 'cuda:97' is asked for, but CTranslate2 finds . GPUs .*--device cpu"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_as_such(tmp_path: Path, device: str, message: str):
+    with pytest.raises(A2DError, match=message):
+        CTranslate2Engine(tmp_path, Pieces.of(JOINT), 41, device=device)
+
+
 def test_a_torch_engine_without_a_head_cannot_align(usual: Both):
     engine = TorchEngine(usual.model, special_ids())
     with pytest.raises(ValueError, match="without an alignment head"):

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from conftest import Launcher, edit
 from listener import Listener
+from safetensors.torch import load_file, save_file
 
 from a2d_cli.commands.export import warn_of_loops
 from a2d_cli.commands.translate import open_export
 from a2d_cli.errors import A2DError
 from a2d_cli.export.verification import Gate, require_passed
 from a2d_cli.files import read_json, sha256_file, write_json
-from a2d_cli.project.exported import list_exports, read_export
+from a2d_cli.project.exported import exports_named, list_exports, read_export
 from a2d_cli.project.project import Project
 
 FOLDER = "exports/teacher-ct2-int8"
@@ -85,6 +86,26 @@ def test_the_command_that_export_ends_with_translates_with_that_very_export(a2d,
             == f"translating with {place} (teacher in {'float32' if 'float32' in place else 'int8'}, ctranslate2)\n"
         )
     assert command == ["-C", "project", "translate", "--model", "teacher"]
+
+
+def test_an_export_of_the_last_weights_is_no_export_of_the_run(a2d, project):
+    shutil.rmtree(project / "exports")
+    weights = project / "runs/teacher/last/model.safetensors"
+    save_file({name: 1.01 * values for name, values in load_file(weights).items()}, weights)
+    a2d.well(project, "export", "runs/teacher/last", "-q", "float32")
+    (found,) = (each for each in list_exports(Project(project)) if each.folder.name == "teacher-last-ct2-float32")
+    assert found.manifest.name == "teacher-last"
+    said = a2d.error(project, "translate", "--model", "runs/teacher/best", "--engine", "ct2", stdin=b"x\n", code=2)
+    assert "no CTranslate2 export of 'teacher' as it is now\nhint: a2d export teacher\n" in said
+
+
+def test_a_broken_manifest_is_in_nobodys_way(a2d, exported, tmp_path):
+    project = Path(shutil.copytree(exported, tmp_path / "project"))
+    broken = project / "exports/foo-ct2-int8/a2d.json"
+    broken.parent.mkdir()
+    broken.write_text("{", encoding="utf-8")
+    assert translate(a2d, project) == translate(a2d, exported)
+    assert [each.manifest.name for each in exports_named(Project(project), "teacher")] == ["teacher"]
 
 
 def test_the_folder_needs_nothing_else(a2d, exported, tmp_path):
@@ -159,7 +180,7 @@ def test_the_model_card_tells_the_scores_as_soon_as_there_are_some(a2d, project)
     ended = a2d.well(project, "score", "--model", "teacher")
     assert "warning: the scores are not in every model card: " in ended.err
     ended = a2d.well(project, "score")
-    assert f"warning: exports of teacher are left out: {manifest}: " in ended.err and "next: a2d distill\n" in ended.err
+    assert f"warning: an export is left out: {manifest}: " in ended.err and "next: a2d distill\n" in ended.err
 
 
 def test_a_folder_for_transformers_says_itself_how_it_is_used(a2d: Launcher, taught: Path, tmp_path: Path):

@@ -17,11 +17,11 @@ from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
 from a2d_cli.export.huggingface import write_huggingface
-from a2d_cli.export.model_card import model_card
+from a2d_cli.export.model_card import model_card, write_model_card
 from a2d_cli.model.transformer import Transformer, Vocabularies
 from a2d_cli.project.checkpoint import load_checkpoint
 from a2d_cli.project.exported import Manifest
-from a2d_cli.project.score_cache import Result
+from a2d_cli.project.score_cache import Result, ScoreCache
 
 SHAPE = ModelShape(d_model=10, num_heads=5, ffn_dim=13, encoder_layers=2, decoder_layers=3, max_positions=61)
 DECODING = Decoding(beam=3, length_penalty=0.9, max_source_tokens=31)
@@ -278,3 +278,12 @@ def test_its_limits_are_those_of_its_format():
     many = section(model_card(replace(MANIFEST, to="ct2", files={"spm.model": "", "pieces.json": ""}), []), "Limits")
     assert all("at most 31 tokens" in text and "NFC" in text for text in (hf, ct2, many))
     assert [">>word<<" in text for text in (hf, ct2, many)] == [True, False, True]
+
+
+def test_of_a_test_set_that_has_become_another_text_the_latest_scores_are_told(tmp_path: Path):
+    cache = ScoreCache(tmp_path / "scores")
+    for key, sentences, when in (("new", 1000, "2026-01-03"), ("old", 40, "2026-01-02")):
+        cache.add(replace(RESULT, key=key, sentences=sentences, translated_at=when))
+    write_model_card(tmp_path, MANIFEST, cache)
+    rows = [line for line in (tmp_path / "README.md").read_text().splitlines() if "wmt25_dev |" in line]
+    assert len(rows) == 1 and "| 1,000 |" in rows[0].replace("1000", "1,000")

@@ -17,7 +17,7 @@ import pytest
 from conftest import Launcher, settings
 from test_report_html import NASTY, Read
 
-from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep
+from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
 from a2d_cli.commands.report import report
 from a2d_cli.commands.report_runs import MANY_RUNS, _charts_of, _learning, colours_of, read_runs
 from a2d_cli.commands.report_scores import FEW_METHODS
@@ -566,6 +566,51 @@ def test_scores_of_another_text_or_of_replaced_weights_are_not_shown(here: Proje
     with open(here.text_path("test", "de"), "a") as stream:
         stream.write("noch ein Satz\n")
     assert "Scores of the models on the test sets: a2d score" in missing_in(page_of(here))
+
+
+def test_the_distance_is_that_to_the_teacher_who_has_taught(here: Project):
+    add_run(here, "teacher", "teacher")
+    taught = {"settings": {"shape": SHAPE, "training": {}, "teacher": "abc"}}
+    word, ce = add_run(here, "word", "student", "word", **taught), add_run(here, "ce", "student", "ce")
+    src, tgt = (sha256_file(here.text_path("test", lang)) for lang in ("de", "en"))
+    for run in (word, ce):
+        add_scores(here, run, 20.0, references(here))
+        digest = sha256_file(run.best_dir / "model.safetensors")
+        for teacher, kl in (("abcdef", 1.5), ("ddd", 9.0)):  # the other teacher's was measured last
+            of_run = f"{run.name}-{teacher}", run.name, "test", digest, teacher, src, tgt
+            open_fidelity_cache(here.scores_dir).add(FidelityResult(*of_run, 2.5, kl, 97, 0, "torch", "0"))
+    rows = {row[0]: row for row in table_rows(page_of(here), f"test: {len(references(here))} sentences")}
+    assert (rows["word"][6], rows["ce"][6]) == ("1.500", "1.500")
+
+
+def test_speeds_of_different_machines_are_not_divided(here: Project):
+    runs = [add_run(here, "teacher", "teacher"), add_run(here, "word", "student", "word")]
+    for run in runs:
+        add_scores(here, run, 20.0, references(here))
+    assert "1.0× as many sentences a second, as scored" in page_of(here)
+    path = here.scores_dir / "results.jsonl"
+    path.write_text(path.read_text().replace("cpu, 2 threads", "NVIDIA H200", 1))
+    assert "as many sentences a second" not in page_of(here)
+
+
+def test_a_test_text_without_its_last_newline_stops_no_report(here: Project):
+    path = here.text_path("test", "en")
+    path.write_text(path.read_text().removesuffix("\n"))
+    lines = references(here)
+    teacher = add_run(here, "teacher", "teacher")
+    digest = sha256_file(teacher.best_dir / "model.safetensors")
+    add_scores(here, teacher, 40.0, lines)
+    student = add_run(here, "word", "student", "word", settings={"teacher": digest[:16]})
+    add_scores(here, student, 20.0, [*lines[:-1], "xx yy"])
+    assert "<mark>xx yy</mark>" in page_of(here)
+
+
+def test_comparisons_of_other_labels_stand_side_by_side(compared: tuple[Project, list[Run]]):
+    project, runs = compared
+    grid = Grid("de-en", SHAPE, ("ce", "word"), (1, 2), (20,), ("test",))
+    paths = {add_comparison(project, runs, grid=replace(grid, label=label)) for label in ("", "a", "b", "b")}
+    assert len(paths) == 3
+    assert {read_kept(path).grid.label for path in paths} == {"", "a", "b"}
 
 
 def test_an_export_stands_below_its_run_and_is_no_run_of_its_method(here: Project):

@@ -23,7 +23,7 @@ from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_json
 from a2d_cli.project.exported import Exported
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import find_checkpoint
+from a2d_cli.project.run import Run, find_checkpoint
 from a2d_cli.project.score_cache import describe_export, describe_model
 from a2d_cli.reporting import Reporter
 
@@ -32,6 +32,7 @@ class FakeTranslator:
     """Its 'weights' are the share of words that it drops."""
 
     engine = SimpleNamespace(machine="cpu, 2 threads")
+    max_source_tokens, source_limit = 127, "the model's max_positions"
 
     def __init__(self, folder, references, calls):
         self.calls = calls  # names of the models that translated
@@ -58,7 +59,7 @@ def calls():
 def project(tmp_path, monkeypatch, calls):
     """Test sets `news` and `talks`; a teacher, a plain student and an A2D student."""
     project = Project(tmp_path)
-    project.record(prepared={})
+    project.record(prepared={"tests": ["news", "talks"]})
     project.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
     references = {"long": "Hund"}
     for name, count, seed in (("news", 59, 1), ("talks", 31, 2), ("train", 3, 3), ("valid", 3, 4)):
@@ -484,7 +485,11 @@ def test_a_run_stands_for_its_best_checkpoint_else_its_last(project):
     run = project.runs_dir / "ce"
     assert find_checkpoint(run) == find_checkpoint(run / "best") == run / "best"
     (run / "best").rename(run / "last")
-    assert find_checkpoint(run) == find_checkpoint(run / "last") == run / "last"
+    assert find_checkpoint(run / "last") == run / "last"
+    with pytest.raises(A2DError, match="run 'ce' is finished, but its weights are gone: .*best .* its last ones"):
+        find_checkpoint(run)
+    Run(run).record(finished=False)  # still in training
+    assert find_checkpoint(run) == run / "last"
 
 
 def test_a_best_checkpoint_that_lost_its_weights_is_not_passed_over(project):
@@ -500,7 +505,8 @@ def test_sentences_that_are_cut_are_counted(project):
     path.write_text(path.read_text().replace("news 0\n", "long\n"))
     reporter = Listener()
     score_project(project, models=["ce"], test_sets=["news"], reporter=reporter)
-    assert any(line.startswith("warning: news: 1 sentences were longer") for line in reporter.lines)
+    told = "warning: news: 1 sentences were longer than the model takes and were cut to 127 tokens (the model's max_pos"
+    assert any(line.startswith(told) for line in reporter.lines)
 
 
 def test_mistakes_are_named(project, tmp_path):
@@ -515,7 +521,10 @@ def test_mistakes_are_named(project, tmp_path):
     with pytest.raises(ConfigError, match="nothing is prepared here"):
         run(Project(tmp_path / "nowhere"))
     write_lines(project.text_path("news", "en"), ["one"])
-    with pytest.raises(A2DError, match="lines: .*news.en 1, .*news.de 59"):
+    with pytest.raises(A2DError, match="news.en has 1 lines, news.de has 59 .* delete both: 'a2d .*prepare'"):
+        run(project)
+    project.text_path("news", "de").unlink()
+    with pytest.raises(A2DError, match="news.de: no such file .* 'a2d .*prepare' makes it anew"):
         run(project)
 
 
@@ -531,7 +540,26 @@ def test_a_model_of_another_pair_is_refused(project):
     config = project.runs_dir / "ce" / "best" / "config.json"
     config.write_text(config.read_text().replace("en-de", "fr-en"))
     with pytest.raises(A2DError, match="model 'ce' translates fr-en, the project's test sets are en-de"):
-        run(project)
+        run(project, models=["ce"])
+
+
+def test_a_model_of_another_pair_does_not_hold_up_the_others(project):
+    config = project.runs_dir / "ce" / "best" / "config.json"
+    config.write_text(config.read_text().replace("en-de", "fr-en"))
+    heard = Listener()
+    table = score_project(project, reporter=heard)
+    assert {row.model.name for row in table.rows} == {"teacher", "a2d-diagonal"}
+    told = "warning: ce is left out: model 'ce' translates fr-en, the project's test sets are en-de"
+    assert any(line.startswith(told) for line in heard.lines)
+
+
+def test_scores_of_another_tokenizer_are_made_again_without_translating(project, calls):
+    run(project)
+    path = project.scores_dir / "results.jsonl"
+    path.write_text(path.read_text().replace("tok:13a", "tok:zh"))
+    calls.clear()
+    signatures = {score.signature for row in run(project).rows for score in row.scores}
+    assert not calls and not any("tok:zh" in signature for signature in signatures)
 
 
 def test_a_checkpoint_config_of_someone_else_is_refused(project):
@@ -541,12 +569,11 @@ def test_a_checkpoint_config_of_someone_else_is_refused(project):
 
 
 def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
-    for name in ("news", "talks"):
-        project.text_path(name, "en").unlink()
+    project.record(prepared={"tests": []})
     with pytest.raises(ConfigError, match="no test set.*a2d prepare"):
         run(project)
     empty = Project(tmp_path / "empty")
-    empty.record(prepared={})
+    empty.record(prepared={"tests": ["news"]})
     empty.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
     for lang in ("en", "de"):
         write_lines(empty.text_path("news", lang), ["x"])

@@ -16,7 +16,7 @@ from a2d_cli.commands import score as score_command
 from a2d_cli.commands import score_gap as command
 from a2d_cli.commands.score_gap import Gap, score_gap
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import write_json
+from a2d_cli.files import sha256_file, write_json
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
@@ -119,19 +119,34 @@ def test_the_table_has_a_line_a_step_and_says_how_it_was_scored(gaps: list[Gap])
 def test_the_teacher_is_the_one_that_the_student_learned_from(tmp_path: Path):
     project = random_project(tmp_path)
     add_random_run(project, "another", "teacher", seed=1)  # older, so the first of the list
-    student = command._find_student(project, "student", "de-en", Reporter())
-    assert command._find_teacher(project, student).name == "teacher"
-    digits = command._find_teacher(project, student).weights_sha256[:16]
-    Run(project.runs_dir / "student").record(
-        settings={"teacher": f"{'0' * 16},{digits}"}
-    )  # of two together, the one that is here
-    assert (
-        command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "teacher"
-    )
+
+    def found() -> str:
+        student = command._find_student(project, "student", "de-en", Reporter())
+        return command._find_teacher(project, student, "de-en").name
+
+    assert found() == "teacher"
+    digits = sha256_file(project.runs_dir / "teacher/best/model.safetensors")[:16]
+    of_two = {"teacher": f"{'0' * 16},{digits}"}  # together, the one that is here
+    Run(project.runs_dir / "student").record(settings=of_two)
+    assert found() == "teacher"
     Run(project.runs_dir / "student").record(settings={})
-    assert (
-        command._find_teacher(project, command._find_student(project, "student", "de-en", Reporter())).name == "another"
-    )
+    assert found() == "another"
+
+
+def test_a_teacher_of_another_language_pair_is_none(tmp_path: Path):
+    project = random_project(tmp_path)
+    other = add_random_run(project, "another", "teacher", seed=1)
+    config = other.best_dir / "config.json"
+    config.write_text(config.read_text().replace("de-en", "fr-de"))
+    Run(project.runs_dir / "student").record(settings={})
+    student = command._find_student(project, "student", "de-en", Reporter())
+    assert command._find_teacher(project, student, "de-en").name == "teacher"
+
+
+def test_where_other_work_runs_no_speed_is_kept(tmp_path: Path):
+    project = random_project(tmp_path)
+    (gap,) = score_gap(project, test_sets=["talks"], reporter=Reporter(), with_speed=False)
+    assert {step.row.result.sentences_per_s for step in gap.steps} == {None}
 
 
 def test_wrong_models_are_told(project: Project, tmp_path: Path):

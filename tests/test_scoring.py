@@ -10,7 +10,7 @@ from sacrebleu.significance import PairedTest
 from scored_texts import paired
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.scoring import check_lines, compare, resample, score
+from a2d_cli.scoring import bleu_tokenizer, check_lines, compare, resample, score
 
 WORDS = ["the", "a", "dog", "cat", "house", "runs", "sleeps", "under", ",", ".", "7", "Straße", "学生", "É"]
 SACREBLEU = {"bleu": BLEU, "chrf": CHRF, "chrf++": lambda: CHRF(word_order=2), "ter": TER}
@@ -174,3 +174,9 @@ def test_a_seed_that_is_no_number_is_refused(monkeypatch):
     monkeypatch.setenv("SACREBLEU_SEED", "often")
     with pytest.raises(ConfigError, match="SACREBLEU_SEED is 'often'"):
         resample(["a"], [["a"]])
+
+
+@pytest.mark.parametrize(("lang", "tokenizer"), [("zh_Hans", "zh"), ("zh-TW", "zh"), ("de_AT", "13a"), ("", "13a")])
+def test_bleu_cuts_a_language_with_a_region_as_that_language(lang, tokenizer):
+    (found,) = score(["我们下午三点见面。"], [["我们今天下午三点见面。"]], ("bleu",), tgt_lang=lang)
+    assert f"tok:{tokenizer}|" in found.signature and bleu_tokenizer(lang) == tokenizer

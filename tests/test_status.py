@@ -154,12 +154,22 @@ def test_a_broken_run_is_shown_and_hides_no_other(here: Path, text: str):
     states, following = status(here)
     assert states["teacher"] == "finished: 1 update in 3 s" and following == "a2d distill"
     newer = "broken: format 99 is newer than this a2d reads (up to 1)"
-    for what, kind in (("ce", "run file"), ("export mine", "export manifest")):
+    for what, kind in (("ce", "run file"), ("export mine", "manifest")):
         assert states[what].startswith((f"broken: not a {kind} of a2d: ", "broken: no format number", newer))
     with pytest.raises(A2DError, match="ce/run.json"):
         find_model(Project(here), "ce")
     (here / "runs/teacher/run.json").write_text(text, encoding="utf-8")
     assert project_status(Project(here)).note == "next, when teacher is mended: a2d train-teacher"
+
+
+def test_a_broken_last_checkpoint_hides_no_other(here: Path):
+    add_run(here, "teacher", kind="teacher", finished=True, updates=1, elapsed_s=3.2)
+    add_run(here, "ce", kind="student", finished=False, command="a2d distill --method ce")
+    (here / "runs/ce/last").mkdir()
+    (here / "runs/ce/last/config.json").write_text("{", encoding="utf-8")
+    states, following = status(here)
+    assert states["teacher"] == "finished: 1 update in 3 s" and following == "a2d distill --method ce"
+    assert states["student ce"].startswith("broken: ") and "last/config.json" in states["student ce"]
 
 
 def test_an_imported_teacher_comes_before_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

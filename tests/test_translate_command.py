@@ -19,7 +19,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from listener import Listener
 
-from a2d_cli.commands.translate import translate_stream
+from a2d_cli.commands.translate import _form, translate_stream
 from a2d_cli.config import schema
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.tokenizer import train_tokenizer
@@ -42,7 +42,7 @@ class Echo:
     """Says each line's number of characters and the line; nothing of an empty one."""
 
     settings = Decoding(batch_sentences=3)
-    max_source_tokens = 11
+    max_source_tokens, source_limit = 11, "decoding.max_source_tokens"
 
     def translate(self, lines, on_cut):
         for i, line in enumerate(lines):
@@ -140,6 +140,12 @@ def test_tables_and_json_number_the_lines():
         {"line": 1, "score": -0.5, "translation": "1 ü"},
         {"line": 2, "score": -0.5, "translation": ""},
     ]
+
+
+def test_a_translation_with_a_line_break_stays_one_line():
+    """A vocabulary with bytes can spell one."""
+    found = Translation("one\ntwo", -0.5)
+    assert [_form(1, found, form).count("\n") for form in ("text", "tsv", "jsonl")] == [1, 1, 1]
 
 
 # The command

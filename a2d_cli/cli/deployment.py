@@ -170,8 +170,8 @@ def score(
         raise ConfigError(
             "--gap and --stress stand alone, for the project's models", "run them one by one, without files"
         )
-    if not speed and (gap or stress or hypotheses or reference):
-        raise ConfigError("--no-speed: no speed is measured of files, nor by --gap and --stress", "leave it out")
+    if not speed and (stress or hypotheses or reference):
+        raise ConfigError("--no-speed: no speed is measured of files, nor by --stress", "leave it out")
     if refresh and (stress or hypotheses or reference):
         raise ConfigError("--refresh: nothing is cached of files, nor by --stress", "leave it out")
     of_files = {"--metric": metrics, "--bootstrap": bootstrap, "--target-language": language}
@@ -203,7 +203,7 @@ def score(
 
         if models and len(models) > 1:
             raise ConfigError(f"--gap: one student at a time, not {len(models)}", "name one with --model")
-        gaps = score_gap(context.obj, model=models[0] if models else None, refresh=refresh, **common)
+        gaps = score_gap(context.obj, model=models[0] if models else None, refresh=refresh, with_speed=speed, **common)
         print_all([each.table() for each in gaps], [each.to_json() for each in gaps], as_json)
     elif stress:
         from a2d_cli.commands.score_stress import score_stress

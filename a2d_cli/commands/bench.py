@@ -145,7 +145,11 @@ def _read_test(project: Project, recipe: Recipe, wanted: int) -> ScoredText:
 def _find_folders(project: Project, names: Sequence[str], pair: str, reporter: Reporter) -> list[Path]:
     folders = [find_model(project, name) for name in dict.fromkeys(names)]
     if not names:
-        folders = [run.folder for run in list_runs(project, reporter) if run.is_finished]
+        finished = [run for run in list_runs(project, reporter) if run.is_finished]
+        for run in finished:
+            if run.info.get("pair", pair) != pair:
+                reporter.warn(f"{run.name} is left out: it translates {run.info['pair']}")
+        folders = [run.folder for run in finished if run.info.get("pair", pair) == pair]
     if not folders:
         raise ConfigError(
             f"{project.folder}: no finished run to measure",
@@ -294,7 +298,7 @@ def _observe(job: Job) -> Observation:
 def _load(form: Form, threads: int) -> tuple[Engine, Tokenizer]:
     if form.engine == "ct2":  # without torch, as where the model is deployed
         tokenizer = Tokenizer.load(form.folder)
-        return CTranslate2Engine(form.folder, tokenizer, form.max_tokens, threads=threads), tokenizer
+        return CTranslate2Engine(form.folder, tokenizer, form.max_tokens, threads=threads, device="cpu"), tokenizer
     limit_threads(threads)
     translator = open_checkpoint(form.folder, "cpu")
     return translator.engine, translator.tokenizer

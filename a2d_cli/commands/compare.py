@@ -115,6 +115,7 @@ class Plan:
     texts: tuple[ScoredText, ...]
     decoding: Decoding  # of the translations that are scored
     teachers: tuple[Checkpoint, ...]  # over the project's pieces; several: an ensemble
+    label: str = ""
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
@@ -210,7 +211,9 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
                 f"the training of {teacher.folder.parent} has not ended: runs would learn from different teachers",
                 "let it end first",
             )
-    return Plan(recipe, methods, baselines, lengths, tuple(cells), tuple(texts), decoding, tuple(teachers))
+    return Plan(
+        recipe, methods, baselines, lengths, tuple(cells), tuple(texts), decoding, tuple(teachers), request.label
+    )
 
 
 def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Recipe, dict[str, Distillation]]:
@@ -334,6 +337,7 @@ def _kept(project: Project, plan: Plan, comparison: Comparison, command: str) ->
             plan.baselines,
             tuple(teacher.weights_sha256[:16] for teacher in plan.teachers),
             asdict(plan.decoding),
+            plan.label,
         ),
         weights=weights,
         texts={text.name: (text.src_sha256, text.tgt_sha256) for text in plan.texts},

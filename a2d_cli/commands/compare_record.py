@@ -32,11 +32,14 @@ class Grid:
     baselines: tuple[str, ...] = ()
     teachers: tuple[str, ...] = ()  # first digits of their weights' SHA-256
     decoding: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""  # of runs with other settings
 
     @property
     def file_name(self) -> str:
         axes = [sorted(axis) for axis in (self.methods, self.seeds, self.updates, self.test_sets)]
-        return f"{fingerprint([self.pair, self.student, *axes, self.baselines, self.teachers, self.decoding])}.json"
+        named = [self.label] if self.label else []
+        facts = [self.pair, self.student, *axes, self.baselines, self.teachers, self.decoding, *named]
+        return f"{fingerprint(facts)}.json"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def _comparison(values: Mapping[str, Any]) -> KeptComparison:
             tuple(map(str, grid.get("baselines", ()))),
             tuple(map(str, grid.get("teachers", ()))),
             dict(grid.get("decoding", {})),
+            str(grid.get("label", "")),
         ),
         weights={run: str(digest) for run, digest in values["weights"].items()},
         texts={name: (str(src), str(tgt)) for name, (src, tgt) in values["texts"].items()},

@@ -148,7 +148,8 @@ def _facts(
         if teacher and student:
             smaller = teacher.result.parameters / student.result.parameters
             speeds = student.result.sentences_per_s, teacher.result.sentences_per_s
-            faster = f"{speeds[0] / speeds[1]:.1f}× as many sentences a second, as scored" if all(speeds) else ""
+            alike = all(speeds) and student.result.machine == teacher.result.machine
+            faster = f"{speeds[0] / speeds[1]:.1f}× as many sentences a second, as scored" if alike else ""
             yield Fact("student to teacher", f"{smaller:.1f}× smaller", faster)
 
 

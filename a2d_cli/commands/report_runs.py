@@ -120,7 +120,7 @@ def _model_row(known: KnownRun) -> list[str]:
         _sizes(shape) if shape else "–",
         f"{info['parameters'] / 1e6:.2f} M" if "parameters" in info else "–",
         f"{known.file_bytes / 1e6:.1f}" if known.file_bytes else "–",
-        f"{info['updates']:,}" if "updates" in info else f"{known.run.saved_update:,}",
+        f"{info['updates']:,}" if "updates" in info else _saved_update(known),
         duration_text(info.get("elapsed_s")) or "–",
         f"{info['peak_memory_bytes'] / 1e6:,.0f}" if "peak_memory_bytes" in info else "–",
         _number(best.get("loss"), 3),
@@ -128,6 +128,13 @@ def _model_row(known: KnownRun) -> list[str]:
         _state(known),
         "teacher" if known.is_teacher else str(info.get("method", "–")),
     ]
+
+
+def _saved_update(known: KnownRun) -> str:
+    try:
+        return f"{known.run.saved_update:,}"
+    except A2DError:  # a broken last/
+        return "–"
 
 
 def _shape(known: KnownRun) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from a2d_cli.commands.compare_report import PLAIN, spread
@@ -104,12 +105,18 @@ def _latest(
 ) -> dict[str, list[ScoredRun]]:
     cache, forced = ScoreCache(project.scores_dir), open_fidelity_cache(project.scores_dir).results.values()
     found: dict[str, list[ScoredRun]] = {}
+    # Whoever had no teacher is held against the one that most have had.
+    usual = Counter(filter(None, map(_teacher_digits, runs))).most_common(1)
     for test_set, hashes in texts.items():
         for known in runs:
             digest = known.weights_sha256
+            teacher = _teacher_digits(known) or (usual[0][0] if usual else "")
             of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == hashes]
             fidelity = [
-                each for each in forced if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *hashes)
+                each
+                for each in forced
+                if (each.weights_sha256, each.src_sha256, each.tgt_sha256) == (digest, *hashes)
+                and (not teacher or _is_teacher(teacher, each.teacher_sha256))
             ]
             latest: dict[tuple[str, str], ScoredRun] = {}
             for result in sorted(of_text, key=lambda each: each.translated_at):
@@ -120,6 +127,16 @@ def _latest(
             if latest:
                 found.setdefault(test_set, []).extend(latest.values())
     return found
+
+
+def _teacher_digits(known: KnownRun) -> str:
+    return known.info.get("settings", {}).get("teacher", "")
+
+
+def _is_teacher(digits: str, sha256: str) -> bool:
+    """Whether these are the first digits; of an ensemble's members in their order, with commas between."""
+    pairs = zip_longest(digits.split(","), sha256.split(","), fillvalue="")
+    return all(mine and theirs.startswith(mine) for mine, theirs in pairs)
 
 
 def text_hashes(project: Project) -> dict[str, tuple[str, str]]:

@@ -20,7 +20,7 @@ from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.export.model_card import write_model_card
 from a2d_cli.files import fingerprint, sha256_file
-from a2d_cli.project.exported import Manifest, ct2_exports_of, is_export, list_exports, read_export
+from a2d_cli.project.exported import Manifest, broken_exports, ct2_exports_of, is_export, list_exports, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model, list_runs
 from a2d_cli.project.score_cache import (
@@ -32,7 +32,7 @@ from a2d_cli.project.score_cache import (
     describe_model,
 )
 from a2d_cli.reporting import Reporter
-from a2d_cli.scoring import PairedResult, ResampledScore, Score, check_lines
+from a2d_cli.scoring import PairedResult, ResampledScore, Score
 
 if TYPE_CHECKING:
     from a2d_cli.decoding.translator import Translator
@@ -215,12 +215,17 @@ def _renew_model_cards(project: Project, weights: set[str], cache: ScoreCache, r
 def find_models(project: Project, names: Sequence[str] | None, pair: str, reporter: Reporter) -> list[ScoredModel]:
     if names is None:
         models = []
+        for problem in broken_exports(project):
+            reporter.warn(f"an export is left out: {problem}")
         for run in list_runs(project, reporter):
             if run.is_finished:
                 try:
-                    models += _with_exports(project, describe_model(run.folder.absolute()), reporter)
+                    model = describe_model(run.folder.absolute())
+                    check_pair(model, pair)
                 except A2DError as error:
                     reporter.warn(f"{run.name} is left out: {error}")
+                else:
+                    models += _with_exports(project, model, reporter)
             else:
                 reporter.info(f"{run.name}: still in training, left out (name it to score its best so far)")
     else:
@@ -262,12 +267,10 @@ def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) ->
     """All test sets, the recipe's first; or those named, of which `valid` may be one, to choose settings by.
 
     Raises:
-        ConfigError: none is there, or none of that name.
+        ConfigError: there is none, or none of that name.
+        A2DError: a file of one is gone, or cut short.
     """
-    suffix = f".{recipe.src_lang}"
-    present = {path.name.removesuffix(suffix) for path in project.text_dir.glob(f"*{suffix}")}
-    present &= set(project.state()["prepared"].get("tests", present))  # a recipe may have had others once
-    known = sorted(present - {"train", VALID}, key=lambda name: (name not in recipe.data.tests, name))
+    known = sorted(project.state()["prepared"]["tests"], key=lambda name: (name not in recipe.data.tests, name))
     if not known and not names:
         hint = "add data.tests to the recipe and run 'a2d prepare' again"
         raise ConfigError(f"{project.text_dir}: no test set", hint)
@@ -281,8 +284,13 @@ def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) ->
 
 def _read_text(project: Project, recipe: Recipe, name: str) -> ScoredText:
     paths = [project.text_path(name, lang) for lang in (recipe.src_lang, recipe.tgt_lang)]
+    anew = f"'{project.command('prepare')}' makes it anew"
+    for path in paths:
+        if not path.is_file():
+            raise A2DError(f"{path}: no such file", anew)
     src, tgt = (read_lines(path) for path in paths)
-    check_lines({str(paths[0]): len(src), str(paths[1]): len(tgt)})
+    if len(src) != len(tgt):
+        raise A2DError(f"{paths[0]} has {len(src)} lines, {paths[1].name} has {len(tgt)}", f"delete both: {anew}")
     return ScoredText(name, src, tgt, sha256_file(paths[0]), sha256_file(paths[1]))
 
 
@@ -345,7 +353,7 @@ class ModelOnTexts:
         key = self._key(text)
         known = None if refresh else self._cache.find(key)
         result = known or self._translate(text, key)
-        if not self._scores_stand(result, text):
+        if not self._scores_stand(result, text, self._tgt_lang):
             lines = self._cache.hypotheses(result)
             scores = scoring.score(lines, [text.tgt], tgt_lang=self._tgt_lang)
             result = replace(result, tgt_sha256=text.tgt_sha256, scores=[asdict(score) for score in scores])
@@ -355,11 +363,13 @@ class ModelOnTexts:
         return ScoreRow(self._model, result, cached=known is not None)
 
     @staticmethod
-    def _scores_stand(result: Result, text: ScoredText) -> bool:
-        """Whether they are those of this reference and this sacrebleu."""
-        mark = f"version:{version('sacrebleu')}"
-        by_this_version = bool(result.scores) and all(mark in score["signature"] for score in result.scores)
-        return by_this_version and result.tgt_sha256 == text.tgt_sha256
+    def _scores_stand(result: Result, text: ScoredText, tgt_lang: str) -> bool:
+        """Whether they are those of this reference, this sacrebleu and this language's tokenizer."""
+        signatures = [score["signature"] for score in result.scores]
+        mark, tokenizer = f"version:{version('sacrebleu')}", f"tok:{scoring.bleu_tokenizer(tgt_lang)}"
+        by_this_version = bool(signatures) and all(mark in signature for signature in signatures)
+        cut_alike = all(tokenizer in signature for signature in signatures if "tok:" in signature)
+        return by_this_version and cut_alike and result.tgt_sha256 == text.tgt_sha256
 
     def _translate(self, text: ScoredText, key: str) -> Result:
         model = self._model
@@ -373,10 +383,9 @@ class ModelOnTexts:
             found = translator.translate(text.src, on_done=progress.advance, on_cut=lambda line, _: cut.append(line))
             translation_s = time.perf_counter() - began
         if cut:
-            limit = self._decoding.max_source_tokens
             self._reporter.warn(
                 f"{text.name}: {len(cut)} sentences were longer than the model takes and were cut "
-                f"(decoding.max_source_tokens: {limit})"
+                f"to {translator.max_source_tokens} tokens ({translator.source_limit})"
             )
         lines = [translations[0].text for translations in found]
         file_name = f"{model.name.replace('/', '-').replace(' ', '-')}.{text.name}.{key[:8]}.{self._tgt_lang}"

@@ -119,6 +119,8 @@ def file_table(results: Sequence[FileScore]) -> Table:
 
 def read_lines(path: Path | str) -> list[str]:
     """Lines end with '\\n' and nothing else, as sacrebleu has it."""
+    if str(path) == STDIN and sys.stdin is None:
+        raise A2DError("stdin is closed", "name a file, or pipe lines in")
     try:
         data = sys.stdin.buffer.read() if str(path) == STDIN else Path(path).read_bytes()
     except OSError as error:

@@ -88,6 +88,7 @@ def score_gap(
     device: str = "auto",
     reporter: Reporter,
     refresh: bool = False,
+    with_speed: bool = True,
 ) -> list[Gap]:
     """One a test set: teacher and student by beam and greedily, then the student in int8 greedily and by beam.
 
@@ -98,6 +99,7 @@ def score_gap(
         test_sets: names; None = all.
         decoding: values over those of the recipe's `decoding`.
         refresh: translate anew, whatever scores/ holds.
+        with_speed: False: no speed is kept of what is translated, which 'a2d score' would show.
 
     Raises:
         ConfigError: no teacher or student, or an unknown model or test set.
@@ -108,7 +110,7 @@ def score_gap(
     greedy = replace(beam, beam=1)
     texts = find_texts(project, recipe, test_sets)
     student = _find_student(project, model, recipe.pair, reporter)
-    teacher = _find_teacher(project, student)
+    teacher = _find_teacher(project, student, recipe.pair)
     cache = ScoreCache(project.scores_dir)
     rows: dict[str, list[tuple[str, ScoreRow]]] = {text.name: [] for text in texts}
     with ExitStack() as stack:
@@ -119,7 +121,7 @@ def score_gap(
         ]
         for who, scored, ways in plan:
             for way in dict.fromkeys(ways):  # one, if the recipe itself is greedy
-                translated = ModelOnTexts(scored, way, device, recipe.tgt_lang, cache, reporter)
+                translated = ModelOnTexts(scored, way, device, recipe.tgt_lang, cache, reporter, with_speed)
                 name = f"{who}, {'greedy' if way.beam == 1 else f'beam {way.beam}'}"
                 for text in texts:
                     rows[text.name].append((name, translated.score(text, refresh)))
@@ -139,10 +141,10 @@ def _find_student(project: Project, name: str | None, pair: str, reporter: Repor
     return student
 
 
-def _find_teacher(project: Project, student: ScoredModel) -> ScoredModel:
+def _find_teacher(project: Project, student: ScoredModel, pair: str) -> ScoredModel:
     """The one that the student was distilled from (of an ensemble the first made), else the project's first."""
     runs = [run for run in list_runs(project) if run.info.get("kind") == "teacher" and run.best_dir.exists()]
-    teachers = [describe_model(run.folder.absolute()) for run in runs]
+    teachers = [each for each in (describe_model(run.folder.absolute()) for run in runs) if each.pair == pair]
     if not teachers:
         raise ConfigError(f"{project.folder}: no teacher to compare with", project.command("train-teacher"))
     own = [each for each in teachers if student.is_taught_by(each)]

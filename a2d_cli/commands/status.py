@@ -15,7 +15,7 @@ from a2d_cli.config.schema import Distillation
 from a2d_cli.data.report import Report
 from a2d_cli.errors import A2DError
 from a2d_cli.files import holding_process, read_json
-from a2d_cli.project.exported import MANIFEST, read_export
+from a2d_cli.project.exported import MANIFEST, manifests, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import count_text, duration_text
@@ -55,7 +55,7 @@ def project_status(project: Project) -> StatusReport:
     """Read the folder; a folder that is no project is a fine answer too."""
     state = project.state()
     runs = list_runs(project)
-    run_lines = [StatusLine(_title(run), _run_state(run), _short(project, run.folder)) for run in runs]
+    run_lines = [StatusLine(_title(run), _known_state(run), _short(project, run.folder)) for run in runs]
     broken = broken_runs(project)
     run_lines += [
         StatusLine(run.name, _broken(run.problem, run.info_path), _short(project, run.folder)) for run in broken
@@ -79,7 +79,7 @@ def project_status(project: Project) -> StatusReport:
     lines = [StatusLine("data", data, _short(project, project.report_path))]
     lines += [StatusLine("recipe", problem, _short(project, project.recipe_path)) for problem in problems]
     lines += run_lines
-    lines += [_export_line(project, path.parent) for path in _manifests(project)]
+    lines += [_export_line(project, path.parent) for path in manifests(project)]
     scored = sorted(project.scores_dir.glob("results.jsonl"))
     lines += [StatusLine("scores", "cached", _short(project, path)) for path in scored]
     lines += [_pseudo_line(project, path) for path in sorted(project.pseudo_dir.glob("*/pseudo.json"))]
@@ -124,6 +124,13 @@ def _recipe_problems(project: Project) -> list[str]:
 def _title(run: Run) -> str:
     kind = run.info.get("kind", "run")
     return run.name if run.name == kind else f"{kind} {run.name}"
+
+
+def _known_state(run: Run) -> str:
+    try:
+        return _run_state(run)
+    except A2DError as error:  # of last/, which tells where an unfinished one goes on
+        return f"broken: {error.message}"
 
 
 def _run_state(run: Run) -> str:
@@ -190,11 +197,7 @@ def _next(project: Project, runs: list[Run], scored: bool) -> str:
         return project.command("distill" if default in teachers else f"distill --teacher {teachers[0]}")
     if not scored:
         return project.command("score")
-    return project.command("translate < input.txt" if _manifests(project) else "export")
-
-
-def _manifests(project: Project) -> list[Path]:
-    return sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))
+    return project.command("translate < input.txt" if manifests(project) else "export")
 
 
 def _short(project: Project, path: Path) -> str:

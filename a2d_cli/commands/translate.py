@@ -20,7 +20,7 @@ from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path, disk_errors, sha256_file
 from a2d_cli.project.exported import Exported, ct2_exports_of, exports_named, is_export, read_export
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, find_checkpoint, find_model
+from a2d_cli.project.run import WEIGHTS, find_checkpoint, find_model, model_name
 from a2d_cli.reporting import Reporter
 
 MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks are smaller, so that a pipe flows early
@@ -99,7 +99,7 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
     found = ct2_exports_of(project, sha256_file(checkpoint / WEIGHTS))
     if found:
         return found[0]
-    name = folder.name
+    name = model_name(checkpoint)
     if engine == "ct2":
         raise ConfigError(f"there is no CTranslate2 export of '{name}' as it is now", project.command(f"export {name}"))
     if any(each.manifest.to == "ct2" for each in exports_named(project, name)):
@@ -163,7 +163,7 @@ def translate_stream(
         def on_cut(index: int, tokens: int, first: int = done) -> None:
             reporter.warn(
                 f"line {first + index + 1}: {tokens} tokens, cut to {translator.max_source_tokens} "
-                "(decoding.max_source_tokens)"
+                f"({translator.source_limit})"
             )
 
         for number, translations in enumerate(translator.translate(lines, on_cut=on_cut), start=done + 1):
@@ -209,20 +209,16 @@ def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DE
 
 
 def _form(number: int, translation: Translation, form: str) -> str:
+    text = translation.text.replace("\n", " ")  # which a vocabulary with bytes can spell: N lines stay N
     alignment = None if translation.alignment is None else pharaoh(translation.alignment)
     if form == "jsonl":
-        value = {"line": number, "score": round(translation.score, 4), "translation": translation.text}
+        value = {"line": number, "score": round(translation.score, 4), "translation": text}
         if alignment is not None:
             value["alignment"] = alignment
         return json.dumps(value, ensure_ascii=False) + "\n"
     if form == "tsv":
-        return (
-            "\t".join(
-                [str(number), f"{translation.score:.4f}", translation.text, *[alignment] * (alignment is not None)]
-            )
-            + "\n"
-        )
-    return translation.text + (f" ||| {alignment}" if alignment is not None else "") + "\n"
+        return "\t".join([str(number), f"{translation.score:.4f}", text, *[alignment] * (alignment is not None)]) + "\n"
+    return text + (f" ||| {alignment}" if alignment is not None else "") + "\n"
 
 
 class Prompt:

@@ -89,7 +89,8 @@ def read_project_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             f"{path}: no such file",
             "run 'a2d prepare' as you did before: what is prepared stays; or copy recipe.yaml of a run there",
         )
-    return _resolve(_layers(read_recipe_file(path), path.name, path), overrides, path.name)
+    where = path.name if path.name == "a2d.yaml" else str(path)  # of a run's it must be told whose
+    return _resolve(_layers(read_recipe_file(path), where, path), overrides, where)
 
 
 def parse_student(text: str, recipe: Recipe, where: str = "--student") -> ModelShape:

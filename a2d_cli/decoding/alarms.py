@@ -103,7 +103,7 @@ def _longest_echo(items: Sequence[str], period: int) -> int:
 def lost_numbers(source: str, hypothesis: str) -> list[str]:
     """Numbers of the source that the translation lacks, whatever their separators (1.000,5 = 1,000.5 = 1 000.5).
 
-    A digit alone is not asked for: it may have become a word.
+    A digit alone is not asked for, nor are digits with - or : between them: they may have become words.
     """
     kept = {reading for number in _numbers(hypothesis) for reading in _readings(number)}
     return [number for number in _numbers(source) if not _is_kept(number, kept)]
@@ -112,7 +112,7 @@ def lost_numbers(source: str, hypothesis: str) -> list[str]:
 def _is_kept(number: str, kept: set[str]) -> bool:
     """As a whole; or part by part, as 1999-2003 in '1999 to 2003'; or 17:30 as 5:30 p.m."""
     whole = _digits(number)
-    if len(whole) == 1 or whole in kept:
+    if re.fullmatch(r"\d([-:]\d)*", number) or whole in kept:
         return True
     if (clock := re.fullmatch(r"(1[3-9]|2[0-3])[.:](\d\d)", number)) and f"{int(clock[1]) - 12}{clock[2]}" in kept:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from a2d_cli.config.schema import Decoding
 from a2d_cli.cores import num_cores
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch, with_attended
-from a2d_cli.errors import A2DError
+from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.reporting import count_text
 
 if TYPE_CHECKING:
@@ -70,9 +71,17 @@ class CTranslate2Engine:
         self._src_pieces, self._tgt_pieces = tokenizer.src_pieces, tokenizer.tgt_pieces
         self._tgt_ids = {piece: i for i, piece in enumerate(self._tgt_pieces)}
         ctranslate2 = load_ctranslate2()
+        num_gpus = ctranslate2.get_cuda_device_count()
         if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+            device = "cuda" if num_gpus else "cpu"
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+            raise ConfigError(f"'{device}' is no device", "use --device auto, cpu, cuda or cuda:N")
         kind, _, index = device.partition(":")
+        if kind == "cuda" and int(index or 0) >= num_gpus:
+            raise A2DError(
+                f"device '{device}' is asked for, but CTranslate2 finds {num_gpus} GPUs",
+                "use --device cpu, or check nvidia-smi",
+            )
         torch = sys.modules.get("torch")
         torch_threads = torch.get_num_threads() if torch else 0
         try:
@@ -137,11 +146,14 @@ class CTranslate2Engine:
         return [self._src_pieces[i] for i in source]
 
     def _hypotheses(self, result: Any, limit: int) -> list[Hypothesis]:
-        """Cut to the sentence's own limit: CTranslate2 knows one for the whole batch."""
-        return [
-            Hypothesis(tuple(self._tgt_ids[piece] for piece in pieces[: limit - 1]), score)
-            for pieces, score in zip(result.hypotheses, result.scores, strict=True)
-        ]
+        """Cut to the sentence's own limit: CTranslate2 knows one for the whole batch.
+
+        Of what becomes equal by that, the best; its score stays that of the whole.
+        """
+        found: dict[tuple[int, ...], float] = {}
+        for pieces, score in zip(result.hypotheses, result.scores, strict=True):
+            found.setdefault(tuple(self._tgt_ids[piece] for piece in pieces[: limit - 1]), score)
+        return [Hypothesis(tokens, score) for tokens, score in found.items()]
 
     def _attended(self, sources: list[list[int]], targets: list[Sequence[int]]) -> Iterator[Sequence[int]]:
         """Of a forced pass: the attention that a beam search of several sentences returns is not always that of its

@@ -47,7 +47,7 @@ class Engine(Protocol):
 
     name: str  # torch or ct2
     max_tokens: int  # that it can read, and write, end mark counted
-    machine: str  # where it runs: `cpu, 2 threads`, or the GPU's name
+    machine: str  # where it runs: `cpu, 2 threads`, or the GPU's name (of CTranslate2: `cuda`)
 
     def search(
         self, batches: Iterable[SearchBatch], settings: Decoding, *, align: bool = False, exact_length: bool = False

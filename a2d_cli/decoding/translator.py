@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.tokenizer import Tokenizer
@@ -32,6 +32,8 @@ class Translator:
     def __init__(self, engine: Engine, tokenizer: Tokenizer, settings: Decoding, align: bool = False):
         self.engine, self.tokenizer, self.settings, self.align = engine, tokenizer, settings, align
         self.max_source_tokens = min(settings.max_source_tokens, engine.max_tokens - 1)
+        is_model = engine.max_tokens - 1 < settings.max_source_tokens
+        self.source_limit = "the model's max_positions" if is_model else "decoding.max_source_tokens"
 
     def with_settings(self, settings: Decoding) -> Translator:
         return Translator(self.engine, self.tokenizer, settings, self.align)
@@ -65,7 +67,8 @@ class Translator:
             texts = self._texts([lines[i] for i in chunk], [sources[i] for i in chunk], hypotheses)
             for i, translations in zip(chunk, texts, strict=True):
                 # A tiny vocabulary or length limit may hold fewer than nbest: the line count must not tell.
-                results[i] = translations + [empty] * (self.settings.nbest - len(translations))
+                filler = replace(empty, score=translations[-1].score)
+                results[i] = translations + [filler] * (self.settings.nbest - len(translations))
             if on_done:
                 on_done(len(chunk))
         return results

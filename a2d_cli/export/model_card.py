@@ -66,8 +66,11 @@ for translation in tokenizer.batch_decode(results, skip_special_tokens=True):
 
 def write_model_card(folder: Path, manifest: Manifest, cache: ScoreCache) -> None:
     """README.md of an export folder, with the scores of these weights that were translated with its settings."""
-    known = cache.of_weights(manifest.weights_sha256)
-    text = model_card(manifest, [result for result in known if result.decoding == manifest.decoding])
+    latest: dict[tuple[str, str], Result] = {}  # of a model and a test set: the text may have been another once
+    for result in sorted(cache.of_weights(manifest.weights_sha256), key=lambda each: each.translated_at):
+        if result.decoding == manifest.decoding:
+            latest[result.model, result.test_set] = result
+    text = model_card(manifest, list(latest.values()))
     path = folder / CARD
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
@@ -79,7 +82,7 @@ def model_card(manifest: Manifest, scores: Sequence[Result]) -> str:
     Args:
         manifest: what its `data`, `teacher` and `checks` hold is told under the names it has there; the
             `licence` in `data` also to the hub.
-        scores: of this model, and of others that shall stand beside it.
+        scores: of this model.
     """
     sections = {
         "Use": _use(manifest),

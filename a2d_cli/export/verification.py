@@ -64,8 +64,13 @@ def check_exactness(
         for src, tgt in zip(tokenizer.encode_src(list(sources)), tokenizer.encode_tgt(list(references)), strict=True)
         if src and max(len(src), len(tgt)) <= longest
     ]
+    if not pairs:
+        raise A2DError(
+            "no validation pair has words on both sides and fits the model: nothing to prove the export with",
+            "prepare with a validation text of usual sentences",
+        )
     found, expected = (_log_probs(each.engine, pairs) for each in (exported, original))
-    difference = max((abs(a - b) for a, b in zip(found, expected, strict=True)), default=0.0)
+    difference = max(abs(a - b) for a, b in zip(found, expected, strict=True))
     if not difference <= TOLERANCE:  # also where it is no number
         raise A2DError(
             f"the export differs from the model by {difference:.2g} nats in the log-probability of a token "

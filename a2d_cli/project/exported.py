@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -72,12 +73,14 @@ def read_export(folder: Path) -> Exported:
 def _read(folder: Path) -> Exported:
     """Its manifest alone."""
     path = folder / MANIFEST
-    values = read_json(path, "export manifest")
+    values = read_json(path, "manifest")
     check_format(path, values.pop("format", None), FORMAT)
     try:
-        return Exported(folder, Manifest(**values))
+        exported = Exported(folder, Manifest(**values))
+        exported.decoding  # noqa: B018  # reads it
     except TypeError as error:
-        raise A2DError(f"{path}: not an export manifest of a2d: {error}", "run 'a2d export' again") from None
+        raise A2DError(f"{path}: not a manifest of a2d: {error}", "run 'a2d export' again") from None
+    return exported
 
 
 def _with_files(exported: Exported) -> Exported:
@@ -95,12 +98,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def list_exports(project: Project) -> Iterator[Exported]:
     """Exports of the project, by name. Raises A2DError: one lacks a file, or cannot be read."""
-    return map(_with_files, _manifests(project))
+    return (read_export(path.parent) for path in manifests(project))
 
 
 def exports_named(project: Project, name: str) -> list[Exported]:
     """Those of a run of that name, whatever its weights are now, and whether or not all their files are there."""
-    return [each for each in _manifests(project) if each.manifest.name == name]
+    return [each for each in _readable(project) if each.manifest.name == name]
 
 
 def ct2_exports_of(project: Project, weights_sha256: str) -> list[Exported]:
@@ -111,13 +114,30 @@ def ct2_exports_of(project: Project, weights_sha256: str) -> list[Exported]:
     """
     found = [
         _with_files(each)
-        for each in _manifests(project)
+        for each in _readable(project)
         if (each.manifest.weights_sha256, each.manifest.to) == (weights_sha256, "ct2")
     ]
     return sorted(found, key=lambda each: not each.manifest.quantization.startswith("int8"))
 
 
-def _manifests(project: Project) -> Iterator[Exported]:
-    """One that is being written has a hidden name."""
-    for path in sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}")):
-        yield _read(path.parent)
+def manifests(project: Project) -> list[Path]:
+    """Where they lie. One that is being written has a hidden name."""
+    return sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))
+
+
+def broken_exports(project: Project) -> list[A2DError]:
+    """What keeps manifests from being read."""
+    problems = []
+    for path in manifests(project):
+        try:
+            _read(path.parent)
+        except A2DError as error:
+            problems.append(error)
+    return problems
+
+
+def _readable(project: Project) -> Iterator[Exported]:
+    """What a broken one was made of is not known: it is in nobody's way."""
+    for path in manifests(project):
+        with contextlib.suppress(A2DError):
+            yield _read(path.parent)

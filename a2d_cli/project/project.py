@@ -72,8 +72,9 @@ class Project:
         return self.text_dir / f"{name}.{lang}"
 
     def read_text(self, name: str, lang: str) -> list[str]:
-        """Its lines."""
-        return self.text_path(name, lang).read_text(encoding="utf-8").split("\n")[:-1]
+        """Its lines, which end with '\\n' and nothing else."""
+        text = self.text_path(name, lang).read_bytes().decode("utf-8")
+        return text.removesuffix("\n").split("\n") if text else []
 
     def command(self, verb: str) -> str:
         """What to type in the current folder, for this project."""

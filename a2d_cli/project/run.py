@@ -295,10 +295,7 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
             raise run.problem
     for run in everything:
         if run.name == name and run.is_finished:
-            raise A2DError(
-                f"run '{name}' is finished, but its weights are gone: no {run.best_dir}",
-                f"its last ones, if you want them: {run.last_dir}; or train it anew with --overwrite",
-            )
+            raise _weights_are_gone(run)
         if run.name == name:
             raise ConfigError(
                 f"run '{name}' has no weights yet: it is before its first validation", run.info.get("command")
@@ -313,13 +310,29 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
     raise ConfigError(f"no run or folder '{name}'", hint)
 
 
+def model_name(checkpoint: Path) -> str:
+    """What a checkpoint folder is called: RUN for its best weights, else RUN/last; without a run, as the folder."""
+    if not Run(checkpoint.parent).info_path.is_file():
+        return checkpoint.name
+    return checkpoint.parent.name + ("" if checkpoint.name == "best" else f"/{checkpoint.name}")
+
+
+def _weights_are_gone(run: Run) -> A2DError:
+    return A2DError(
+        f"run '{run.name}' is finished, but its weights are gone: no {run.best_dir}",
+        f"its last ones, if you want them: {run.last_dir}; or train it anew with --overwrite",
+    )
+
+
 def find_checkpoint(path: Path) -> Path:
-    """A checkpoint folder: `path` itself, or the best (else the last) of the run folder `path`.
+    """A checkpoint folder: `path` itself, or the best of the run folder `path`; the last of one still in training.
 
     Raises:
         A2DError: there is none, or one without weights.
     """
     folder = next((place for place in (path, path / "best", path / "last") if (place / CONFIG).is_file()), path)
+    if folder == path / "last" and Run(path).is_finished:
+        raise _weights_are_gone(Run(path))
     if not (folder / WEIGHTS).is_file():
         raise A2DError(f"{folder}: no checkpoint here", f"expected {CONFIG} and {WEIGHTS}, as in runs/NAME/best")
     return folder

@@ -12,7 +12,7 @@ from a2d_cli.errors import A2DError
 from a2d_cli.files import fingerprint, read_json, sha256_file, write_text
 from a2d_cli.project.exported import MODEL_FILE, Exported
 from a2d_cli.project.result_log import ResultLog
-from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint, is_taught_by
+from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint, is_taught_by, model_name
 
 NO_SPEED = "–: no speed, for other work shared the machine; 'a2d score --refresh' measures it"  # below a table
 
@@ -69,13 +69,10 @@ def describe_model(folder: Path) -> ScoredModel:
     weights = checkpoint / WEIGHTS
     config = read_json(checkpoint / CONFIG, "checkpoint config")
     info = Run(checkpoint.parent).info  # empty for a checkpoint that was copied out of its run
-    name = checkpoint.name
-    if info:
-        name = checkpoint.parent.name + ("" if name == "best" else f"/{name}")
     weights_sha256 = sha256_file(weights)
     try:
         return ScoredModel(
-            name,
+            name=model_name(checkpoint),
             folder=checkpoint,
             kind=info.get("kind", ""),
             method=info.get("method", "") if info.get("kind") == "student" else "",
