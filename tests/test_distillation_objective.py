@@ -251,12 +251,12 @@ def test_attention_terms_are_added_with_their_weight_to_the_response_term():
     student, teacher = tiny_model(), tiny_teacher()
     word = parts_of(make("word", student, teacher), random_batch())["loss"]
     ce = parts_of(make("ce", student), random_batch())["loss"]
-    for method, response in (("a2d-masked", word), ("a2d-simplex", word), ("ce+a2d-masked", ce)):
+    for method, rest in (("a2d-masked", word), ("a2d-simplex", word), ("ce+a2d-masked", ce)):
         parts = parts_of(make(method, student, teacher, beta=3.0), random_batch())
         attention = parts["attn_encoder_self"] + 0.5 * parts["attn_decoder_self"] + 0.5 * parts["attn_cross"]
-        assert parts["loss"] == pytest.approx(response + 3.0 * attention, rel=1e-5)
+        assert parts["loss"] == pytest.approx(rest + 3.0 * attention, rel=1e-5)
         assert parts["weight"] == pytest.approx(3.0 * random_batch().num_tgt_tokens)
-        assert ("word" in parts) == (response is word)
+        assert ("word" in parts) == (rest is word)
     both = parts_of(make("a2d-masked+a2d-simplex", student, teacher), random_batch())
     assert {"masked_cross", "simplex_cross"} <= both.keys()
 
@@ -536,7 +536,7 @@ LAST_ALIGNED = 133  # 0.5 ** (132 / 20) > 0.01 > 0.5 ** (133 / 20)
 def test_attention_is_left_out_once_its_weight_is_negligible(method):
     teacher = Watched(tiny_teacher())
     objective, batch = make(method, teacher=teacher, beta=8.0, half_life=0.2), random_batch()
-    response = parts_of(make("word" if method == "a2d-simplex" else "ce", objective.model), batch)["loss"]
+    rest = parts_of(make("word" if method == "a2d-simplex" else "ce", objective.model), batch)["loss"]
     before, after = (objective(batch, TrainingStep(1, LAST_ALIGNED + more)) for more in (0, 1))
     weight = 8.0 * 0.5 ** (132 / 20)
     attention = sum(
@@ -544,8 +544,8 @@ def test_attention_is_left_out_once_its_weight_is_negligible(method):
         for name, value in before.parts.items()
         if name.startswith("attn_")
     )
-    assert float(before.parts["loss"]) == pytest.approx(response + weight * attention, rel=1e-5)  # exact until then
-    assert float(after.parts["loss"]) == pytest.approx(response, rel=1e-5)
+    assert float(before.parts["loss"]) == pytest.approx(rest + weight * attention, rel=1e-5)  # exact until then
+    assert float(after.parts["loss"]) == pytest.approx(rest, rel=1e-5)
     assert objective.weight_at(LAST_ALIGNED) == pytest.approx(weight)
     assert objective.weight_at(LAST_ALIGNED + 1) == 0.0
     assert before.parts.keys() - after.parts.keys() == {"attn_encoder_self", "attn_decoder_self", "attn_cross"}

@@ -108,6 +108,16 @@ def test_a_broken_manifest_is_in_nobodys_way(a2d, exported, tmp_path):
     assert [each.manifest.name for each in exports_named(Project(project), "teacher")] == ["teacher"]
 
 
+def test_ones_own_broken_manifest_is_told(a2d, project):
+    (project / FOLDER / "a2d.json").write_text("{", encoding="utf-8")
+    ended = a2d.well(project, "translate", "--verbose", stdin=b"x\n")
+    assert f"warning: an export is left out: {project / FOLDER}/a2d.json: not a manifest" in ended.err
+    assert "(torch)" in ended.err
+    said = a2d.error(project, "translate", "--engine", "ct2", stdin=b"x\n", code=2)
+    assert "(broken: " in said and said.rstrip().endswith("hint: a2d export teacher --overwrite")
+    a2d.well(project, *said.rstrip().rpartition("hint: a2d ")[2].split())
+
+
 def test_the_folder_needs_nothing_else(a2d, exported, tmp_path):
     alone = shutil.copytree(exported / FOLDER, tmp_path / "elsewhere" / "model")
     text = (exported / "data/text/test.de").read_bytes()
@@ -178,7 +188,7 @@ def test_the_model_card_tells_the_scores_as_soon_as_there_are_some(a2d, project)
     card.chmod(0o400)
     manifest.write_text("{")
     ended = a2d.well(project, "score", "--model", "teacher")
-    assert "warning: the scores are not in every model card: " in ended.err
+    assert f"warning: an export is left out: {manifest}: " in ended.err
     ended = a2d.well(project, "score")
     assert f"warning: an export is left out: {manifest}: " in ended.err and "next: a2d distill\n" in ended.err
 

@@ -107,9 +107,10 @@ def test_invalid_utf8_names_file_and_line(tmp_path):
         pairs_of(tmp_path, "a.de", "a.de")
 
 
-def test_a_utf16_file_is_told_how_to_be_converted(tmp_path):
-    write(tmp_path, "a.de", "gut\nschön".encode("utf-16"))
-    with pytest.raises(A2DError, match=r"line 1 is not UTF-8 .* hint: convert the file: iconv -f UTF-16 -t UTF-8"):
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
+def test_a_file_with_another_byte_order_mark_is_told_how_to_be_converted(tmp_path, encoding):
+    write(tmp_path, "a.de", "gut\nschön".encode(encoding))
+    with pytest.raises(A2DError, match=rf"line 1 is not UTF-8 .* hint: convert the file: iconv -f {encoding} -t UTF-8"):
         pairs_of(tmp_path, "a.de", "a.de")
 
 

@@ -22,9 +22,9 @@ from a2d_cli.distillation.inspection import (
     gradient_share,
     head_maps,
     heads_of,
-    lesson_of,
     measure_alignments,
     strongest,
+    term_inputs_of,
 )
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.model.attention import KINDS
@@ -136,7 +136,7 @@ def test_residuals_are_means_over_real_rows(kind: str, monkeypatch: pytest.Monke
     """With loops instead of products of matrices."""
     batch, student, teacher, aligned, floor = random_batch(), tiny_model(), tiny_teacher(), drawn(kind), 0.01
     monkeypatch.setattr(inspection, "ROW_FLOOR", floor)
-    inputs = lesson_of(student, teacher, batch)
+    inputs = term_inputs_of(student, teacher, batch)
     cells = inputs.cells[kind]
     taught, made = getattr(inputs.teacher.maps, kind), aligned.intermediate(getattr(inputs.student.maps, kind), cells)
     for number, one in enumerate(measure(aligned, batch).stand_ins):
@@ -192,7 +192,7 @@ def test_the_maps_of_a_sentence_are_those_of_the_models():
     batch = random_batch(((5, 3),))
     worst, best = head_maps(student, teacher, aligned, batch, [Head(4, 2), Head(1, 1)])
     assert (worst.teacher, best.teacher) == (Head(4, 2), Head(1, 1))
-    inputs = lesson_of(student, teacher, batch)
+    inputs = term_inputs_of(student, teacher, batch)
     torch.testing.assert_close(torch.tensor(worst.teacher_rows), inputs.teacher.maps.cross[0, 7])
     strong, weak, _ = best.students
     assert strong.share >= weak.share

@@ -190,7 +190,7 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
         ),
         (
             ["--train", "all.tsv", "more.tsv", "--pair", "de-en"],
-            "more.tsv: a TSV or TMX file holds both sides, and here it follows another file\nhint: --train",
+            "more.tsv is no recipe: files of your own are given with --train, --valid and --test\nhint: one TSV",
         ),
         (
             ["--train", "sub", "train.en", "--pair", "de-en"],

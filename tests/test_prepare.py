@@ -34,6 +34,7 @@ from a2d_cli.data.report import STEPS
 from a2d_cli.data.tokenizer import Tokenizer as LoadedTokenizer
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
 
 MIRROR = Path(os.environ.get("A2D_TEST_MIRROR") or Path(__file__).parents[2] / "shared" / "mirror")
@@ -353,6 +354,7 @@ from pathlib import Path
 from a2d_cli.commands import prepare as module
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.project.project import Project
+from a2d_cli.project.run import Run
 from a2d_cli.reporting import Reporter
 
 class Killer(module.Decontamination):
@@ -385,14 +387,29 @@ def test_killed_in_the_middle_it_goes_on(project, own, tmp_path):
         assert (project.folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_failed_change_does_not_count_as_prepared(project, own):
+def test_a_size_that_the_text_does_not_allow_leaves_what_was_prepared_as_it_was(project, own):
     run(project, own)
+    state, before = project.state(), snapshot(project)
     with pytest.raises(
         ConfigError, match=r"vocab_size: 8000 is more than this corpus allows.*--set tokenizer.vocab_size="
     ):
         run(project, with_vocab(own, 8000))
+    assert project.state() == state
+    assert {path for path, time in snapshot(project).items() if before.get(path) != time} <= {project.state_path}
+    assert run(project, own).steps_done == ()
+
+
+def test_a_change_that_fails_after_it_has_written_does_not_count_as_prepared(project, own):
+    run(project, own)
+    leaking = with_data(own, valid=own.data.train)
+    with pytest.raises(A2DError, match=r"data\.train: none of 211 pairs"):
+        prepare(project, leaking, mirror=None, reporter=Reporter(), command="a2d prepare other")
     assert "prepared" not in project.state()
-    assert run(project, own).steps_done == FROM_TOKENIZER
+    told = "'a2d prepare other' has not ended .* run it again, or 'a2d .*prepare' for what a2d.yaml says"
+    with pytest.raises(ConfigError, match=told):
+        project.require_prepared()
+    assert run(project, own).steps_done == STEPS
+    assert "replaced" not in project.state()
 
 
 def test_a_source_that_cannot_be_read_leaves_what_was_prepared_as_it_was(project, own, tmp_path):
@@ -426,8 +443,17 @@ def test_a_preparation_that_was_killed_while_it_cleaned_is_told_and_goes_on(proj
         with pytest.raises(KeyboardInterrupt):
             prepare(project, other, mirror=None, reporter=Reporter(), command="a2d prepare other")
     told = project_status(project)
-    assert told.rows()[0][1] == "prepared: own; begun anew, not ended"
+    assert told.rows()[0][1] == "prepared: own; not ended: a2d prepare other"
     assert told.next_command == "a2d prepare other"
+    run_of_ones_own = Run(project.runs_dir / "teacher")
+    run_of_ones_own.folder.mkdir(parents=True)
+    run_of_ones_own.record(kind="teacher", finished=True, updates=1, elapsed_s=1.0)
+    assert project_status(project).next_command.endswith("distill")  # with a run the other is refused
+    shutil.rmtree(run_of_ones_own.folder)
+    with project.lock("a2d prepare"):
+        told = project_status(project)
+    assert told.rows()[0][1].startswith("prepared: own; being prepared anew (process ")
+    assert told.note.startswith("next, when it is prepared: a2d ") and told.note.endswith("train-teacher")
     assert run(project, other).steps_done == STEPS
     assert project_status(project).rows()[0][1] == "prepared: own"
 
@@ -484,6 +510,19 @@ def test_another_sentencepiece_is_noticed_where_runs_exist(project, own):
             run(project, own)
     assert not (project.data_dir / "spm.model").exists()
     with pytest.raises(ConfigError, match="changes its tokenizer, and these runs"):
+        run(project, with_vocab(own, 88))
+
+
+@pytest.mark.parametrize("lost", ["prepared", "project.json"])
+def test_runs_are_protected_where_the_report_alone_knows_what_they_were_trained_on(project, own, lost):
+    run(project, own)
+    (project.runs_dir / "teacher").mkdir(parents=True)
+    (project.runs_dir / "teacher/spm.model").touch()
+    if lost == "prepared":  # as an older a2d left it, interrupted
+        project.record(prepared=None)
+    else:
+        project.state_path.unlink()
+    with pytest.raises(ConfigError, match="these runs were trained on the old one: teacher"):
         run(project, with_vocab(own, 88))
 
 

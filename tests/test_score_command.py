@@ -17,7 +17,7 @@ from test_model_card import MANIFEST
 from a2d_cli import cli
 from a2d_cli.commands import score as command
 from a2d_cli.commands.score import score_project
-from a2d_cli.config.schema import Decoding, Recipe
+from a2d_cli.config.schema import CorpusFiles, Data, Decoding, Recipe
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import write_json
@@ -571,6 +571,12 @@ def test_a_checkpoint_config_of_someone_else_is_refused(project):
 def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
     project.record(prepared={"tests": []})
     with pytest.raises(ConfigError, match="no test set.*a2d prepare"):
+        run(project)
+    with pytest.raises(ConfigError, match="no test set 'news'.*the project has: none"):
+        run(project, test_sets=["news"])
+    left_out = {"news": (CorpusFiles("/nowhere/a", "/nowhere/b", optional=True),)}
+    project.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de", data=Data(tests=left_out))))
+    with pytest.raises(ConfigError, match="no test set.*prepare --overwrite' looks again for those that were left out"):
         run(project)
     empty = Project(tmp_path / "empty")
     empty.record(prepared={"tests": ["news"]})

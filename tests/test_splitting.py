@@ -111,8 +111,10 @@ def test_several_translations_of_each_sentence_leave_groups_enough():
     assert (len(split.valid), len(split.test)) == (50, 50)
     sources = [{pairs[i][0] for i in part} for part in (split.valid, split.test)]
     assert [len(part) for part in sources] == [10, 10] and not sources[0] & sources[1]
-    with pytest.raises(A2DError, match=r"only 0 of 7 valid .*sets of your own.*--set data.split.by=components "):
+    told = r"no 7 valid pairs .* hold up to 5 pairs, more .*sets of your own, or ask for more: .*valid_pairs=10 "
+    with pytest.raises(A2DError, match=told):
         split_pairs(pairs, Split("components", 7, 7))  # one sentence would be most of a part
+    assert len(split_pairs(pairs, Split("components", 10, 10)).valid) == 10
 
 
 @pytest.mark.parametrize(("num_pairs", "size"), [(7, 1), (4000, 200), (20_000, 1000), (4_500_000, 1000)])

@@ -100,7 +100,7 @@ def test_what_was_marked_is_read_back_however_often_filling_was_broken_off(tmp_p
     truth = {part.name: [rng.integers(0, 999, size) for size in part.sizes] for part in parts}
 
     def numbers(pairs):
-        return {name: np.concatenate([stretches[pair] for pair in pairs]) for name, stretches in truth.items()}
+        return {name: np.concatenate([arrays[pair] for pair in pairs]) for name, arrays in truth.items()}
 
     while (cache := TeacherCache(folder, ORIGIN, order, parts)).num_bytes_missing:
         with cache.appending("fill") as writer:
@@ -110,10 +110,10 @@ def test_what_was_marked_is_read_back_however_often_filling_was_broken_off(tmp_p
         for part in parts:  # a killed process leaves more than it has marked
             with open(folder / part.file_name, "ab") as stream:
                 stream.write(b"\7" * data.draw(st.integers(0, 5)))
-    stretches = cache.open()
+    arrays = cache.open()
     chosen = data.draw(st.lists(st.sampled_from(order.tolist()), min_size=1, max_size=9))
     for name in truth:
-        np.testing.assert_array_equal(stretches[name][np.array(chosen)], numbers(chosen)[name])
+        np.testing.assert_array_equal(arrays[name][np.array(chosen)], numbers(chosen)[name])
 
 
 def test_a_file_cut_short_is_filled_again(tmp_path: Path):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2d_cli.config import schema
+from a2d_cli.data import tokenizer as tokenizer_module
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.data.tokenizer import EOS, UNK, Tokenizer, automatic_vocab_size, train_tokenizer
 from a2d_cli.errors import A2DError, ConfigError
@@ -152,6 +153,20 @@ def test_the_automatic_size_holds_the_alphabet():
     assert found.src_vocab_size > 1500 > automatic_vocab_size(len(pairs))
     ids = found.encode_src([pairs[0][0]])[0]
     assert UNK not in ids
+
+
+def test_a_text_that_no_size_fits_is_told_as_such(monkeypatch):
+    """Few lines of many characters: 600 pieces are the most, and too few."""
+    asked = []
+
+    def train_size(lines, vocab_size, settings):
+        asked.append(vocab_size)
+        raise tokenizer_module._ImpossibleSize("", "", 600)
+
+    monkeypatch.setattr(tokenizer_module, "_train_size", train_size)
+    with pytest.raises(A2DError, match="too small for so many characters: no size .*character_coverage=0.98"):
+        train_tokenizer([("一", "二")], 1, schema.Tokenizer())
+    assert asked == [1000, 600]
 
 
 def test_a_text_without_a_vocabulary_is_too_small():

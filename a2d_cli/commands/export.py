@@ -27,7 +27,7 @@ from a2d_cli.files import atomic_folder, read_json, sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.exported import MANIFEST, Exported, Manifest, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, find_checkpoint, find_model, find_teachers_of, model_name
+from a2d_cli.project.run import Run, export_name, find_checkpoint, find_model, find_teachers_of
 from a2d_cli.project.score_cache import ScoreCache
 from a2d_cli.reporting import Reporter
 
@@ -128,7 +128,7 @@ def _open_job(project: Project, folder: Path, reporter: Reporter) -> _Job:
 
 
 def _name(job: _Job) -> str:
-    return model_name(job.checkpoint.folder).replace("/", "-")
+    return export_name(job.checkpoint.folder)
 
 
 def _require_free(folder: Path, overwrite: bool) -> None:

@@ -59,8 +59,8 @@ def choose_recipe(
             raise one_file_alone(f"--{each}", src)
     if name and files and file_format(name) != "plain":
         raise ConfigError(
-            f"{name}: a TSV or TMX file holds both sides, and here it follows another file",
-            "--train FILE --pair de-en; several files are joined into one before",
+            f"{name} is no recipe: files of your own are given with --train, --valid and --test",
+            "one TSV or TMX file holds both sides of a text; several are to be joined into one",
         )
     if name and files:
         raise ConfigError(
@@ -123,7 +123,7 @@ def _set_columns(sources: Mapping[str, list[dict[str, Any]]], columns: str) -> N
     if not tables:
         raise ConfigError(
             f"--columns {columns}: none of your files is a TSV file",
-            "its name ends in .tsv or .tsv.gz",
+            "its name ends in .tsv, or .tsv.gz (.bz2, .xz)",
         )
     for each in tables:
         each["src_column"], each["tgt_column"] = numbers

@@ -161,6 +161,12 @@ class _Job:
         """Of the texts that `step` wrote, by name."""
         return {name: TextStamp(**stamp) for name, stamp in self.report.sections[step]["texts"].items()}
 
+    def begin(self, step: str) -> None:
+        """Before its first file is written."""
+        if step != "clean":  # whose files the next step alone reads: without them all that is prepared still stands
+            self.project.record(prepared=None, replaced=self.before or None)
+        self.report.begin(step)
+
     def watched(self, pairs: Iterable[Pair], title: str, total: int | None = None) -> Iterator[Pair]:
         with self.reporter.progress(title, total, "pairs") as progress:
             iterator = iter(pairs)
@@ -184,30 +190,25 @@ def _run(job: _Job) -> PrepareReport:
         job.project.record(preparing=job.command)
         remove_leftovers(job.project.data_dir)
     actions = {
+        "clean": _clean,
         "decontaminate": _decontaminate,
         "tokenizer": _make_tokenizer,
         "ids": _encode,
     }
-    for step in todo:
-        started = time.monotonic()
-        if step == "clean":  # what it writes is read by the next step alone: all that is prepared still stands
-            with _given_up(job):
-                job.report.begin(step)
-                result = _clean(job)
-                if _keys(job.recipe, job.given_tokenizer) != keys:
-                    raise A2DError("a source was changed while it was read", "run the same command again")
-        else:
-            job.project.record(prepared=None, replaced=job.before)
-            job.report.begin(step)
+    with _given_up(job):
+        for step in todo:
+            started = time.monotonic()
             result = actions[step](job)
-        job.report.finish(step, keys[step], result.files, time.monotonic() - started, result.section)
-    _conclude(job)
+            if step == "clean" and _keys(job.recipe, job.given_tokenizer) != keys:
+                raise A2DError("a source was changed while it was read", "run the same command again")
+            job.report.finish(step, keys[step], result.files, time.monotonic() - started, result.section)
+        _conclude(job)
     return PrepareReport(tuple(todo), job.report.as_dict())
 
 
 @contextmanager
 def _given_up(job: _Job) -> Iterator[None]:
-    """What fails within leaves a project that was prepared as it was."""
+    """What fails within before it writes leaves a project that was prepared as it was."""
     try:
         yield
     except A2DError:
@@ -268,8 +269,8 @@ def _runs(project: Project) -> list[str]:
 
 
 def _protect_runs(job: _Job, keys: dict[str, str]) -> None:
-    done = job.before.get("steps", {})
-    changed = [step for step in STEPS if done.get(step, keys[step]) != keys[step]]
+    done = job.before.get("steps") or {step: job.report.key(step) for step in STEPS}
+    changed = [step for step in STEPS if done.get(step) not in (None, keys[step])]
     runs = _runs(job.project)
     if not changed or not runs:
         return
@@ -299,6 +300,7 @@ def _protect_vocabulary(job: _Job, tokenizer: Tokenizer) -> None:
 
 def _clean(job: _Job) -> _Result:
     opened = open_sources(job.recipe, job.project.raw_dir, mirror=job.mirror, reporter=job.reporter)
+    job.begin("clean")
     cleaner = Cleaner(job.recipe.cleaning)
     texts: dict[str, TextStamp] = {}
     sources: list[dict[str, Any]] = []
@@ -377,6 +379,7 @@ def _decontaminate(job: _Job) -> _Result:
     decontamination = Decontamination(valid, held_out, reduced)
     staying = (pair for i, pair in enumerate(train()) if i not in part_of)
     watched = job.watched(staying, "decontaminate", train_stamp.num_pairs - len(part_of))
+    job.begin("decontaminate")
     with closing(decontamination.filter(watched)) as clean_train:
         texts = {"train": job.text("train").write(clean_train)}
     clean_sets = decontamination.held_out()
@@ -461,6 +464,7 @@ def _make_tokenizer(job: _Job) -> _Result:
         origin = {"model_type": settings.model_type}
     else:
         origin = {"taken_from": settings.taken_from, "trimmed": settings.trim}
+    job.begin("tokenizer")
     files = tokenizer.save(job.project.data_dir)
     return _Result(
         files,
@@ -471,6 +475,7 @@ def _make_tokenizer(job: _Job) -> _Result:
 def _encode(job: _Job) -> _Result:
     tokenizer = Tokenizer.load(job.project.data_dir)
     stamps = job.stamps("decontaminate")
+    job.begin("ids")
     files: list[Path] = []
     section: dict[str, Any] = {"lengths": {}, "unknown": {}, "fingerprints": {}}
     for name in ("train", "valid"):

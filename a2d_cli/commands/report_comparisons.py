@@ -105,12 +105,13 @@ def comparison_tables(project: Project, comparisons: Comparisons) -> Iterator[Bl
 
 
 def _methods(kept: KeptComparison) -> str:
-    """`ce, word (to ce; seeds 1, 2; 1,000 updates; flores)`"""
+    """`LABEL: ce, word (to ce; seeds 1, 2; 1,000 updates; flores)`"""
     grid = kept.grid
     seeds = f"seed{'s' * (len(grid.seeds) != 1)} {', '.join(map(str, grid.seeds))}"
     lengths = " and ".join(f"{updates:,}" for updates in grid.updates)
     to = f"to {' and '.join(grid.baselines)}; " if grid.baselines else ""
-    return f"{', '.join(grid.methods)} ({to}{seeds}; {lengths} updates; {', '.join(grid.test_sets)})"
+    label = f"{grid.label}: " if grid.label else ""
+    return f"{label}{', '.join(grid.methods)} ({to}{seeds}; {lengths} updates; {', '.join(grid.test_sets)})"
 
 
 def _day(kept: KeptComparison) -> str:

@@ -28,7 +28,9 @@ def data_blocks(project: Project, report: Report | A2DError | None) -> Iterator[
         )
         return
     steps = report.sections
-    undone = [step for step in STEPS if step not in steps]
+    # What cleaning wrote is read by the next step alone: without it a preparation is whole.
+    undone = [step for step in STEPS if step not in steps or step in report.unfinished - {"clean"}]
+    steps = {step: section for step, section in steps.items() if step not in undone}
     if undone:
         yield Missing(f"The preparation has not ended (not done: {', '.join(undone)}):", project.command("prepare"))
     if "clean" in steps:

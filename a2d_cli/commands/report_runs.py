@@ -14,7 +14,7 @@ from a2d_cli.commands.report_html import Block, Charts, Fold, Missing, Paragraph
 from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError
 from a2d_cli.files import holding_process, read_json, sha256_file
-from a2d_cli.project.exported import Exported, list_exports
+from a2d_cli.project.exported import Exported, broken_exports, list_exports
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import Reporter, duration_text
@@ -164,11 +164,8 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _exports(project: Project) -> Iterator[Block]:
-    found: list[Exported] = []
-    try:
-        found.extend(list_exports(project))  # those before a broken one stay
-    except A2DError as error:
-        yield Missing(f"Not all exports: {error.message}")
+    for problem in broken_exports(project):
+        yield Missing(f"Not all exports: {problem.message}")
     rows = [
         [
             each.folder.name,
@@ -178,7 +175,7 @@ def _exports(project: Project) -> Iterator[Block]:
             f"{each.file_bytes / 1e6:.1f}",
             _gate(each),
         ]
-        for each in found
+        for each in list_exports(project)
     ]
     if rows:
         note = "MB: all that is needed to translate; checked: chrF2 on validation text before and after quantisation"
@@ -257,16 +254,16 @@ def _curves_of(known: KnownRun, rows: Sequence[Mapping[str, Any]], is_open: bool
 def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
     train = [row for row in rows if row.get("event") == "train"]
     logged = list(dict.fromkeys(name for row in train for name, value in row.items() if isinstance(value, float)))
-    inside = [name for name in logged if name not in (*NO_TERMS, *WORD_TERMS)]
+    terms = [name for name in logged if name not in (*NO_TERMS, *WORD_TERMS)]
     weight_title, weights = "Weight of these terms, λ", (WEIGHT,)
     if WEIGHT not in logged:
         weight_title, weights = f"{weight_title} at update 1 (an older a2d has logged no later one)", FIRST_WEIGHTS
     groups = {
         "Training: words": [name for name in WORD_TERMS if name in logged],
         "Training: share of tokens selected": [name for name in (SELECTED,) if name in logged],
-        "Training: terms inside the models": inside,
+        "Training: terms of maps and states": terms,
         weight_title: [
-            name for name in weights if inside and name in logged
+            name for name in weights if terms and name in logged
         ],  # an older a2d logged it without terms, too
     }
     for title, names in groups.items():

@@ -179,6 +179,8 @@ def score_project(
     settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
     texts = find_texts(project, recipe, test_sets)
     cache = ScoreCache(project.scores_dir)
+    for problem in broken_exports(project):
+        reporter.warn(f"an export is left out: {problem}")
     rows: dict[str, list[ScoreRow]] = {text.name: [] for text in texts}
     found = find_models(project, models, recipe.pair, reporter)
     unusable: list[A2DError] = []
@@ -204,19 +206,17 @@ def score_project(
 
 def _renew_model_cards(project: Project, weights: set[str], cache: ScoreCache, reporter: Reporter) -> None:
     """Of the project's exports of these weights: an export is made before it can be scored."""
-    try:
-        for exported in list_exports(project):
-            if exported.manifest.weights_sha256 in weights:
+    for exported in list_exports(project):
+        if exported.manifest.weights_sha256 in weights:
+            try:
                 write_model_card(exported.folder, exported.manifest, cache)
-    except A2DError as error:
-        reporter.warn(f"the scores are not in every model card: {error.message}")
+            except A2DError as error:
+                reporter.warn(f"the scores are not in every model card: {error.message}")
 
 
 def find_models(project: Project, names: Sequence[str] | None, pair: str, reporter: Reporter) -> list[ScoredModel]:
     if names is None:
         models = []
-        for problem in broken_exports(project):
-            reporter.warn(f"an export is left out: {problem}")
         for run in list_runs(project, reporter):
             if run.is_finished:
                 try:
@@ -273,11 +273,13 @@ def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) ->
     known = sorted(project.state()["prepared"]["tests"], key=lambda name: (name not in recipe.data.tests, name))
     if not known and not names:
         hint = "add data.tests to the recipe and run 'a2d prepare' again"
+        if recipe.data.tests:  # which could not be had
+            hint = f"'{project.command('prepare --overwrite')}' looks again for those that were left out"
         raise ConfigError(f"{project.text_dir}: no test set", hint)
     for name in names or ():
         if name not in (*known, VALID):
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"the project has: {first_of(known)}"
+            hint = f"did you mean '{near[0]}'?" if near else f"the project has: {first_of(known) or 'none'}"
             raise ConfigError(f"no test set '{name}'", hint)
     return [_read_text(project, recipe, name) for name in dict.fromkeys(names or known)]
 

@@ -71,9 +71,9 @@ def project_status(project: Project) -> StatusReport:
         return StatusReport(project.folder, (data, *run_lines), _prepare_command(project, state, runs))
     lost, problems = _lost_files(project), _recipe_problems(project)
     data = f"prepared: {state.get('recipe', '?')}"
+    preparing = holding_process(project.folder) if state.get("preparing") else None
     if state.get("preparing"):
-        preparing = holding_process(project.folder)
-        data += f"; being prepared anew (process {preparing})" if preparing else "; begun anew, not ended"
+        data += f"; being prepared anew (process {preparing})" if preparing else f"; not ended: {state['preparing']}"
     if lost:
         data += f"; gone or changed since: {first_of([_short(project, path) for path in lost])}"
     lines = [StatusLine("data", data, _short(project, project.report_path))]
@@ -90,9 +90,10 @@ def project_status(project: Project) -> StatusReport:
     stopped = [
         run.info["command"] for run in runs if not (run.is_finished or run in in_training) and "command" in run.info
     ]
-    if state.get("preparing"):
-        waits = "it is prepared" if holding_process(project.folder) else ""
-        return StatusReport(project.folder, tuple(lines), state["preparing"], waits)
+    if preparing:
+        return StatusReport(project.folder, tuple(lines), _next(project, runs, bool(scored)), "it is prepared")
+    if state.get("preparing") and all("imported_from" in run.info for run in runs):  # else it would be refused
+        return StatusReport(project.folder, tuple(lines), state["preparing"])
     if lost:
         return StatusReport(project.folder, tuple(lines), project.command("prepare"))
     if stopped:

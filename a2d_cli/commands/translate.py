@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,9 +19,9 @@ from a2d_cli.decoding.translator import Translation, Translator
 from a2d_cli.decoding.word_alignment import pharaoh
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path, disk_errors, sha256_file
-from a2d_cli.project.exported import Exported, ct2_exports_of, exports_named, is_export, read_export
+from a2d_cli.project.exported import Exported, broken_exports, ct2_exports_of, exports_named, is_export, read_export
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import WEIGHTS, find_checkpoint, find_model, model_name
+from a2d_cli.project.run import WEIGHTS, Run, export_name, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
 
 MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks are smaller, so that a pipe flows early
@@ -99,13 +100,21 @@ def find_export(project: Project, folder: Path, engine: str, reporter: Reporter)
     found = ct2_exports_of(project, sha256_file(checkpoint / WEIGHTS))
     if found:
         return found[0]
-    name = model_name(checkpoint)
+    name = export_name(checkpoint)
+    is_of_project = checkpoint.resolve() == Run(project.runs_dir / name).best_dir.resolve()
+    command = project.command(f"export {shlex.quote(name if is_of_project else os.path.relpath(checkpoint))}")
+    broken = "; ".join(str(problem) for problem in broken_exports(project))
     if engine == "ct2":
-        raise ConfigError(f"there is no CTranslate2 export of '{name}' as it is now", project.command(f"export {name}"))
+        raise ConfigError(
+            f"there is no CTranslate2 export of '{name}' as it is now" + (f" (broken: {broken})" if broken else ""),
+            command + (" --overwrite" if broken else ""),
+        )
+    if broken:
+        reporter.warn(f"an export is left out: {broken}")
     if any(each.manifest.to == "ct2" for each in exports_named(project, name)):
         reporter.warn(
             f"the export of '{name}' is of other weights than it has now; translating with torch "
-            f"(renew: {project.command(f'export {name} --overwrite')})"
+            f"(renew: {command} --overwrite)"
         )
     return None
 
@@ -209,7 +218,8 @@ def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DE
 
 
 def _form(number: int, translation: Translation, form: str) -> str:
-    text = translation.text.replace("\n", " ")  # which a vocabulary with bytes can spell: N lines stay N
+    # A vocabulary with bytes can spell line breaks and tabs: N lines stay N, and columns columns.
+    text = translation.text.replace("\n", " ").replace("\t", " ")
     alignment = None if translation.alignment is None else pharaoh(translation.alignment)
     if form == "jsonl":
         value = {"line": number, "score": round(translation.score, 4), "translation": text}

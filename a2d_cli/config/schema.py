@@ -75,7 +75,7 @@ class Cleaning:
 
     max_words: int = 250  # per side, white-space words
     max_characters: int = 2000  # per side
-    max_ratio: float = 3.0  # longer / shorter side in characters (of Chinese, Japanese, Korean: see data/cleaning.py)
+    max_ratio: float = 3.0  # longer / shorter side; a Chinese character or kana counts 3, a Hangul syllable 2
     ratio_free_characters: int = 30  # a pair whose longer side has no more may have any ratio
     drop_identical: bool = True  # source = target
     drop_duplicates: bool = True  # the same pair again

@@ -92,14 +92,15 @@ def read_lines(text: Text) -> Iterator[str]:
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                is_utf16 = line_number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+                marks = {b"\xff\xfe\0\0": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+                known = [name for mark, name in marks.items() if line_number == 1 and raw.startswith(mark)]
                 raise A2DError(
                     (
                         f"{text.name}: line {line_number} is not UTF-8 "
                         f"(byte {error.start + 1} is 0x{raw[error.start]:02x})"
                     ),
-                    f"convert the file{': ' if is_utf16 else ', for example: '}"
-                    f"iconv -f {'UTF-16' if is_utf16 else 'ISO-8859-1'} -t UTF-8",
+                    f"convert the file{': ' if known else ', for example: '}"
+                    f"iconv -f {known[0] if known else 'ISO-8859-1'} -t UTF-8",
                 ) from None
             if line_number == 1:
                 line = line.removeprefix("\ufeff")

@@ -42,7 +42,7 @@ class Report:
         Raises:
             A2DError: a file is there but has another size than was written.
         """
-        if self.key(step) != key or step in self._unfinished:
+        if self.key(step) != key or step in self.unfinished:
             return False
         for name, size in self.sections[step]["files"].items():
             path = self._folder / name
@@ -63,7 +63,7 @@ class Report:
 
     def begin(self, step: str) -> None:
         """From here on its files are not what the report says."""
-        self._write(unfinished={*self._unfinished, step})
+        self._write(unfinished={*self.unfinished, step})
 
     def finish(self, step: str, key: str, files: Iterable[Path], duration_s: float, section: dict[str, Any]) -> None:
         """Record a step, and remove the files of its earlier version that have no successor."""
@@ -74,7 +74,7 @@ class Report:
             current = {name for section in self.sections.values() for name in section["files"]}
             for name in set(self._values.pop("replaced", [])) - current:
                 (self._folder / name).unlink(missing_ok=True)
-        self._write(unfinished=(self._unfinished - {step}) | {*STEPS[STEPS.index(step) + 1 :]})
+        self._write(unfinished=(self.unfinished - {step}) | {*STEPS[STEPS.index(step) + 1 :]})
 
     def describe(self, **facts: Any) -> None:
         """Set top-level entries: recipe, licence, fingerprints."""
@@ -85,7 +85,8 @@ class Report:
         return self._values
 
     @property
-    def _unfinished(self) -> set[str]:
+    def unfinished(self) -> set[str]:
+        """Steps whose files are not, or not surely, what the report says."""
         return set(self._values.get("unfinished", ()))
 
     def _write(self, unfinished: Collection[str] | None = None) -> None:

@@ -78,9 +78,12 @@ def identify_sources(data: Data) -> dict[str, Any]:
         place, member = split_name(name)
         if download := data.downloads.get(place):
             return f"{download.url} {download.sha256} {member}"
-        if files.optional and not Path(place).is_file():
-            return None
-        _require_file(place)
+        try:
+            _require_file(place)
+        except NotToBeHad:
+            if files.optional:
+                return None
+            raise
         return f"{sha256_file(Path(place))} {member}"
 
     return {

@@ -93,6 +93,14 @@ def _split_components(src_keys: np.ndarray, tgt_keys: np.ndarray, settings: sche
         candidates = free[sizes[free] <= max(largest, min(needed, wanted // 2))]
         chosen = _choose(candidates, sizes, wanted)
         num_pairs = int(sizes[chosen].sum())
+        enough = 2 * int(needed)  # a part of two groups
+        if num_pairs < wanted < enough <= len(labels) // 4:
+            raise A2DError(
+                f"data.split: no {wanted} {name} pairs can be set apart: groups that share no sentence with the others "
+                f"hold up to {needed} pairs, more than half of that",
+                "give sets of your own, or ask for more: --set data.split.by=components "
+                f"--set data.split.valid_pairs={enough} --set data.split.test_pairs={enough}",
+            )
         if num_pairs < wanted:
             raise A2DError(
                 f"data.split: only {num_pairs} of {wanted} {name} pairs can be set apart so that they share "

@@ -380,7 +380,14 @@ def _train(lines: Iterable[str], num_pairs: int, settings: schema.Tokenizer) -> 
     try:
         return _train_size(lines, automatic_vocab_size(num_pairs), settings)
     except _ImpossibleSize as error:
-        return _train_size(lines, error.nearest, settings)
+        nearest = error.nearest
+    try:
+        return _train_size(lines, nearest, settings)
+    except _ImpossibleSize:
+        raise A2DError(
+            "the training text is too small for so many characters: no size of a vocabulary fits it",
+            "give more text, or leave rare characters out: --set tokenizer.character_coverage=0.98",
+        ) from None
 
 
 class _ImpossibleSize(ConfigError):

@@ -1,11 +1,11 @@
 """A teacher that was asked once about every training pair and whose answers are read from disk.
 
-Kept are its last decoder states, which its output layer turns into scores again, or the k likeliest words with the
+Kept are its last decoder states, which its output layer turns into logits again, or the k likeliest words with the
 mass of all others; and its attention maps in half precision, of real tokens alone, the decoder's own without the
 future.
 
-Letters: B sentences, S source and T target length, N real target tokens, d width, V scores, C maps of a kind; of one
-pair, s source and t target tokens, end mark counted.
+Letters: B sentences, S source and T target length, N real target tokens, d width, V vocabulary, C maps of a kind; of
+one pair, s source and t target tokens, end mark counted.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAPS_TOLERANCE = 1e-3  # of a cell's probability
 SAMPLED_PAIRS = 8  # compared with the live teacher at each start
 FILL_TOKENS = 4096  # target tokens that the live teacher reads at once
 AUTO_SHARE = 0.5  # of the memory (reading must not wait for the disk) and of the free disk: what `auto` may take
-TOP_WORDS_ROWS = 1024  # positions whose scores are sorted at once
+TOP_WORDS_ROWS = 1024  # positions whose words are sorted at once
 SURELY_NOT = -1e4  # log-probability of words that do not exist; float16 holds it
 
 
@@ -88,7 +88,7 @@ class CachedTeacher(Teacher):
 
     def __init__(self, model: Transformer, contents: CacheContents, cache: TeacherCache):
         super().__init__(model, contents.form)
-        self.contents, self._stretches = contents, cache.open()
+        self.contents, self._numbers = contents, cache.open()
 
     @torch.no_grad()
     def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
@@ -96,9 +96,9 @@ class CachedTeacher(Teacher):
         assert not need_hidden, "a cached teacher keeps no layer but the last"
         assert batch.indices is not None, "a cached teacher knows pairs by their place in the corpus"
         assert where is batch.tgt_mask, "a cached teacher knows nothing of padding"
-        return TeacherOutput(self._words(batch), self._maps(batch) if need_maps else None)
+        return TeacherOutput(self._logits(batch), self._maps(batch) if need_maps else None)
 
-    def _words(self, batch: Batch) -> Callable[[slice], Tensor]:
+    def _logits(self, batch: Batch) -> Callable[[slice], Tensor]:
         k, num_words = self.contents.top_k, self.model.vocabularies.tgt_pad
         if self.contents.states:
             states = self._read("states", batch).unflatten(0, (-1, self.model.shape.d_model))  # (N, d)
@@ -107,7 +107,7 @@ class CachedTeacher(Teacher):
             scores = self._read(f"top{k}_scores", batch).unflatten(0, (-1, k + 1))  # the last: of all others together
 
         @torch.no_grad()
-        def words(rows: slice) -> Tensor:
+        def logits(rows: slice) -> Tensor:
             assert self.contents.states or k, "the method did not ask for words"
             if self.contents.states:
                 return self.model.logits(states[rows].float())
@@ -115,7 +115,7 @@ class CachedTeacher(Teacher):
             other = some[:, k:] - math.log(max(num_words - k, 1))  # each of the others, alike
             return other.repeat(1, num_words).scatter_(1, ids[rows].long(), some[:, :k])
 
-        return words
+        return logits
 
     def _maps(self, batch: Batch) -> AttentionMaps:
         cells = _cells(self.model, batch)
@@ -129,7 +129,7 @@ class CachedTeacher(Teacher):
 
     def _read(self, part: str, batch: Batch) -> Tensor:
         """The part's numbers for the batch's pairs, one after the other."""
-        numbers = self._stretches[part][batch.indices]
+        numbers = self._numbers[part][batch.indices]
         if numbers.dtype.kind == "u":
             numbers = numbers.astype(np.int32)
         return move(torch.from_numpy(numbers), batch.src.device)

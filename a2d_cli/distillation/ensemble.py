@@ -41,13 +41,13 @@ class EnsembleTeacher:
         said = [member(batch, where, need_maps) for member in self.members]
 
         @torch.no_grad()
-        def words(rows: slice) -> Tensor:
+        def logits(rows: slice) -> Tensor:
             total = said[0].logits(rows).log_softmax(-1, dtype=torch.float32)  # (n, V)
             for other in said[1:]:
                 torch.logaddexp(total, other.logits(rows).log_softmax(-1, dtype=torch.float32), out=total)
             return total.sub_(math.log(len(said)))
 
-        return TeacherOutput(words, _all_maps([each.maps for each in said]) if need_maps else None)
+        return TeacherOutput(logits, _all_maps([each.maps for each in said]) if need_maps else None)
 
 
 def one_teacher(members: Sequence[Teacher]) -> Teacher | EnsembleTeacher:

@@ -140,7 +140,7 @@ def heads_of(kind: str, shapes: Sequence[ModelShape]) -> tuple[Head, ...]:
 
 
 @torch.no_grad()
-def lesson_of(student: Transformer, teacher: Teacher | EnsembleTeacher, batch: Batch) -> TermInputs:
+def term_inputs_of(student: Transformer, teacher: Teacher | EnsembleTeacher, batch: Batch) -> TermInputs:
     """A batch as both models see it, maps included."""
     taught = teacher(batch, batch.tgt_mask, need_maps=True)
     output = student(batch.src, batch.tgt_in, need_maps=True, form=teacher.form)
@@ -156,7 +156,7 @@ def measure_alignments(
     """Shares and residuals of every aligner, over all real rows of the batches."""
     distances = [_Distances() for _ in aligned]
     for batch in batches:
-        inputs = lesson_of(student, teacher, batch)
+        inputs = term_inputs_of(student, teacher, batch)
         for each, sums in zip(aligned, distances, strict=True):
             sums.add(each, inputs)
     return [_alignment(each, sums, student, teacher) for each, sums in zip(aligned, distances, strict=True)]
@@ -231,7 +231,7 @@ def head_maps(
     wanted: Sequence[Head],
 ) -> tuple[HeadMaps, ...]:
     """The maps of a batch of one sentence, for some teacher heads."""
-    inputs, distances = lesson_of(student, teacher, batch), _Distances()
+    inputs, distances = term_inputs_of(student, teacher, batch), _Distances()
     distances.add(aligned, inputs)
     alignment = _alignment(aligned, distances, student, teacher)
     cells = inputs.cells[aligned.kind]

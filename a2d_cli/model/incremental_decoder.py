@@ -197,5 +197,5 @@ class IncrementalDecoder:
             cache = replace(cache, past=torch.cat([cache.past, only_self.expand(num_sentences, -1, -1)], 2))
         for i, layer in enumerate(self._layers):
             x = layer.step(x, cache, i)
-        scores = self._output(model.decoder_norm(x).flatten(0, 1))
-        return scores.log_softmax(-1, dtype=torch.float32), replace(cache, length=cache.length + 1)
+        logits = self._output(model.decoder_norm(x).flatten(0, 1))
+        return logits.log_softmax(-1, dtype=torch.float32), replace(cache, length=cache.length + 1)

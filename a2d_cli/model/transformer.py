@@ -53,7 +53,7 @@ class HiddenStates:
 class ForwardOutput:
     """What one teacher-forced pass gives."""
 
-    states: Tensor  # (B, T, d) last decoder states; `Transformer.logits` turns them into scores
+    states: Tensor  # (B, T, d) last decoder states; `Transformer.logits` turns them into logits
     maps: AttentionMaps | None
     hidden: HiddenStates | None = None
 
@@ -252,7 +252,7 @@ class Transformer(nn.Module):
         return ForwardOutput(self.decoder_norm(x), maps, layers)
 
     def logits(self, states: Tensor) -> Tensor:
-        """Decoder states (..., d) -> scores of every id but pad (..., V-1)."""
+        """Decoder states (..., d) -> logits of every id but pad (..., V-1)."""
         # The product runs over all V rows, a multiple of 8, and pad's column is cut from the view.
         logits = F.linear(states, self.tgt_embedding.weight)[..., : self.vocabularies.tgt_pad]
         return logits if self.output_bias is None else logits + self.output_bias

@@ -97,8 +97,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def list_exports(project: Project) -> Iterator[Exported]:
-    """Exports of the project, by name. Raises A2DError: one lacks a file, or cannot be read."""
-    return (read_export(path.parent) for path in manifests(project))
+    """Exports of the project that are whole, by name."""
+    for path in manifests(project):
+        with contextlib.suppress(A2DError):
+            yield read_export(path.parent)
 
 
 def exports_named(project: Project, name: str) -> list[Exported]:
@@ -126,11 +128,11 @@ def manifests(project: Project) -> list[Path]:
 
 
 def broken_exports(project: Project) -> list[A2DError]:
-    """What keeps manifests from being read."""
+    """What is wrong with the others."""
     problems = []
     for path in manifests(project):
         try:
-            _read(path.parent)
+            read_export(path.parent)
         except A2DError as error:
             problems.append(error)
     return problems

@@ -101,7 +101,13 @@ class Project:
         Raises:
             ConfigError: names the folder and the command.
         """
-        if "prepared" not in self.state():
+        state = self.state()
+        if "prepared" not in state and state.get("preparing") and self.recipe_path.exists():
+            raise ConfigError(
+                f"{self.folder}: nothing is prepared here: '{state['preparing']}' has not ended",
+                f"run it again, or '{self.command('prepare')}' for what {self.recipe_path.name} says",
+            )
+        if "prepared" not in state:
             raise ConfigError(
                 f"{self.folder}: nothing is prepared here",
                 "run 'a2d prepare RECIPE' first ('a2d recipes list' names them), or name the project with -C DIR",

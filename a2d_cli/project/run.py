@@ -312,9 +312,15 @@ def find_model(project: Project, name: str | None, reporter: Reporter | None = N
 
 def model_name(checkpoint: Path) -> str:
     """What a checkpoint folder is called: RUN for its best weights, else RUN/last; without a run, as the folder."""
+    checkpoint = checkpoint.absolute()  # '.' has no name
     if not Run(checkpoint.parent).info_path.is_file():
         return checkpoint.name
     return checkpoint.parent.name + ("" if checkpoint.name == "best" else f"/{checkpoint.name}")
+
+
+def export_name(checkpoint: Path) -> str:
+    """What its exports are called, whose folders cannot hold a slash."""
+    return model_name(checkpoint).replace("/", "-")
 
 
 def _weights_are_gone(run: Run) -> A2DError:

@@ -291,7 +291,7 @@ class YardstickTransformer(nn.Module):
         return F.dropout(x, DROPOUT, self.training)
 
     def forward(self, src: Tensor, tgt_in: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Predictions (B, T, V), and the maps of encoder, decoder and cross-attention, each (B, C, Q, K)."""
+        """Logits (B, T, V), and the maps of encoder, decoder and cross-attention, each (B, C, Q, K)."""
         src_mask = (src != self.pad)[:, None, None, :]
         causal = torch.ones(tgt_in.shape[1], tgt_in.shape[1], dtype=torch.bool).tril()
         encoder_maps, decoder_maps, cross_maps = [], [], []
