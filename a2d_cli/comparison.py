@@ -39,12 +39,12 @@ class Sample:
         """Of the 95 % interval of the mean (Student's t); NaN for a single seed."""
         return self._half_width(1 - ALPHA / 2)
 
-    def is_within(self, margin: float) -> bool:
-        """Whether two one-sided t tests at 5 % say that the true mean lies between -margin and margin.
+    def is_within(self, margin: float, num_methods: int = 1) -> bool:
+        """Whether two one-sided t tests at 5 % / m say that the true mean lies between -margin and margin.
 
-        (Schuirmann 1987.) They do where the mean's 90 % interval lies there.
+        (Schuirmann 1987.) For one method they do where the mean's 90 % interval lies there.
         """
-        return abs(self.mean) + self._half_width(1 - ALPHA) < margin
+        return abs(self.mean) + self._half_width(1 - ALPHA / num_methods) < margin
 
     def _half_width(self, p: float) -> float:
         n = len(self.values)
@@ -59,6 +59,7 @@ class PairedTest:
     p_value: float
     holm_p_value: float  # corrected over the methods tested together
     detectable: float  # the smallest true difference that so many seeds find with the stated power; NaN: none at all
+    num_methods: int  # tested together
 
 
 def paired_tests(baseline: Sample, methods: Mapping[str, Sample]) -> dict[str, PairedTest]:
@@ -66,7 +67,9 @@ def paired_tests(baseline: Sample, methods: Mapping[str, Sample]) -> dict[str, P
     differences = {name: _minus(sample, baseline) for name, sample in methods.items()}
     p_values = [sign_flip_p_value(each.values) for each in differences.values()]
     return {
-        name: PairedTest(each, p_value, corrected, detectable_difference(each.sd, len(each.values), len(methods)))
+        name: PairedTest(
+            each, p_value, corrected, detectable_difference(each.sd, len(each.values), len(methods)), len(methods)
+        )
         for (name, each), p_value, corrected in zip(differences.items(), p_values, holm(p_values), strict=True)
     }
 

@@ -7,7 +7,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from a2d_cli.errors import A2DError, ConfigError
@@ -122,6 +123,18 @@ def resample(
     signature.update("bs", n)
     signature.update("seed", str(seed))
     return ResampledScore(_as_score(whole, signature.format(), _interval(values)), values, len(statistics))
+
+
+def mean_of(scores: Sequence[ResampledScore]) -> ResampledScore:
+    """The mean score of systems that were resampled alike, draw by draw: what their test set's sentences leave open.
+
+    Systems of several seeds share the sentences: however many they are, that uncertainty does not average out.
+    """
+    import numpy as np
+
+    values = np.mean([each.values for each in scores], axis=0)
+    score = replace(scores[0].score, value=fmean(each.score.value for each in scores), confidence=_interval(values))
+    return replace(scores[0], score=score, values=values)
 
 
 def compare(baseline: ResampledScore, system: ResampledScore) -> PairedResult:

@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,14 @@ from a2d_cli.commands.compare_fairness import notes_on, refuse_other_settings, r
 from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
-from a2d_cli.commands.compare_report import ComparedRuns, Comparison, MeasuredRun, MeasuredTeacher, contrasts
+from a2d_cli.commands.compare_report import (
+    Bootstrap,
+    ComparedRuns,
+    Comparison,
+    MeasuredRun,
+    MeasuredTeacher,
+    contrasts,
+)
 from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.report import report
@@ -253,6 +261,9 @@ def test_json_and_csv_hold_every_run(a2d: Launcher, grid: Path, tmp_path: Path):
     (difference,) = block["differences"]
     assert (difference["method"], difference["baseline"], difference["bleu"]["p_value"]) == ("a2d-diagonal", "ce", 0.5)
     assert len(difference["bootstrap"]) == 2
+    of_mean, by_seed = difference["sentences"], difference["bootstrap"]
+    assert of_mean["delta"] == pytest.approx(fmean(each["delta"] for each in by_seed))
+    assert of_mean["low"] <= of_mean["high"]
 
 
 # --- scoring beside training
@@ -1276,7 +1287,10 @@ def measured(method: str, updates: int, seed: int, bleu: float) -> MeasuredRun:
     )  # fmt: skip
 
 
-def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 500) -> ComparedRuns:
+def block(
+    bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 500, over_sentences: float = 0.25
+) -> ComparedRuns:
+    """`over_sentences`: half the width of the mean difference's interval over sentences."""
     runs = [
         measured(method, updates, seed, value)
         for method, values in bleu.items()
@@ -1288,7 +1302,13 @@ def block(bleu: dict[str, list[float]], teacher: float = 30.0, updates: int = 50
         for delta, spread in ((1.0, 0.5), (-1.0, 0.5), (1.0, 1.5), (1.0, 0.5), (2.0, 0.5), (1.0, 0.9), (1.0, 0.5))
     )
     seeds = len(next(iter(bleu.values())))
-    bootstrap = {(baseline, method): results[:seeds] for baseline in baselines for method in bleu}
+
+    def drawn(baseline: str, method: str) -> Bootstrap:
+        delta = fmean(bleu[method]) - fmean(bleu[baseline])
+        mean = PairedResult("BLEU", delta, delta - over_sentences, delta + over_sentences, 0.01, "bs:1000")
+        return Bootstrap(results[:seeds], mean)
+
+    bootstrap = {(baseline, method): drawn(baseline, method) for baseline in baselines for method in bleu}
     found = contrasts(runs, baselines, bootstrap)
     teachers = (MeasuredTeacher("teacher", teacher, 60.0, 1.5, 5_000_000, "8e54"),)
     return ComparedRuns("news", 1000, updates, teachers, tuple(runs), found)
@@ -1316,10 +1336,19 @@ def test_a_difference_is_claimed_with_enough_seeds_and_headroom_alone():
     assert claims(block({"word": SEVEN, "a2d": BETTER})) == ["none"]  # no plain student: the headroom is unknown
 
 
+def test_a_difference_that_other_sentences_could_undo_is_not_claimed():
+    """All seeds translate the same sentences: seven that agree do not show that others would say so, too."""
+    for methods, verdict in (({"ce": SEVEN, "word": BETTER}, "better"), ({"ce": BETTER, "word": SEVEN}, "worse")):
+        assert claims(block(methods, over_sentences=2.9)) == [verdict]
+        assert claims(block(methods, over_sentences=3.3)) == ["none"]
+
+
 def test_methods_within_three_tenths_of_a_point_are_called_equal():
     close = [value + 0.1 * (-1) ** i for i, value in enumerate(SEVEN)]
     assert claims(block({"ce": SEVEN, "word": close})) == ["equal"]
     assert claims(block({"ce": SEVEN, "word": close}, teacher=21.0)) == ["none"]
+    assert claims(block({"ce": SEVEN, "word": close}, over_sentences=0.35)) == ["none"]
+    assert claims(block({"ce": SEVEN[:5], "word": close[:5]})) == ["none"]  # too few seeds to claim anything
     apart = [value + 0.4 * (-1) ** i for i, value in enumerate(SEVEN)]
     assert claims(block({"ce": SEVEN, "word": apart})) == ["none"]
 
@@ -1337,7 +1366,8 @@ def test_a_seed_is_better_or_worse_where_its_interval_is():
     intervals = [(0.1, 2.0), (-0.1, 2.0), (-2.0, -0.1), (0.2, 0.3), (-1.0, 1.0)]
     results = tuple(PairedResult("BLEU", 1.0, low, high, 0.01, "bs:1000") for low, high in intervals)
     (contrast,) = block({"ce": SEVEN[:5], "word": BETTER[:5]}).contrasts
-    assert replace(contrast, bootstrap=results).bootstrap_text() == "+2 -1 of 5"
+    by_seed = replace(contrast.bootstrap, by_seed=results)
+    assert replace(contrast, bootstrap=by_seed).bootstrap_text() == "+2 -1 of 5"
 
 
 def test_the_headroom_is_told_in_words():
@@ -1360,7 +1390,8 @@ def test_tables_tell_levels_differences_and_their_meaning():
     assert levels.rows[2][-1] == "3"  # MB, of the seed that held most
     assert levels.note.startswith("headroom: ")
     assert [row[:2] for row in differences.rows] == [["word", "ce"], ["a2d", "ce"], ["a2d", "word"]]
-    assert differences.rows[0][2:8] == ["+4.00 ± 2.48", "0.250", "0.500", "–", "+1 -1 of 3", "none"]
+    assert differences.rows[0][2:6] == ["+4.00 ± 2.48", "0.250", "0.500", "–"]
+    assert differences.rows[0][6:] == ["[3.75,4.25]", "+1 -1 of 3", "none"]
     assert others.columns[2:4] == ["Δ chrF2", "p Holm"] and others.rows[0][2:4] == ["+8.00 ± 4.97", "0.500"]
     for part in (
         "in nats per target token of the references, teacher-forced\nBLEU|tok:13a\n",
@@ -1388,7 +1419,8 @@ def test_runs_of_less_than_a_minute_are_told_in_seconds():
 def test_a_single_seed_has_no_spread_and_nothing_to_test():
     levels, differences, others = comparison(block({"ce": [20.0], "word": [23.0]})).tables()
     assert levels.rows[1][1] == "20.00"
-    assert differences.rows[0][2:8] == ["+3.00", "1.000", "1.000", "–", "+1 -0 of 1", "none"]
+    assert differences.rows[0][2:6] == ["+3.00", "1.000", "1.000", "–"]
+    assert differences.rows[0][6:] == ["[2.75,3.25]", "+1 -0 of 1", "none"]
     assert "1 seed allows no p below 1" in others.note
 
 

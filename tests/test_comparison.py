@@ -181,6 +181,8 @@ def test_a_sample_is_told_by_mean_sd_and_interval():
     assert sample.half_width == pytest.approx(4.3027 * math.sqrt(7 / 3), abs=1e-3)
     assert sample.is_within(3.0 + 2.92 * math.sqrt(7 / 3) + 1e-3) and not sample.is_within(7.0)  # t of 95 %, ν = 2
     assert not Sample((0.0,)).is_within(9.0)
+    margin = abs(sample.mean) + 6.965 * sample.sd / math.sqrt(3)  # t of 99 %: of five methods
+    assert sample.is_within(margin + 0.01, num_methods=5) and not sample.is_within(margin - 0.01, num_methods=5)
     single = Sample((5.0,))
     assert single.mean == 5.0 and math.isnan(single.sd) and math.isnan(single.half_width)
 

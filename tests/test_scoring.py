@@ -10,7 +10,7 @@ from sacrebleu.significance import PairedTest
 from scored_texts import paired
 
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.scoring import bleu_tokenizer, check_lines, compare, resample, score
+from a2d_cli.scoring import bleu_tokenizer, check_lines, compare, mean_of, resample, score
 
 WORDS = ["the", "a", "dog", "cat", "house", "runs", "sleeps", "under", ",", ".", "7", "Straße", "学生", "É"]
 SACREBLEU = {"bleu": BLEU, "chrf": CHRF, "chrf++": lambda: CHRF(word_order=2), "ter": TER}
@@ -180,3 +180,21 @@ def test_a_seed_that_is_no_number_is_refused(monkeypatch):
 def test_bleu_cuts_a_language_with_a_region_as_that_language(lang, tokenizer):
     (found,) = score(["我们下午三点见面。"], [["我们今天下午三点见面。"]], ("bleu",), tgt_lang=lang)
     assert f"tok:{tokenizer}|" in found.signature and bleu_tokenizer(lang) == tokenizer
+
+
+def test_the_mean_of_systems_keeps_what_their_common_sentences_leave_open():
+    """Of two systems with the same weak sentences the mean is as uncertain as each; of opposite ones less."""
+    references = [f"w{i} w{i + 1} w{i + 2} w{i + 3} w{i + 4}" for i in range(40)]
+    lost = ["x" if i % 2 else line for i, line in enumerate(references)]
+    others_lost = [line if i % 2 else "x" for i, line in enumerate(references)]
+    one, other = (resample(lines, [references]) for lines in (lost, others_lost))
+    whole = resample(references, [references])
+    alike, opposite = mean_of([one, one]), mean_of([one, other])
+    assert alike.score.value == pytest.approx(one.score.value) and (alike.values == one.values).all()
+    assert opposite.score.value == pytest.approx((one.score.value + other.score.value) / 2)
+
+    def width(baseline, system) -> float:
+        found = compare(baseline, system)
+        return found.high - found.low
+
+    assert width(alike, whole) == pytest.approx(width(one, whole)) and width(opposite, whole) < 0.5 * width(one, whole)

@@ -21,6 +21,7 @@ from a2d_cli.commands.compare_fairness import (
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
 from a2d_cli.commands.compare_report import (
+    Bootstrap,
     ComparedRuns,
     Comparison,
     MeasuredRun,
@@ -56,7 +57,7 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import Run, place_for
 from a2d_cli.project.score_cache import ScoreCache, ScoredModel, describe_model
 from a2d_cli.reporting import Reporter
-from a2d_cli.scoring import PairedResult, ResampledScore
+from a2d_cli.scoring import ResampledScore
 from a2d_cli.training.distributed import choose_device
 
 # Every method gets the same number of updates: nothing else may end a run.
@@ -425,8 +426,8 @@ def _bootstrap(
     cache: ScoreCache,
     tgt_lang: str,
     reporter: Reporter,
-) -> dict[tuple[str, str], tuple[PairedResult, ...]]:
-    """sacrebleu's paired test of BLEU, seed by seed, by baseline and method."""
+) -> dict[tuple[str, str], Bootstrap]:
+    """sacrebleu's paired test of BLEU, seed by seed and of the mean over seeds, by baseline and method."""
     draws: dict[tuple[str, int], ResampledScore] = {}
     with reporter.progress(f"paired bootstrap on {text.name}", len(runs), "runs") as progress:
         for run in runs:
@@ -434,8 +435,12 @@ def _bootstrap(
             draws[run.method, run.seed] = scoring.resample(lines, [text.tgt], tgt_lang=tgt_lang)
             progress.advance()
     methods, seeds = (list(dict.fromkeys(values)) for values in zip(*draws, strict=True))
+    means = {method: scoring.mean_of([draws[method, seed] for seed in seeds]) for method in methods}
     return {
-        (baseline, method): tuple(scoring.compare(draws[baseline, seed], draws[method, seed]) for seed in seeds)
+        (baseline, method): Bootstrap(
+            tuple(scoring.compare(draws[baseline, seed], draws[method, seed]) for seed in seeds),
+            scoring.compare(means[baseline], means[method]),
+        )
         for baseline in baselines
         for method in methods
     }

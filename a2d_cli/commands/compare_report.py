@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from a2d_cli.commands.score_files import interval_text
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import (
     ALPHA,
@@ -68,30 +69,43 @@ class MeasuredTeacher:
 
 
 @dataclass(frozen=True)
+class Bootstrap:
+    """The difference in BLEU over resampled sentences, which all seeds share."""
+
+    by_seed: tuple[PairedResult, ...]
+    mean: PairedResult  # over the seeds
+
+
+@dataclass(frozen=True)
 class Contrast:
     """A method against a baseline on one test set, at one length."""
 
     baseline: str
     method: str
     tests: dict[str, PairedTest]  # by metric
-    bootstrap: tuple[PairedResult, ...]  # of BLEU over sentences, a seed each
+    bootstrap: Bootstrap
 
     def claim(self, headroom_bleu: float | None) -> str:
-        """What may be said of BLEU: better or worse only outside chance and what the seeds can tell, with headroom."""
-        test = self.tests["bleu"]
-        if headroom_bleu is None or headroom_bleu < HEADROOM_BLEU:
+        """What may be said of BLEU: better or worse only outside what chance over seeds and over sentences can do, and
+        what the seeds can tell, with headroom."""
+        test, sentences = self.tests["bleu"], self.bootstrap.mean
+        if headroom_bleu is None or headroom_bleu < HEADROOM_BLEU or math.isnan(test.detectable):
             return "none"
         if test.holm_p_value <= ALPHA and abs(test.differences.mean) >= test.detectable:
-            return "better" if test.differences.mean > 0 else "worse"
-        return "equal" if test.differences.is_within(EQUAL_BLEU) else "none"
+            if sentences.low > 0 < test.differences.mean:
+                return "better"
+            if sentences.high < 0 > test.differences.mean:
+                return "worse"
+        is_small = sentences.low > -EQUAL_BLEU and sentences.high < EQUAL_BLEU
+        return "equal" if is_small and test.differences.is_within(EQUAL_BLEU, test.num_methods) else "none"
 
     def bootstrap_text(self) -> str:
         """`+3 -0 of 3`: seeds in which the method is better and worse, by the interval: p errs on the small side."""
         better, worse = (
-            sum(result.low > 0 for result in self.bootstrap),
-            sum(result.high < 0 for result in self.bootstrap),
+            sum(result.low > 0 for result in self.bootstrap.by_seed),
+            sum(result.high < 0 for result in self.bootstrap.by_seed),
         )
-        return f"+{better} -{worse} of {len(self.bootstrap)}"
+        return f"+{better} -{worse} of {len(self.bootstrap.by_seed)}"
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,7 @@ def samples(runs: Sequence[MeasuredRun], metric: str) -> dict[str, Sample]:
 
 
 def contrasts(
-    runs: Sequence[MeasuredRun], baselines: Sequence[str], bootstrap: dict[tuple[str, str], tuple[PairedResult, ...]]
+    runs: Sequence[MeasuredRun], baselines: Sequence[str], bootstrap: dict[tuple[str, str], Bootstrap]
 ) -> tuple[Contrast, ...]:
     """Each baseline against the methods that were not held against it before.
 
@@ -247,15 +261,15 @@ class Comparison:
 
     def _differences(self, block: ComparedRuns) -> list[Table]:
         """Of BLEU, with what may be said of it; and of the other metrics."""
-        columns = ["method", "to", "Δ BLEU", "p", "p Holm", "detectable", "bootstrap", "claim"]
+        columns = ["method", "to", "Δ BLEU", "p", "p Holm", "detectable", "sentences", "seed by seed", "claim"]
         rows = []
         for contrast in block.contrasts:
             test = contrast.tests["bleu"]
             p_values = [f"{test.p_value:.3f}", f"{test.holm_p_value:.3f}"]
-            verdict = [_detectable(test), contrast.bootstrap_text(), contrast.claim(block.headroom_bleu)]
-            rows.append(
-                [contrast.method, contrast.baseline, _difference(test, METRICS["bleu"][1]), *p_values, *verdict]
-            )
+            sentences = [interval_text((contrast.bootstrap.mean.low, contrast.bootstrap.mean.high))]
+            verdict = [*sentences, contrast.bootstrap_text(), contrast.claim(block.headroom_bleu)]
+            difference = _difference(test, METRICS["bleu"][1])
+            rows.append([contrast.method, contrast.baseline, difference, *p_values, _detectable(test), *verdict])
         others = [metric for metric in METRICS if metric != "bleu"]
         other_columns = [text for metric in others for text in (f"Δ {METRICS[metric][0]}", "p Holm")]
         other_rows = []
@@ -299,11 +313,12 @@ class Comparison:
                 f"detectable: the true Δ BLEU that {power}, from the sd of the paired differences "
                 "(noncentral t: Cohen 1988, ch. 2); –: no claim with so few seeds"
             ),
-            "bootstrap: seeds whose translations are better (+) or worse (-), by however little: 95 % interval, "
-            + f"paired over sentences, {some[0].bootstrap[0].signature}",
-            "claim: about BLEU, with headroom; better or worse: "
-            + f"p Holm at most {ALPHA} and Δ at least the detectable one; "
-            + f"equal: within ±{EQUAL_BLEU} by two one-sided t tests at {ALPHA:.0%}",
+            "sentences: 95 % interval of Δ over test sentences, which all seeds share: paired bootstrap of the mean "
+            + f"over seeds, {some[0].bootstrap.mean.signature}",
+            "seed by seed: in how many that interval of the seed alone is above 0 (+) or below (-)",
+            "claim: about BLEU, with headroom and seeds enough; better or worse: "
+            + f"p Holm at most {ALPHA}, Δ at least the detectable one, and 0 outside the interval over sentences; "
+            + f"equal: within ±{EQUAL_BLEU} by two one-sided t tests at {ALPHA:.0%} / methods, and by that interval",
         ]
 
     def _by_length(self, test_set: str) -> Table:
@@ -355,7 +370,8 @@ class Comparison:
                     "baseline": contrast.baseline,
                     "claim": contrast.claim(block.headroom_bleu),
                     **{metric: _test_json(test) for metric, test in contrast.tests.items()},
-                    "bootstrap": [asdict(result) for result in contrast.bootstrap],
+                    "sentences": asdict(contrast.bootstrap.mean),
+                    "bootstrap": [asdict(result) for result in contrast.bootstrap.by_seed],
                 }
                 for contrast in block.contrasts
             ],
