@@ -657,6 +657,21 @@ def test_runs_of_another_precision_are_refused_and_other_machines_are_told(tmp_p
     assert notes_on(cells) == [told]
 
 
+def test_runs_that_learned_another_way_or_from_a_start_of_the_teachers_are_told(tmp_path: Path):
+    cells = [
+        made_run(tmp_path, "word", taught="cached"),
+        made_run(tmp_path, "hidden", taught="live"),
+        made_run(tmp_path, "a2d-diagonal", taught="cached"),
+        made_run(tmp_path, "ce"),
+    ]
+    assert notes_on(cells) == [
+        "the teacher's answers, which a cache rounds: cached in word-seed1, a2d-diagonal-seed1; live in hidden-seed1"
+    ]
+    assert notes_on(cells[:1] + cells[2:]) == []
+    (told,) = notes_on(cells[:1], {"seeds"})
+    assert told.startswith("began with the very weights that the teacher began with") and told.endswith(": word-seed1")
+
+
 def test_what_a_run_met_with_on_its_way_is_told(tmp_path: Path):
     cells = [
         made_run(tmp_path, "ce", rewinds=1, lr_factor=0.5),
@@ -952,6 +967,24 @@ def test_a_warm_up_that_no_run_survives_is_warned_of_once(grid: Path):
             recorder,
         )
     assert recorder.lines == []
+
+
+@pytest.mark.parametrize(
+    ("methods", "setting", "message"),
+    [
+        ("word+copy-layers", (), "copy-layers: the student's "),
+        ("hidden", ("distillation.cache=topk",), "distillation.cache: 'topk' cannot teach: hidden"),
+        ("a2d-release", ("student_training.accumulate=2",), "a2d-release: an update in 2 pieces"),
+    ],
+)
+def test_what_a_method_cannot_do_is_told_before_anything_is_trained(
+    grid: Path, methods: str, setting: tuple[str, ...], message: str
+):
+    before = sorted((grid / "runs").iterdir())
+    with pytest.raises(ConfigError) as caught:
+        run(grid, replace(REQUEST, methods=("ce", methods), settings=(*REQUEST.settings, *setting), label="x"))
+    assert caught.value.message.startswith(message)
+    assert sorted((grid / "runs").iterdir()) == before and "comparing" not in Project(grid).state()
 
 
 def test_seeds_that_can_claim_nothing_are_told_before_anything_is_trained(grid: Path):
@@ -1402,7 +1435,9 @@ def test_tables_tell_levels_differences_and_their_meaning():
             "a paired t test on 3 seeds finds with 80% power at 5% / methods, from the sd of the paired differences "
             "(noncentral t: Cohen 1988"
         ),
-        "better (+) or worse (-), by however little: 95 % interval, paired over sentences, bs:1000",
+        "which all seeds share: paired bootstrap of the mean over seeds, bs:1000\n",
+        "is above 0 (+) or below (-)\n",
+        "Δ at least the detectable one, and 0 outside the interval over sentences; equal: within ±0.3 ",
         "a note\nnot measured: ",
     ):
         assert part in others.note

@@ -82,16 +82,23 @@ def test_other_pieces_keep_their_own_embeddings():
 def test_what_must_be_equal_is_told_with_both_values(key: str, own: object, given_: object):
     with pytest.raises(ConfigError) as caught:
         check_copying(replace(SHAPE, **{key: own}), DEEP)
-    assert caught.value.message == f"copy-layers: student.{key} is {own}, the teacher's {given_}"
-    assert caught.value.hint == f"copied layers keep their form: add --student {key}={given_}, or leave copy-layers out"
+    assert caught.value.message == f"copy-layers: the student's {key} is {own}, the teacher's {given_}"
+    told = f"its layers are some of the teacher's: add --student {key}={given_}, or leave copy-layers out"
+    assert caught.value.hint == told
 
 
 def test_a_student_deeper_than_its_teacher_is_refused():
     check_copying(SHAPE, DEEP)
     with pytest.raises(ConfigError) as caught:
         check_copying(replace(SHAPE, decoder_layers=8), DEEP)
-    assert caught.value.message == "copy-layers: student.decoder_layers is 8, the teacher has 7"
-    assert "add --student decoder_layers=7" in caught.value.hint
+    assert caught.value.message == "copy-layers: the student's decoder_layers is 8, the teacher's 7"
+    assert "add --student decoder_layers=7," in caught.value.hint
+
+
+def test_all_that_must_change_is_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        check_copying(replace(SHAPE, d_model=20, num_heads=2, decoder_layers=8), DEEP)
+    assert "add --student d_model=10,num_heads=5,decoder_layers=7," in caught.value.hint
 
 
 @pytest.mark.parametrize(

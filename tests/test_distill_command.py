@@ -327,10 +327,7 @@ def test_several_processes_do_not_share_a_released_objective(monkeypatch: pytest
 
 def test_a_student_that_cannot_hold_its_teachers_layers_is_refused(a2d: Launcher, taught: Path):
     said = a2d.error(taught, "distill", "--method", "word+copy-layers", *QUICK, code=2)
-    assert said.startswith(
-        "error: copy-layers: student.d_model is 24, the teacher's 32\n"
-        "hint: copied layers keep their form: add --student d_model=32"
-    )
+    assert said.startswith("error: copy-layers: the student's d_model is 24, the teacher's 32, ")
     said = a2d.error(
         taught,
         "distill",
@@ -341,7 +338,7 @@ def test_a_student_that_cannot_hold_its_teachers_layers_is_refused(a2d: Launcher
         *QUICK,
         code=2,
     )
-    assert said.startswith("error: copy-layers: student.encoder_layers is 2, the teacher has 1\nhint: ")
+    assert said.startswith("error: copy-layers: the student's encoder_layers is 2, the teacher's 1\nhint: ")
     assert not (taught / "runs/ce+copy-layers").exists()
 
 
@@ -466,6 +463,26 @@ def test_map_forms_are_settings_of_methods_with_maps_alone(a2d: Launcher, method
         project, "distill", *QUICK, *softened, "--set", "distillation.map_temperature=3", "--name", "soft", code=2
     )
     assert "distillation.map_temperature: 2.0 -> 3.0" in said
+
+
+def test_a_setting_that_changes_nothing_is_told(a2d: Launcher, methods: Path, tmp_path: Path):
+    project = Path(shutil.copytree(methods, tmp_path / "project"))
+    told = "warning: --set distillation.beta changes nothing: a2d-diagonal does not use it; the weight follows from "
+    assert told in a2d.well(project, "distill", *QUICK, *settings({"distillation.beta": "50"})).err
+    idle = settings({"distillation.layer_map": "reverse", "distillation.alpha": "0.5"})
+    said = a2d.well(project, "distill", "--method", "word", "--seed", "3", *QUICK, *idle).err
+    assert "warning: --set distillation.layer_map changes nothing: word does not use it\n" in said
+    assert "distillation.alpha" not in said
+
+
+def test_a_run_that_goes_on_with_another_kind_of_answers_is_told(a2d: Launcher, methods: Path, tmp_path: Path):
+    project = Path(shutil.copytree(methods, tmp_path / "project"))
+    assert read(project / "runs/a2d-diagonal/run.json")["taught"] == "live"
+    longer = settings({"student_training.max_updates": "7", "distillation.half_life": "0"})
+    a2d.well(project, "distill", "--name", "x", *QUICK, *settings({"distillation.half_life": "0"}))
+    said = a2d.well(project, "distill", "--name", "x", *QUICK, *longer, "--cache-teacher").err
+    assert "the teacher's answers are cached from here on, and were live: by rounding alone the run will " in said
+    assert read(project / "runs/x/run.json")["taught"] == "cached"
 
 
 def test_runs_of_an_older_a2d_know_fewer_settings_of_distillation(a2d: Launcher, methods: Path, tmp_path: Path):

@@ -10,7 +10,9 @@ from html import escape
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import QUICK, Launcher, edit, settings
+from safetensors.torch import load_file, save_file
 from small_tokenizers import small_tokenizer
 
 from a2d_cli.commands.inspect_figure import alignment_figures, write_figures
@@ -59,13 +61,13 @@ def test_tables_name_the_student_heads_of_each_teacher_head_and_fit_a_terminal(a
     ended = a2d.well(aligned, "inspect", "simplex", before=NO_MATPLOTLIB)
     lines = ended.out.splitlines()
     assert lines[0] == "simplex (a2d-simplex, de-en), taught by teacher: means"
-    assert " ".join(lines[1].split()) == "attention aligner heads in use KL closest uniform"
+    assert " ".join(lines[1].split()) == "attention aligner heads in use moved KL closest uniform"
     assert [line.split()[0] for line in lines[3:6]] == ["encoder", "decoder", "cross-attention"]
     assert "3 for 2" in lines[3] and "3 for 4" in lines[4]
     assert "cross-attention, simplex: shares of a mixture" in lines
     heads = lines[lines.index("cross-attention, simplex: shares of a mixture") + 3 :][:4]
     assert [line.split()[0] for line in heads] == ["1.1", "1.2", "2.1", "2.2"]
-    assert all(line.count("%") == 3 for line in heads)
+    assert all(line.count("%") == 4 for line in heads)  # three shares, and how much has moved
     assert max(map(len, lines)) <= 80
     assert "means over the rows of 29 validation pairs" in ended.out
     assert "gradient at update 3, λ " in ended.out
@@ -145,8 +147,11 @@ def test_several_terms_are_several_alignments_and_a_control_is_called_one(a2d: L
 def test_the_released_objective_can_be_inspected(a2d: Launcher, aligned: Path):
     found = inspected(a2d, aligned, "a2d-release")
     assert found["alignments"][0]["term"] == "release"
-    assert found["gradient"]["weight"] == 1.0
-    assert found["notes"] == ["teacher_mix random: the aligners learned random sums of teacher heads, not the heads"]
+    assert found["gradient"] is None
+    assert found["notes"] == [
+        "teacher_mix random: the aligners learned random sums of teacher heads, not the heads",
+        "no share of the gradient is told: in this objective it grows with the sentences of a batch",
+    ]
 
 
 def test_the_weights_that_belong_to_the_aligners_are_looked_at(a2d: Launcher, copied: Path):
@@ -157,11 +162,18 @@ def test_the_weights_that_belong_to_the_aligners_are_looked_at(a2d: Launcher, co
 
 def test_a_run_that_has_logged_nothing_is_inspected_without_its_gradient(a2d: Launcher, copied: Path):
     (copied / "runs/simplex/metrics.jsonl").unlink()
-    assert (
-        "gradient: not measured, for the run has logged no weight"
-        in a2d.well(copied, "inspect", "simplex", before=NO_MATPLOTLIB).out
-    )
+    told = "note: no share of the gradient is told: the run has logged no weight of its terms"
+    assert told in a2d.well(copied, "inspect", "simplex", before=NO_MATPLOTLIB).out
     assert inspected(a2d, copied, "runs/simplex")["gradient"] is None
+
+
+def test_it_is_told_how_far_the_shares_have_moved(a2d: Launcher, copied: Path):
+    moved = [each["moved"] for each in inspected(a2d, copied, "simplex")["alignments"][0]["stand_ins"]]
+    assert all(0 < each < 0.2 for each in moved)  # three updates
+    for path in (copied / "runs/simplex").glob("aligner.*.safetensors"):
+        save_file({name: torch.zeros_like(values) for name, values in load_file(path).items()}, path)
+    stand_ins = inspected(a2d, copied, "simplex")["alignments"][0]["stand_ins"]
+    assert all(each["shares"] == pytest.approx([1 / 3] * 3) and each["moved"] > 0 for each in stand_ins)
 
 
 def test_a_renamed_teacher_is_found_by_its_weights(a2d: Launcher, copied: Path):

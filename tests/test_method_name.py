@@ -176,3 +176,10 @@ def test_a_number_may_have_a_plus(number: str):
 )
 def test_a_setting_that_the_method_uses_is_its_own(method: str):
     assert parse_method(distillation(f"distillation.method={method}")).name == method.replace("a2d@", "a2d-diagonal@")
+
+
+def test_a_name_loses_no_digit_of_a_setting():
+    """A run is found by its name: two settings that are alike in six digits are two runs."""
+    for value, text in ((0.3333333, "0.3333333"), (0.5, "0.5"), (1.0, "1"), (1e-3, "0.001"), (1e-7, "1e-07")):
+        assert own_suffix({"alpha": value}) == f"@alpha={text}"
+        assert float(own_settings(f"word@alpha={text}")["alpha"]) == value

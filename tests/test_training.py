@@ -280,6 +280,15 @@ def test_a_time_budget_ends_with_a_validation(a2d: Launcher, project: Path):
     assert ended.code == 0, ended.err
     assert info(project)["stop_reason"] == "reached max_hours = 1e-07"
     assert info(project)["updates"] == 1 and info(project)["best"]["updates"] == [1]
+    assert "had cooled down" not in ended.err  # no schedule that does
+
+
+def test_a_run_that_ends_before_its_cool_down_is_told(a2d: Launcher, project: Path):
+    cooling = {"schedule": "inverse_sqrt_cooldown", "warmup_updates": 1, "max_updates": 20}
+    ended = train(a2d, project, max_hours=1e-7, **cooling)
+    told = "warning: teacher ended before its learning rate had cooled down (100% of the peak were left), which costs "
+    assert told in ended.err and "--overwrite --set training.max_updates=1 ends as early, cooled down" in ended.err
+    assert "had cooled down" not in train(a2d, project, **cooling).err  # to its end
 
 
 def test_patience_ends_and_more_of_it_goes_on(a2d: Launcher, project: Path):

@@ -242,6 +242,7 @@ def distill(
         from a2d_cli.config.loader import parse_student
 
         recipe = replace(recipe, student=parse_student(student, recipe))
+    command.warn_of_idle_settings(recipe, settings or [], make_reporter())
     command.distill(project, recipe, name, resume_with or typed(), make_reporter(), overwrite, pseudo)
     tell_next(project)
 

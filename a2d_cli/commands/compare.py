@@ -30,7 +30,7 @@ from a2d_cli.commands.compare_report import (
     contrasts,
     what_seeds_allow,
 )
-from a2d_cli.commands.distill import method_facts
+from a2d_cli.commands.distill import method_facts, refuse_impossible
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.preparation import prepared_recipe, warn_of_changes
 from a2d_cli.commands.pseudo import teacher_text
@@ -212,6 +212,8 @@ def _plan(project: Project, request: Request, reporter: Reporter) -> Plan:
                 f"the training of {teacher.folder.parent} has not ended: runs would learn from different teachers",
                 "let it end first",
             )
+    for distillation in methods.values():
+        refuse_impossible(replace(recipe, distillation=distillation), teachers[0].model.shape if teachers else None)
     return Plan(
         recipe, methods, baselines, lengths, tuple(cells), tuple(texts), decoding, tuple(teachers), request.label
     )
@@ -381,8 +383,14 @@ def _measure(project: Project, plan: Plan, reporter: Reporter) -> Comparison:
         plan.decoding.beam,
         tuple(blocks),
         tuple(dict.fromkeys(f"{score.name}|{score.signature}" for score in scores)),
-        (*notes_on(cells), *forced.notes),
+        (*notes_on(cells, _teachers_start(plan)), *forced.notes),
     )
+
+
+def _teachers_start(plan: Plan) -> set[str]:
+    """Hashes of the weights that the teachers began with, as far as they are runs of a2d."""
+    infos = (Run(teacher.folder.parent).info for teacher in plan.teachers)
+    return {info["initial_weights"] for info in infos if "initial_weights" in info}
 
 
 def _score(model: ScoredModel, plan: Plan, cache: ScoreCache, reporter: Reporter) -> dict[str, ScoreRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -200,18 +200,35 @@ def _places(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{value} in {some_names(names)}" for value, names in by_value.items())
 
 
-def notes_on(cells: Sequence[Cell]) -> list[str]:
-    """What a reader should know of runs that were not refused."""
+def notes_on(cells: Sequence[Cell], teachers_start: Collection[str] = ()) -> list[str]:
+    """What a reader should know of runs that were not refused.
+
+    Args:
+        teachers_start: hashes of the weights that the teachers began with.
+    """
     infos = {cell.run.name: cell.run.info for cell in cells}
     notes = []
     other_text = sorted({cell.method for cell in cells if learns_from_other_text(infos[cell.run.name])})
     if other_text:
         notes.append(
-            f"{', '.join(other_text)}: the teacher's translations as text; as many updates, but not the same batches"
+            f"{', '.join(other_text)}: the teacher's translations as text; as many updates, but not the same batches; "
+            "NLL and KL are taken on the references, so that theirs are not to be compared with the others'"
         )
     copying = sorted({cell.method for cell in cells if copies_layers(cell)})
     if copying:
         notes.append(f"{', '.join(copying)}: began with layers of the teacher, the others with random weights")
+    alike = [name for name, info in infos.items() if info.get("initial_weights") in teachers_start]
+    if alike:
+        notes.append(
+            f"began with the very weights that the teacher began with, and may learn it easily: {some_names(alike)}"
+        )
+    taught: dict[str, list[str]] = {}  # an older a2d has not recorded it
+    for name, info in infos.items():
+        if "taught" in info:
+            taught.setdefault(info["taught"], []).append(name)
+    if len(taught) > 1:
+        ways = "; ".join(f"{way} in {some_names(names)}" for way, names in taught.items())
+        notes.append(f"the teacher's answers, which a cache rounds: {ways}")
     rewound = [name for name, info in infos.items() if info.get("rewinds")]
     if rewound:
         notes.append(f"diverged and went on from an earlier state at half the learning rate: {', '.join(rewound)}")

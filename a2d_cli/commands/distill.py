@@ -9,12 +9,12 @@ from pathlib import Path
 from a2d_cli.commands.pseudo import teacher_text
 from a2d_cli.commands.teachers import find_teachers, load_teacher, matching_teacher, over_own_pieces
 from a2d_cli.commands.training_run import RunRequest, train_run
-from a2d_cli.config.schema import Distillation, Recipe
+from a2d_cli.config.schema import Distillation, ModelShape, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
 from a2d_cli.distillation.copied_layers import check_copying, copy_layers
 from a2d_cli.distillation.ensemble import EnsembleTeacher, one_teacher
-from a2d_cli.distillation.methods import Method, parse_method, settings_that_count
+from a2d_cli.distillation.methods import Method, idle_settings, parse_method, settings_that_count
 from a2d_cli.distillation.objective import objective_of
 from a2d_cli.distillation.pseudo_choice import TeacherText
 from a2d_cli.distillation.pseudo_text import PseudoText
@@ -58,8 +58,7 @@ def distill(
     if name is None:
         name = method_name if seed == 1 else f"{method_name}-seed{seed}"
     run = place_for(project, name, "student", overwrite)
-    if not method.can_be_cut:
-        _refuse_shares(method, recipe.student_training.accumulate)
+    refuse_impossible(recipe, None)
     folders = find_teachers(project, recipe) if method.needs_teacher or method.seq else ()
     if any(folder.resolve().is_relative_to(run.folder.resolve()) for folder in folders):
         raise ConfigError(f"run '{name}' is the teacher itself: no student takes its place", "choose another --name")
@@ -99,9 +98,23 @@ def distill(
             return TranslationObjective(model, settings.label_smoothing)
         _warn_of_large_student(model, teachers, context.reporter)
         frozen = _frozen_teacher(project, recipe, method, teachers, request, context)
+        _record_way(run, frozen, context)
         return objective_of(model, frozen, recipe.distillation, settings)
 
     return train_run(project, recipe, request, make_objective, reporter, overwrite)
+
+
+def _record_way(run: Run, teacher: Teacher | EnsembleTeacher, context: RunContext) -> None:
+    """What a cache keeps is rounded: a run that goes on another way is, in the last digits, another run."""
+    if not context.world.is_main:
+        return
+    before = run.info.get("taught", teacher.way)
+    if before != teacher.way:
+        context.reporter.warn(
+            f"the teacher's answers are {teacher.way} from here on, and were {before}: by rounding alone the run will not "
+            "be the one that it would have been (--cache-teacher as when it was begun)"
+        )
+    run.record(taught=teacher.way)
 
 
 def _teachers_text(
@@ -144,6 +157,38 @@ def _warn_of_large_student(student: Transformer, teachers: Sequence[Checkpoint],
         )
 
 
+def warn_of_idle_settings(recipe: Recipe, settings: Sequence[str], reporter: Reporter) -> None:
+    """Of what `--set` says of distillation and the method has no use for.
+
+    Args:
+        settings: `distillation.beta=2` and others.
+    """
+    keys = [setting.partition("=")[0].strip() for setting in settings]
+    asked = [key.removeprefix("distillation.") for key in keys if key.startswith("distillation.")]
+    name = parse_method(recipe.distillation).name
+    for key in idle_settings(recipe.distillation, asked):
+        why = "; the weight follows from gradient_share, unless that is 0" if key == "beta" else ""
+        reporter.warn(f"--set distillation.{key} changes nothing: {name} does not use it{why}")
+
+
+def refuse_impossible(recipe: Recipe, teacher: ModelShape | None) -> None:
+    """What the method cannot do with these settings and models, before anything is trained.
+
+    Args:
+        teacher: the first one's shape; None where there is none.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    method = parse_method(recipe.distillation)
+    if not method.can_be_cut:
+        _refuse_shares(method, recipe.student_training.accumulate)
+    if method.needs_teacher:
+        _check_cache(recipe, method)
+    if method.copies_layers and teacher:
+        check_copying(recipe.student, teacher)
+
+
 def _refuse_shares(method: Method, accumulate: int) -> None:
     """Of an update, for a method to which it matters how it is shared out."""
     ranks = environment_world().size
@@ -162,15 +207,13 @@ def _open_teachers(
     project: Project, recipe: Recipe, method: Method, folders: Sequence[Path], reporter: Reporter
 ) -> list[Checkpoint]:
     """Read them, over the project's pieces where they are asked for words and attention, and say who they are."""
-    _check_cache(recipe, method)
     if method.asks_teacher:
         teachers = [matching_teacher(project, recipe, folder) for folder in folders]
     else:  # for layers alone, whatever their pieces
         own = Tokenizer.load(project.data_dir)
         given = [load_teacher(folder, recipe) for folder in folders]
         teachers = [over_own_pieces(teacher, own) or teacher for teacher in given]
-    if method.copies_layers:
-        check_copying(recipe.student, teachers[0].model.shape)
+    refuse_impossible(recipe, teachers[0].model.shape)
     for teacher in teachers:
         does = "taught by" if method.asks_teacher else "begins with layers of"
         reporter.info(f"{does} {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -60,7 +60,7 @@ class Inspection:
     update: int  # of the weights looked at
     num_pairs: int  # of validation text that everything is measured on
     alignments: tuple[Alignment, ...]
-    gradient: GradientShare | None  # None: the run has logged no λ
+    gradient: GradientShare | None  # None: not measured; a note says why
     sentence: Sentence | None = None
     notes: tuple[str, ...] = ()  # what a reader must know besides
 
@@ -75,20 +75,22 @@ class Inspection:
         return tables
 
     def _overview(self) -> Table:
-        columns = ["attention", "aligner", "heads", "in use", "KL", "closest", "uniform"]
+        columns = ["attention", "aligner", "heads", "in use", "moved", "KL", "closest", "uniform"]
         rows = [
             [
                 KIND_TITLES[each.kind],
                 each.term,
                 f"{len(each.student_heads)} for {len(each.stand_ins)}",
                 f"{fmean(one.effective_heads for one in each.stand_ins):.1f}",
+                _moved_text([one.moved for one in each.stand_ins]),
                 *(f"{value:.3f}" for value in _means(each)),
             ]
             for each in self.alignments
         ]
         note = [
             "heads: of the student, for those of the teacher; in use: effective number of",
-            "student heads, exp(entropy of their shares). KL(teacher's row ‖ row) in nats:",
+            "student heads, exp(entropy of their shares); moved: how much of the shares is",
+            "elsewhere than before training. KL(teacher's row ‖ row) in nats:",
             "of the intermediate map, of the closest single student head, of a row that",
             f"looks everywhere alike; means over the rows of {count_text(self.num_pairs, 'validation pair')}.",
         ]
@@ -101,7 +103,7 @@ class Inspection:
 
 def _gradient_note(found: GradientShare | None, update: int) -> list[str]:
     if found is None:
-        return ["gradient: not measured, for the run has logged no weight of its terms."]
+        return []
     if found.weight == 0.0:
         return [f"gradient: at update {update:,} the terms have no weight any more (half-life)."]
     batches = "1 batch" if found.num_batches == 1 else f"{found.num_batches} batches"
@@ -121,18 +123,24 @@ def _means(alignment: Alignment) -> tuple[float, float, float]:
     )
 
 
+def _moved_text(moved: Sequence[float | None]) -> str:
+    """Their mean."""
+    return "–" if None in moved else f"{fmean(moved):.0%}"
+
+
 def share_text(share: float, is_mixture: bool) -> str:
     """'34%'; a convolution's has its sign: '−34%'."""
     return f"{share:.0%}" if is_mixture else f"{share:+.0%}".replace("-", "−")
 
 
 def _by_head(alignment: Alignment) -> Table:
-    columns = ["teacher", "student heads that stand in", "in use", "KL", "closest", "uniform"]
+    columns = ["teacher", "student heads that stand in", "in use", "moved", "KL", "closest", "uniform"]
     rows = [
         [
             str(one.teacher),
             _named(strongest(one, alignment.student_heads, NAMED_STUDENTS), alignment.is_mixture),
             f"{one.effective_heads:.1f}",
+            _moved_text([one.moved]),
             f"{one.residual:.3f}",
             f"{one.single} {one.single_residual:.3f}",
             f"{one.uniform_residual:.3f}",

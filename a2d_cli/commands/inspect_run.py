@@ -90,6 +90,7 @@ class _Opened:
     teacher_name: str
     update: int
     objective: DistillationObjective | ReleaseObjective
+    aligned: tuple[Aligned, ...]
     device: torch.device
 
     @property
@@ -117,7 +118,7 @@ def inspect_run(
     project.require_prepared()
     run, why = find_aligned_run(project, name)
     opened = _open(project, run, choose_device(device))
-    aligned = _aligners(opened.objective, parse_method(opened.recipe.distillation))
+    aligned = opened.aligned
     if sentence:
         _check_request(sentence, opened, aligned)
     reporter.info(f"inspecting {opened.run.folder} after update {opened.update:,}{why and f': {why}'}")
@@ -135,6 +136,7 @@ def inspect_run(
         alignments = measure_alignments(opened.student.model, opened.teacher, aligned, batches())
     some = chosen[:: -(-len(chosen) // CALIBRATION_BATCHES)]
     parts = [plan.load(indices, opened.ids).to(opened.device) for indices in some]
+    gradient = _measure_gradient(opened, parts)
     return Inspection(
         run=opened.run.name,
         folder=str(opened.run.folder),
@@ -144,9 +146,9 @@ def inspect_run(
         update=opened.update,
         num_pairs=len(text) - plan.num_left_out,
         alignments=tuple(alignments),
-        gradient=_measure_gradient(opened, parts),
+        gradient=gradient,
         sentence=_look_at(sentence, opened, aligned, alignments) if sentence else None,
-        notes=tuple(_notes(opened, plan.num_left_out)),
+        notes=tuple(_notes(opened, plan.num_left_out, gradient)),
     )
 
 
@@ -199,6 +201,11 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
     form = MapForm(recipe.distillation.map_form, recipe.distillation.map_temperature)
     teacher = one_teacher([Teacher(checkpoint.model.to(device), form) for checkpoint in checkpoints])
     objective = objective_of(student.model, teacher, recipe.distillation, recipe.student_training).to(device)
+    # Drawn from the seed, the aligners are now what they were before training.
+    aligned = [
+        replace(each, start=start if bool(start.any()) else None)
+        for each, start in ((each, each.shares()) for each in _aligners(objective, parse_method(recipe.distillation)))
+    ]
     for name, module in objective.helper_modules().items():
         path = run.folder / f"{name}.safetensors"
         if not path.exists():
@@ -206,7 +213,7 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
         load_weights(module, read_weights(path), str(path))
     names = " + ".join(checkpoint.folder.parent.name for checkpoint in checkpoints)
     update = int(student.config.get("update", run.info.get("updates", 0)))
-    return _Opened(run, recipe, student, teacher, names, update, objective, device)
+    return _Opened(run, recipe, student, teacher, names, update, objective, tuple(aligned), device)
 
 
 def _teachers_of(project: Project, run: Run, recipe: Recipe) -> list[Checkpoint]:
@@ -257,23 +264,20 @@ def _validation_text(project: Project, opened: _Opened) -> EncodedText:
 
 
 def _measure_gradient(opened: _Opened, batches: Sequence[Batch]) -> GradientShare | None:
-    """At the weight that the terms had last; None: the run has logged none."""
+    """At the weight that the terms had last; None: the run has logged none, or it would say nothing."""
     settings, objective = opened.recipe.distillation, opened.objective
-    if isinstance(objective, ReleaseObjective):
-        weight, fading = settings.beta, settings.decay ** (opened.run.info.get("epochs", 1) - 1)
-    else:
-        logged = [row["term_weight"] for row in opened.run.metrics() if "term_weight" in row]
-        if not logged:
-            return None
-        weight = objective.term_weight = logged[-1]
-        fading = objective.weight_at(opened.update) / weight if weight else 0.0
+    logged = [row["term_weight"] for row in opened.run.metrics() if "term_weight" in row]
+    if isinstance(objective, ReleaseObjective) or not logged:
+        return None
+    weight = objective.term_weight = logged[-1]
+    fading = objective.weight_at(opened.update) / weight if weight else 0.0
     without_terms, training = replace(settings, beta=0.0), opened.recipe.student_training
     rest = objective_of(opened.student.model, opened.teacher, without_terms, training).to(opened.device)
     rest.load_state_dict(objective.state_dict())  # what it remembers of training
     return gradient_share(objective, rest, weight, fading, batches)
 
 
-def _notes(opened: _Opened, num_left_out: int) -> Iterator[str]:
+def _notes(opened: _Opened, num_left_out: int, gradient: GradientShare | None) -> Iterator[str]:
     settings, objective = opened.recipe.distillation, opened.objective
     best = opened.run.info.get("best", {}).get("updates", [opened.update])
     if best != [opened.update]:
@@ -283,6 +287,10 @@ def _notes(opened: _Opened, num_left_out: int) -> Iterator[str]:
         yield f"maps are {opened.teacher.form.name}, as the run has learned them"
     if isinstance(objective, ReleaseObjective) and objective.teacher_mixers is not None:
         yield "teacher_mix random: the aligners learned random sums of teacher heads, not the heads"
+    if isinstance(objective, ReleaseObjective):
+        yield "no share of the gradient is told: in this objective it grows with the sentences of a batch"
+    elif gradient is None:
+        yield "no share of the gradient is told: the run has logged no weight of its terms"
     control = next((term for term in parse_method(settings).terms if term in CONTROLS), None)
     if control:
         yield f"{control} is a control: {CONTROLS[control]}"

@@ -32,6 +32,7 @@ from a2d_cli.scoring import check_tokenizer
 from a2d_cli.training.distributed import World, choose_device, process_group
 from a2d_cli.training.memory import peak_memory_bytes
 from a2d_cli.training.objective import Objective, RunContext
+from a2d_cli.training.optimizer import learning_rate
 from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.validation import Validator
 
@@ -66,6 +67,7 @@ class RunRequest:
         return title if self.kind == "teacher" or self.name.startswith(self.method) else f"{title} ({self.method})"
 
 
+COOLED_DOWN = 0.1  # of its peak: more than a learning rate has left that has done its cool-down
 # What run.json says of a teacher's text -> the recipe's key, where that is called otherwise.
 TEXT_KEYS = {
     "pseudo.choice": "distillation.pseudo",
@@ -277,7 +279,15 @@ def _train(
     state = trainer.train()
     if world.is_main:
         precision = str(trainer.precision).removeprefix("torch.")
-        run.record(machine=world.machine_text(machine_of(device)), precision=precision, **_peak_memory(device))
+        peaks = {name: max(peak, run.info.get(name) or 0) for name, peak in _peak_memory(device).items()}
+        run.record(machine=world.machine_text(machine_of(device)), precision=precision, **peaks)
+    if "max_updates" not in state.stop_reason and settings.schedule == "inverse_sqrt_cooldown":
+        left = learning_rate(max(state.update, 1), settings) / settings.lr
+        if left > COOLED_DOWN:
+            reporter.warn(
+                f"{run.name} ended before its learning rate had cooled down ({left:.0%} of the peak were left), which "
+                f"costs quality: --overwrite --set {section}.max_updates={state.update} ends as early, cooled down"
+            )
     reporter.info(
         f"{run.name} finished: {state.stop_reason}; "
         f"{count_text(state.update, 'update')} in {duration_text(state.elapsed_s)}; best weights in {run.best_dir}"
@@ -310,6 +320,6 @@ def _make_validator(project: Project, recipe: Recipe, request: RunRequest, token
 
 
 def _peak_memory(device: torch.device) -> dict[str, int]:
-    """Of this process, which after a resumption is only the last."""
+    """Of this process."""
     peak = {"peak_memory_bytes": peak_memory_bytes()}
     return peak | {"peak_gpu_memory_bytes": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else peak

@@ -127,6 +127,10 @@ class CachedTeacher(Teacher):
 
         return AttentionMaps(*(padded(kind) for kind in KINDS))
 
+    @property
+    def way(self) -> str:
+        return f"cached, the {self.contents.top_k} likeliest words" if self.contents.top_k else "cached"
+
     def _read(self, part: str, batch: Batch) -> Tensor:
         """The part's numbers for the batch's pairs, one after the other."""
         numbers = self._numbers[part][batch.indices]

@@ -22,24 +22,17 @@ def spaced_layers(num_student: int, num_teacher: int) -> tuple[int, ...]:
 
 
 def check_copying(student: ModelShape, teacher: ModelShape) -> None:
-    """Raises ConfigError: the student cannot hold the teacher's layers (names the first value that differs)."""
-    for key in EQUAL:
-        own, given = getattr(student, key), getattr(teacher, key)
-        if own != given:
-            raise ConfigError(
-                f"copy-layers: student.{key} is {own}, the teacher's {given}",
-                f"copied layers keep their form: add --student {key}={given}, or leave copy-layers out",
-            )
-    for side in ("encoder", "decoder"):
-        own, given = (getattr(shape, f"{side}_layers") for shape in (student, teacher))
-        if own > given:
-            raise ConfigError(
-                f"copy-layers: student.{side}_layers is {own}, the teacher has {given}",
-                (
-                    f"the student's layers are some of the teacher's: add --student {side}_layers={given}, "
-                    "or leave copy-layers out"
-                ),
-            )
+    """Raises ConfigError: the student cannot hold the teacher's layers (names all values that must change)."""
+    unlike = [key for key in EQUAL if getattr(student, key) != getattr(teacher, key)]
+    depths = ("encoder_layers", "decoder_layers")
+    unlike += [key for key in depths if getattr(student, key) > getattr(teacher, key)]
+    if unlike:
+        told = ", ".join(f"{key} is {getattr(student, key)}, the teacher's {getattr(teacher, key)}" for key in unlike)
+        changes = ",".join(f"{key}={getattr(teacher, key)}" for key in unlike)
+        raise ConfigError(
+            f"copy-layers: the student's {told}",
+            f"its layers are some of the teacher's: add --student {changes}, or leave copy-layers out",
+        )
 
 
 @torch.no_grad()

@@ -31,6 +31,10 @@ class EnsembleTeacher:
         return self.members[0].form
 
     @property
+    def way(self) -> str:
+        return ", ".join(dict.fromkeys(member.way for member in self.members))
+
+    @property
     def shapes(self) -> TeacherShapes:
         return TeacherShapes(tuple(shape for member in self.members for shape in member.shapes.members))
 

@@ -51,6 +51,7 @@ class StandIn:
     single: Head  # the student head that is closest on its own
     single_residual: float
     uniform_residual: float  # of rows that look everywhere alike: what nothing learned would give
+    moved: float | None = None  # how much of the shares is elsewhere than at the start, ½ Σ |now - then|; None: unknown
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Aligned:
     kind: str
     aligner: nn.Module
     by_rows: bool = False  # the term compares rows, which fixes the level of a convolution's maps; cells leave it open
+    start: Tensor | None = None  # (C_T, C_S), the shares before training
 
     @property
     def is_mixture(self) -> bool:
@@ -202,6 +204,7 @@ def _alignment(
     effective = (-torch.xlogy(magnitudes, magnitudes).sum(-1)).exp()
     intermediate, single, uniform = (each / sums.num_rows for each in (sums.intermediate, sums.single, sums.uniform))
     closest = single.argmin(-1)
+    moved = None if aligned.start is None else 0.5 * (shares - aligned.start).abs().sum(-1)
     stand_ins = tuple(
         StandIn(
             teacher=head,
@@ -211,6 +214,7 @@ def _alignment(
             single=student_heads[int(closest[index])],
             single_residual=float(single[index, closest[index]]),
             uniform_residual=float(uniform[index]),
+            moved=None if moved is None else float(moved[index]),
         )
         for index, head in enumerate(teacher_heads)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -118,6 +118,14 @@ def settings_that_count(settings: Distillation) -> dict[str, object]:
     """Those that change the result of `settings.method`, and its name; where the teacher lies does not."""
     method = parse_method(settings)
     return {**_counting(method, settings), "method": method.name}
+
+
+def idle_settings(settings: Distillation, keys: Iterable[str]) -> list[str]:
+    """Of the keys of `Distillation` those that change nothing for `settings.method`."""
+    used = {*_counting(parse_method(settings), settings), *NOT_OWN}
+    if parse_method(settings).seq:
+        used |= {key for key in vars(settings) if key.startswith("pseudo")}
+    return [key for key in keys if key in vars(settings) and key not in used]
 
 
 def recorded_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
