@@ -111,8 +111,8 @@ def _record_way(run: Run, teacher: Teacher | EnsembleTeacher, context: RunContex
     before = run.info.get("taught", teacher.way)
     if before != teacher.way:
         context.reporter.warn(
-            f"the teacher's answers are {teacher.way} from here on, and were {before}: by rounding alone the run will not "
-            "be the one that it would have been (--cache-teacher as when it was begun)"
+            f"the teacher's answers are {teacher.way} from here on, and were {before}: by rounding alone the run will "
+            "not be the one that it would have been (--cache-teacher as when it was begun)"
         )
     run.record(taught=teacher.way)
 
