@@ -17,6 +17,7 @@ from a2d_cli.commands.compare_fairness import (
     refuse_other_settings,
     refuse_unequal,
     refuse_unequal_validations,
+    what_was_trained,
 )
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
 from a2d_cli.commands.compare_record import Grid, KeptComparison, keep
@@ -383,7 +384,7 @@ def _measure(project: Project, plan: Plan, reporter: Reporter) -> Comparison:
         plan.decoding.beam,
         tuple(blocks),
         tuple(dict.fromkeys(f"{score.name}|{score.signature}" for score in scores)),
-        (*notes_on(cells, _teachers_start(plan)), *forced.notes),
+        (*what_was_trained(cells, recipe.student_training), *notes_on(cells, _teachers_start(plan)), *forced.notes),
     )
 
 

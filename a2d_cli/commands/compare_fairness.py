@@ -11,7 +11,7 @@ from a2d_cli.commands.compare_grid import Cell
 from a2d_cli.commands.training_run import TEXT_KEYS, settings_of
 from a2d_cli.config.keys import END_KEYS, FREE_KEYS
 from a2d_cli.config.method_name import terms_of
-from a2d_cli.config.schema import Recipe
+from a2d_cli.config.schema import Recipe, Training
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_weights
@@ -198,6 +198,23 @@ def _places(values: Mapping[str, Any]) -> str:
         by_value.setdefault("not recorded" if value is None else str(value), []).append(name)
 
     return ", ".join(f"{value} in {some_names(names)}" for value, names in by_value.items())
+
+
+def what_was_trained(cells: Sequence[Cell], training: Training) -> list[str]:
+    """How long the runs of each length were trained, and which of their weights are compared."""
+    told = []
+    for updates in sorted({cell.updates for cell in cells}):
+        infos = [
+            cell.run.info for cell in cells if cell.updates == updates and not learns_from_other_text(cell.run.info)
+        ]
+        seen = [info["target_tokens"] for info in infos if "target_tokens" in info]
+        epochs = [info["epochs"] for info in infos if "epochs" in info]
+        if seen and epochs:
+            told.append(f"{updates:,} updates: {max(seen) / 1e6:.2f} M target tokens, up to epoch {max(epochs)}")
+    every, mean = training.validate_every_updates, training.average_last
+    chosen = f"the best by {training.best_metric} of validations every {every:,} updates and at the end"
+    chosen += f", or the mean of the last {mean} where that is better" if mean > 1 else ""
+    return [*told, f"weights: {chosen}; learning rate {training.lr:g}, {training.max_tokens:,} target tokens an update"]
 
 
 def notes_on(cells: Sequence[Cell], teachers_start: Collection[str] = ()) -> list[str]:
