@@ -146,6 +146,7 @@ def test_a_translation_with_a_line_break_stays_one_line():
     """A vocabulary with bytes can spell one."""
     found = Translation("one\ntwo", -0.5)
     assert [_form(1, found, form).count("\n") for form in ("text", "tsv", "jsonl")] == [1, 1, 1]
+    assert _form(1, Translation("one\ttwo", -0.5), "tsv").count("\t") == 2  # nor is a tab another column
 
 
 # The command

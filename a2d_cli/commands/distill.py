@@ -163,6 +163,8 @@ def warn_of_idle_settings(recipe: Recipe, settings: Sequence[str], reporter: Rep
     Args:
         settings: `distillation.beta=2` and others.
     """
+    if not environment_world().is_main:
+        return
     keys = [setting.partition("=")[0].strip() for setting in settings]
     asked = [key.removeprefix("distillation.") for key in keys if key.startswith("distillation.")]
     name = parse_method(recipe.distillation).name

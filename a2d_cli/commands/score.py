@@ -273,7 +273,7 @@ def find_texts(project: Project, recipe: Recipe, names: Sequence[str] | None) ->
     known = sorted(project.state()["prepared"]["tests"], key=lambda name: (name not in recipe.data.tests, name))
     if not known and not names:
         hint = "add data.tests to the recipe and run 'a2d prepare' again"
-        if recipe.data.tests:  # which could not be had
+        if any(files.optional for test in recipe.data.tests.values() for files in test):  # which could not be had
             hint = f"'{project.command('prepare --overwrite')}' looks again for those that were left out"
         raise ConfigError(f"{project.text_dir}: no test set", hint)
     for name in names or ():

@@ -218,8 +218,7 @@ def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DE
 
 
 def _form(number: int, translation: Translation, form: str) -> str:
-    # A vocabulary with bytes can spell line breaks and tabs: N lines stay N, and columns columns.
-    text = translation.text.replace("\n", " ").replace("\t", " ")
+    text = translation.text.replace("\n", " ")  # which a vocabulary with bytes can spell: N lines stay N
     alignment = None if translation.alignment is None else pharaoh(translation.alignment)
     if form == "jsonl":
         value = {"line": number, "score": round(translation.score, 4), "translation": text}
@@ -227,7 +226,17 @@ def _form(number: int, translation: Translation, form: str) -> str:
             value["alignment"] = alignment
         return json.dumps(value, ensure_ascii=False) + "\n"
     if form == "tsv":
-        return "\t".join([str(number), f"{translation.score:.4f}", text, *[alignment] * (alignment is not None)]) + "\n"
+        return (
+            "\t".join(
+                [
+                    str(number),
+                    f"{translation.score:.4f}",
+                    text.replace("\t", " "),
+                    *[alignment] * (alignment is not None),
+                ]
+            )
+            + "\n"
+        )
     return text + (f" ||| {alignment}" if alignment is not None else "") + "\n"
 
 
