@@ -25,7 +25,7 @@ PACKAGE = ROOT / "a2d_cli"
 
 # Places by layer: imports point down, or sideways inside a folder (the package's own modules are one), never up.
 LAYERS = (
-    ("cores", "errors", "files", "reporting"),
+    ("cores", "devices", "errors", "files", "reporting"),
     ("config",),
     ("data", "model"),
     ("decoding", "scoring", "comparison", "project"),

@@ -201,11 +201,10 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
     form = MapForm(recipe.distillation.map_form, recipe.distillation.map_temperature)
     teacher = one_teacher([Teacher(checkpoint.model.to(device), form) for checkpoint in checkpoints])
     objective = objective_of(student.model, teacher, recipe.distillation, recipe.student_training).to(device)
-    # Drawn from the seed, the aligners are now what they were before training.
-    aligned = [
-        replace(each, start=start if bool(start.any()) else None)
-        for each, start in ((each, each.shares()) for each in _aligners(objective, parse_method(recipe.distillation)))
-    ]
+    aligned = []
+    for each in _aligners(objective, parse_method(recipe.distillation)):
+        start = each.shares()  # drawn from the seed, it is now what it was before training
+        aligned.append(replace(each, start=start if bool(start.any()) else None))
     for name, module in objective.helper_modules().items():
         path = run.folder / f"{name}.safetensors"
         if not path.exists():

@@ -226,17 +226,10 @@ def _form(number: int, translation: Translation, form: str) -> str:
             value["alignment"] = alignment
         return json.dumps(value, ensure_ascii=False) + "\n"
     if form == "tsv":
-        return (
-            "\t".join(
-                [
-                    str(number),
-                    f"{translation.score:.4f}",
-                    text.replace("\t", " "),
-                    *[alignment] * (alignment is not None),
-                ]
-            )
-            + "\n"
-        )
+        fields = [str(number), f"{translation.score:.4f}", text.replace("\t", " ")]
+        if alignment is not None:
+            fields.append(alignment)
+        return "\t".join(fields) + "\n"
     return text + (f" ||| {alignment}" if alignment is not None else "") + "\n"
 
 

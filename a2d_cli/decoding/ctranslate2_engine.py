@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,8 @@ from a2d_cli.config.schema import Decoding
 from a2d_cli.cores import num_cores
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch, with_attended
-from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.devices import read_device
+from a2d_cli.errors import A2DError
 from a2d_cli.reporting import count_text
 
 if TYPE_CHECKING:
@@ -74,10 +74,8 @@ class CTranslate2Engine:
         num_gpus = ctranslate2.get_cuda_device_count()
         if device == "auto":
             device = "cuda" if num_gpus else "cpu"
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-            raise ConfigError(f"'{device}' is no device", "use --device auto, cpu, cuda or cuda:N")
-        kind, _, index = device.partition(":")
-        if kind == "cuda" and int(index or 0) >= num_gpus:
+        kind, number = read_device(device)
+        if kind == "cuda" and (number or 0) >= num_gpus:
             raise A2DError(
                 f"device '{device}' is asked for, but CTranslate2 finds {num_gpus} GPUs",
                 "use --device cpu, or check nvidia-smi",
@@ -89,7 +87,7 @@ class CTranslate2Engine:
             self._translator: ctranslate2.Translator = ctranslate2.Translator(
                 str(folder),
                 device=kind,
-                device_index=int(index or 0),
+                device_index=number or 0,
                 inter_threads=self._workers if kind == "cpu" else 1,
                 intra_threads=1,
             )

@@ -92,8 +92,7 @@ def parse_method(settings: Distillation) -> Method:
             f"distillation.method: '{settings.method}' mixes the released objective with another one",
             "a2d-release and a2d-paper stand alone or with ce; the other terms can be joined",
         )
-    # A term of maps or states contains the word term, so that `word` is its baseline, unless `ce` says
-    # otherwise.
+    # A term of maps or states contains the word term, so that `word` is its baseline, unless `ce` says otherwise.
     words = "word" in given or selective or (bool(terms) and "ce" not in given)
     alone = [term for term in given if term in ONE_TEACHER or term in TERMS and TERMS[term].one_teacher]
     if alone and len(settings.teachers) > 1:
@@ -103,9 +102,7 @@ def parse_method(settings: Distillation) -> Method:
         )
     plain = Method(words, terms, seq="seq" in given, selective=selective, copies_layers="copy-layers" in given)
     own = own_settings(settings.method).keys()
-    known = _counting(plain, settings).keys() - {*NOT_OWN}
-    if plain.seq:
-        known |= {name for name in vars(settings) if name.startswith("pseudo")}
+    known = _used_by(plain, settings) - {*NOT_OWN}
     for key in own - known:
         raise ConfigError(
             f"distillation.method: '{settings.method}': {plain.name} does not use {key}",
@@ -122,9 +119,7 @@ def settings_that_count(settings: Distillation) -> dict[str, object]:
 
 def idle_settings(settings: Distillation, keys: Iterable[str]) -> list[str]:
     """Of the keys of `Distillation` those that change nothing for `settings.method`."""
-    used = {*_counting(parse_method(settings), settings), *NOT_OWN}
-    if parse_method(settings).seq:
-        used |= {key for key in vars(settings) if key.startswith("pseudo")}
+    used = _used_by(parse_method(settings), settings) | {*NOT_OWN}
     return [key for key in keys if key in vars(settings) and key not in used]
 
 
@@ -136,6 +131,12 @@ def recorded_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: value for name, value in recorded.items() if name in vars(Distillation())}
     cache = "topk" if "cache_top_k" in recorded else "none"
     return settings_that_count(Distillation(**{**known, "cache": cache}))
+
+
+def _used_by(method: Method, settings: Distillation) -> set[str]:
+    """Keys that count, and those by which the text is made that the student reads."""
+    of_text = {key for key in vars(settings) if key.startswith("pseudo")} if method.seq else set()
+    return _counting(method, settings).keys() | of_text
 
 
 def _counting(method: Method, settings: Distillation) -> dict[str, object]:

@@ -70,10 +70,10 @@ class Teacher:
         form: of its maps.
     """
 
+    way = "live"  # how it answers, as run.json has it
+
     def __init__(self, model: Transformer, form: MapForm = PLAIN):
         self.model, self.form = model.eval().requires_grad_(False), form
-
-    way = "live"  # how it answers, as run.json has it
 
     @property
     def shapes(self) -> TeacherShapes:

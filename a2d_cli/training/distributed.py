@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from a2d_cli.devices import read_device
 from a2d_cli.errors import A2DError, ConfigError
 
 T = TypeVar("T")
@@ -111,15 +111,13 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
+    kind, number = read_device(name)
+    if kind == "cpu":
         return torch.device("cpu")
-    gpu = re.fullmatch(r"cuda(?::(\d+))?", name)
-    if not gpu:
-        raise ConfigError(f"'{name}' is no device", "use --device auto, cpu, cuda or cuda:N")
-    if gpu[1] and environment_world().size > 1:
+    if number is not None and environment_world().size > 1:
         raise ConfigError(f"'{name}' would be the GPU of all processes", "--device cuda gives each its own")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = int(gpu[1] or environment_world().local_rank)
+    index = environment_world().local_rank if number is None else number
     if index >= count:
         raise A2DError(
             f"device '{name}' is asked for, but torch {torch.__version__} finds {count} GPUs",
