@@ -144,6 +144,17 @@ def test_its_gradient_reaches_the_student(method):
     )
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("method", ["a2d-masked", "a2d-simplex", "a2d-diagonal", "a2d-cells-simplex", "a2d-rows-conv"])
+def test_every_teacher_head_learns_from_the_start(method, seed):
+    """Rows are the positive part of a convolution: a head that began below 0 everywhere would never learn."""
+    objective = make(f"ce+{method}", teacher=tiny_teacher(seed=seed + 7))
+    objective._losses(random_batch(seed=seed), True)[1].backward()
+    for kind, aligner in objective.terms[method].aligners.items():
+        scores = aligner.scores if hasattr(aligner, "scores") else aligner.weight
+        assert (scores.grad != 0).any(1).all(), kind
+
+
 @torch.no_grad()
 def test_on_convex_weights_the_convolution_by_rows_is_the_simplex():
     student, teacher = tiny_model(), tiny_teacher()

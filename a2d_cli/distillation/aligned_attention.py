@@ -2,7 +2,8 @@
 
 Two choices make four terms: the module (a convolution, or convex mixtures), and what is compared (all cells of a map
 at once, as published, or its rows, which are distributions). A fifth begins with mixtures of the student's heads at
-the same depth and place instead of random ones. The controls are the same with one thing taken away.
+the same depth and place instead of random ones. The controls take one thing away; a frozen random mixture is also one
+of few heads, for as even a mixture as `simplex` begins with says nothing of which head stands in for which.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class AlignedAttention(MapTerm):
                 aligner.start_at(torch.cat([diagonal_mixture(kind, own, shape) for shape in context.teacher.members]))
             elif is_frozen:
                 aligner.scores.normal_(std=FROZEN_SPREAD, generator=context.generator)
+            elif profile.rows and not profile.simplex:
+                start_positive(aligner)
 
     @property
     def saved(self) -> nn.Module:
@@ -120,6 +123,16 @@ def aligned(profile: Profile) -> type[AlignedAttention]:
             super().__init__(context, profile)
 
     return OfProfile
+
+
+@torch.no_grad()
+def start_positive(aligner: AttentionAlignment) -> None:
+    """Without a bias and with weights above 0, every cell that `as_rows` keeps is above 0 and has a gradient.
+
+    A teacher head whose weights and bias were drawn below 0 would stay at rows of zeros for good.
+    """
+    aligner.weight.abs_()
+    aligner.bias.zero_()
 
 
 def as_rows(maps: Tensor, cells: Tensor) -> Tensor:
