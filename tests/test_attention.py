@@ -21,7 +21,7 @@ def module(seed: int = 1, dropout: float = 0.0) -> MultiHeadAttention:
 
 
 def run(attention, query, memory, mask, need_map):
-    return attention.attend(query, *attention.project_keys(memory), mask, need_map)
+    return attention(query, memory, mask, PLAIN if need_map else None)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -111,7 +111,7 @@ def test_maps_of_a_model_are_distributions_that_see_no_padding_and_no_future(len
     assert maps.cross.shape == (sentences, model.shape.num_maps("cross"), target, source)
     for each in (maps.encoder_self, maps.decoder_self, maps.cross):
         torch.testing.assert_close(each.sum(-1), torch.ones(each.shape[:-1]))
-    padded = ~model.src_mask(batch.src)  # (B, 1, 1, S)
+    padded = ~model.src_mask(batch.src)[:, None, None]  # (B, 1, 1, S)
     assert (maps.encoder_self.masked_select(padded) == 0).all()
     assert (maps.cross.masked_select(padded) == 0).all()
     assert (maps.decoder_self.triu(1) == 0).all()
@@ -120,7 +120,7 @@ def test_maps_of_a_model_are_distributions_that_see_no_padding_and_no_future(len
 def test_map_index_is_layer_times_heads_plus_head():
     model, batch = tiny_model(), random_batch()
     maps = model(batch.src, batch.tgt_in, need_maps=True).maps
-    x, mask = model._embed(model.src_embedding, batch.src), model.src_mask(batch.src)
+    x, mask = model._embed(model.src_embedding, batch.src), model.src_mask(batch.src)[:, None, None]
     heads = SHAPE.num_heads
     for layer_index, layer in enumerate(model.encoder_layers):
         for head in range(heads):
@@ -130,7 +130,7 @@ def test_map_index_is_layer_times_heads_plus_head():
             scores = attention.q_proj(x)[..., part] @ attention.k_proj(x)[..., part].mT / math.sqrt(width)
             expected = scores.masked_fill(~mask[:, 0], float("-inf")).softmax(-1)
             torch.testing.assert_close(maps.encoder_self[:, layer_index * heads + head], expected)
-        x, _ = layer(x, mask, need_map=False)
+        x, _ = layer(x, mask)
 
 
 # --- forms of maps --------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def form_id(form: MapForm) -> str:
 
 
 def told(attention, query, memory, mask, form: MapForm) -> tuple[torch.Tensor, torch.Tensor]:
-    return attention.attend(query, *attention.project_keys(memory), mask, True, form)
+    return attention(query, memory, mask, form)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=form_id)

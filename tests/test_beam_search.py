@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from a2d_cli.decoding.beam_search import SearchSettings, beam_search
+from a2d_cli.config.schema import Decoding
+from a2d_cli.decoding.beam_search import beam_search
 from a2d_cli.decoding.engine import Hypothesis
 
 V, EOS, START = 3, 0, 99
@@ -43,7 +44,8 @@ class PrefixCache:
 
 def search(table: Table, limits: list[int], sentences: list[int] | None = None, **kwargs) -> list[list[Hypothesis]]:
     sentences = sentences or list(range(len(limits)))
-    wanted = SearchSettings(**kwargs)
+    exact_length = kwargs.pop("exact_length", False)
+    wanted = Decoding(**kwargs)
 
     def step(tokens: Tensor, cache: PrefixCache) -> tuple[Tensor, PrefixCache]:
         prefixes = tuple((*p, t) if t != START else p for p, t in zip(cache.prefixes, tokens.tolist(), strict=True))
@@ -53,7 +55,7 @@ def search(table: Table, limits: list[int], sentences: list[int] | None = None, 
         return torch.stack(scores), PrefixCache(prefixes, cache.sentences)
 
     cache = PrefixCache(((),) * (len(limits) * wanted.beam), tuple(sentences))
-    return beam_search(step, cache, torch.tensor(limits), START, EOS, wanted)
+    return beam_search(step, cache, torch.tensor(limits), START, EOS, wanted, exact_length)
 
 
 def every_sequence(table: Table, sentence: int, limit: int, length_penalty: float) -> list[Hypothesis]:
@@ -196,7 +198,7 @@ def fixed(*rows: list[float]):
 
 def first(step, limit: int, **kwargs) -> list[Hypothesis]:
     cache = PrefixCache(((),) * kwargs["beam"], (0,))
-    return beam_search(step, cache, torch.tensor([limit]), START, EOS, SearchSettings(**kwargs))[0]
+    return beam_search(step, cache, torch.tensor([limit]), START, EOS, Decoding(**kwargs))[0]
 
 
 def test_the_length_penalty_counts_the_end_mark():

@@ -300,7 +300,7 @@ import torch
 from a2d_cli.distillation.objective import DistillationObjective
 def measure(self, batch):
     raise torch.OutOfMemoryError("CUDA out of memory.")
-DistillationObjective._measure_norms = measure
+DistillationObjective.gradient_norms = measure
 """
     said = a2d.error(project, "distill", *QUICK, before=small_memory, code=1)
     assert "error: out of memory on cpu before update 1, at what this method measures of its first sentences\n" in said

@@ -420,7 +420,7 @@ def test_calibration_tells_the_ratio_and_the_angle_of_the_gradients():
     objective.before_update(lambda: batch, FIRST)
     told = objective.extra_state()
     assert told["gradient_ratio"] == pytest.approx(0.4 / objective.term_weight)
-    measured = gradient_share(objective, make("word", objective.model), objective.term_weight, 1.0, [batch])
+    measured = gradient_share(objective, objective.term_weight, [batch])
     assert told["gradient_cosine"] == pytest.approx(measured.cosine, abs=1e-3)
 
 
@@ -437,17 +437,17 @@ def test_calibration_averages_over_batches():
 def test_the_second_calibration_forgets_the_first():
     objective = make("a2d-simplex", gradient_share=0.5, half_life=0.0)
     for first, terms, rest in ((1, 2.0, 300.0), (51, 3.0, 7.0)):
-        objective._measure_norms = lambda _, terms=terms, rest=rest: GradientNorms(terms, rest, 0.5)
+        objective.gradient_norms = lambda _, terms=terms, rest=rest: GradientNorms(terms, rest, 0.5)
         for update in range(first, first + CALIBRATION_BATCHES):
             objective.before_update(random_batch, TrainingStep(1, update))
             assert objective.term_weight == pytest.approx(0.5 * rest / terms)
 
 
 def test_calibration_looks_only_when_it_is_due():
-    objective, looked = make("a2d-simplex", gradient_share=0.5, calibrate_at_update=23), []
-    objective._measure_norms = lambda update: (looked.append(update), GradientNorms(2.0, 3.0, 0.5))[1]
+    objective, batch, looked = make("a2d-simplex", gradient_share=0.5, calibrate_at_update=23), random_batch(), []
+    objective.gradient_norms = lambda head: GradientNorms(2.0, 3.0, 0.5)
     for update in range(1, 60):
-        objective.before_update(lambda update=update: update, TrainingStep(1, update))
+        objective.before_update(lambda update=update: (looked.append(update), batch)[1], TrainingStep(1, update))
     assert looked == [*range(1, 17), *range(24, 40)]
 
 
@@ -517,8 +517,8 @@ class Watched(Teacher):
         self.calls: list[bool] = []  # with attention?
         self.num_words = 0
 
-    def __call__(self, batch, where, need_maps, need_hidden=False):
-        output = super().__call__(batch, where, need_maps, need_hidden)
+    def __call__(self, batch, need_maps, need_hidden=False):
+        output = super().__call__(batch, need_maps, need_hidden)
         self.calls.append(need_maps)
 
         def words(rows):

@@ -29,13 +29,13 @@ def members() -> tuple[Teacher, Teacher]:
 
 
 def log_p(teacher, batch) -> torch.Tensor:
-    return teacher(batch, batch.tgt_mask, False).logits(slice(None)).log_softmax(-1)
+    return teacher(batch, False).logits(slice(None)).log_softmax(-1)
 
 
 def test_its_probabilities_are_the_mean_of_the_members():
     one, other = members()
     batch = random_batch()
-    found = EnsembleTeacher([one, other])(batch, batch.tgt_mask, False)
+    found = EnsembleTeacher([one, other])(batch, False)
     mean = (log_p(one, batch).exp() + log_p(other, batch).exp()) / 2
     torch.testing.assert_close(found.logits(slice(None)).exp(), mean)
     torch.testing.assert_close(found.logits(slice(2, 5)).exp(), mean[2:5])
@@ -55,12 +55,12 @@ def test_three_members_weigh_alike():
 def test_its_maps_are_those_of_the_first_then_those_of_the_second():
     one, other = members()
     ensemble, batch = EnsembleTeacher([one, other]), random_batch()
-    maps = ensemble(batch, batch.tgt_mask, True).maps
+    maps = ensemble(batch, True).maps
     assert ensemble.shapes.num_maps("encoder_self") == maps.encoder_self.shape[1] == 2 * 3 + 7 * 1
     assert ensemble.shapes.num_maps("cross") == maps.cross.shape[1] == 2 * 4 + 7 * 2
     assert ensemble.shapes == TeacherShapes((one.model.shape, other.model.shape))
     for kind in KINDS:
-        apart = [getattr(each(batch, batch.tgt_mask, True).maps, kind) for each in (one, other)]
+        apart = [getattr(each(batch, True).maps, kind) for each in (one, other)]
         torch.testing.assert_close(getattr(maps, kind), torch.cat(apart, 1))
 
 
@@ -112,8 +112,8 @@ def test_members_may_be_live_or_cached(tmp_path: Path):
     for batch in every_batch(plan_of()):
         exact, told = log_p(live, batch), log_p(mixed, batch)
         assert ((exact.exp() * (exact - told).abs()).sum(-1) < WORDS_TOLERANCE_NATS).all()
-        ours, theirs = (each(batch, batch.tgt_mask, True).maps.cross for each in (mixed, live))
-        real = (batch.tgt_mask[:, :, None] & one.model.src_mask(batch.src)[:, 0])[:, None]
+        ours, theirs = (each(batch, True).maps.cross for each in (mixed, live))
+        real = (batch.tgt_mask[:, :, None] & one.model.src_mask(batch.src)[:, None])[:, None]
         torch.testing.assert_close(ours * real, theirs * real, rtol=0, atol=MAPS_TOLERANCE)
 
 

@@ -106,9 +106,9 @@ def test_gradients_reach_every_layer_and_every_projection():
 
 def test_the_teachers_layers_get_no_gradient_and_no_map_is_asked_for():
     class Watched(Teacher):
-        def __call__(self, batch, where, need_maps, need_hidden=False):
+        def __call__(self, batch, need_maps, need_hidden=False):
             assert need_hidden and not need_maps
-            return super().__call__(batch, where, need_maps, need_hidden)
+            return super().__call__(batch, need_maps, need_hidden)
 
     teacher = Watched(tiny_teacher().model)
     objective = make("hidden", tiny_model(), teacher)

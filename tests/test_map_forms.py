@@ -79,7 +79,7 @@ def test_an_ensembles_maps_have_the_form_of_its_members(form: MapForm):
     assert ensemble.form == form
     batch = random_batch()
     alone = tiny_teacher(seed=2).model(batch.src, batch.tgt_in, True, form=form).maps.cross
-    torch.testing.assert_close(ensemble(batch, batch.tgt_mask, True).maps.cross[:, alone.shape[1] :], alone)
+    torch.testing.assert_close(ensemble(batch, True).maps.cross[:, alone.shape[1] :], alone)
 
 
 @in_each_form
@@ -91,8 +91,8 @@ def test_a_cache_holds_the_form_and_forms_never_mix(tmp_path: Path, form: MapFor
     assert names == {"states.float16", *(f"{kind}{end}.float16" for kind in KINDS for end in ("", f"_{form.name}"))}
     live = Teacher(tiny_teacher().model, form)
     for batch in every_batch(plan_of()):
-        ours, theirs = (each(batch, batch.tgt_mask, True).maps for each in (cached, live))
-        src = live.model.src_mask(batch.src)[:, 0, 0]
+        ours, theirs = (each(batch, True).maps for each in (cached, live))
+        src = live.model.src_mask(batch.src)
         real = {"encoder_self": (src, src), "decoder_self": (batch.tgt_mask,) * 2, "cross": (batch.tgt_mask, src)}
         for kind, (queries, keys) in real.items():
             inside = (queries[:, :, None] & keys[:, None, :])[:, None]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from a2d_cli.distillation.projected_attention import Products, Projection, products, solve
 from a2d_cli.distillation.teachers import Teacher
+from a2d_cli.distillation.terms import Maps
 from a2d_cli.training.objective import TrainingStep
 
 KINDS = ("encoder_self", "decoder_self", "cross")
@@ -57,7 +58,7 @@ def test_it_is_the_unexplained_share_of_an_ordinary_regression(seed: int):
     y, x = columns(*drawn)
     weight = torch.linalg.lstsq(x, y).solution
     unexplained = (y - x @ weight).square().sum(0) / y.square().sum(0)  # 1 - R² of each teacher map
-    found = products(*drawn)
+    found = products(Maps(*drawn))
     projection = looked(found, ridge=1e-9)
     torch.testing.assert_close(projection.weight.double(), weight.T, rtol=1e-2, atol=1e-3)
     expected = float(unexplained.mean() * drawn[3].sum())
@@ -70,7 +71,7 @@ def test_its_gradient_is_that_of_the_solved_problem(seed: int, ridge: float):
     """The envelope theorem: W may be a constant, as finite differences of problems that are solved anew say."""
     teacher, student, cells, weights = draw(seed)
     leaf = student.clone().requires_grad_()
-    found = products(teacher, leaf, cells, weights)
+    found = products(Maps(teacher, leaf, cells, weights))
     projection = looked(Products(*(each.detach() for each in vars(found).values())), ridge)
     (gradient,) = torch.autograd.grad(projection(found), leaf)
     penalty = ridge * float(found.gram.detach().diagonal().mean())
@@ -92,7 +93,7 @@ def test_its_gradient_is_that_of_the_solved_problem(seed: int, ridge: float):
 def test_one_row_by_hand():
     """Relative to uniform: teacher (½, -½), students (¼, -¼) and (0, 0), so W = (2, 0) and all is explained."""
     teacher, student = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.75, 0.25]], [[0.5, 0.5]]]])
-    found = products(teacher, student, torch.ones(1, 1, 2, dtype=torch.bool), torch.tensor([[3.0]]))
+    found = products(Maps(teacher, student, torch.ones(1, 1, 2, dtype=torch.bool), torch.tensor([[3.0]])))
     assert found.gram.tolist() == [[0.375, 0.0], [0.0, 0.0]]
     assert (found.cross.tolist(), found.squares.tolist(), float(found.rows)) == ([[0.75, 0.0]], [1.5], 3.0)
     projection = looked(found, ridge=1e-6)
@@ -103,13 +104,13 @@ def test_one_row_by_hand():
 
 
 def test_a_greater_penalty_explains_less():
-    found = products(*draw(1))
+    found = products(Maps(*draw(1)))
     losses = [float(looked(found, ridge)(found)) for ridge in (1e-6, 0.1, 10.0)]
     assert losses == sorted(losses) and losses[-1] < float(found.rows)
 
 
 def test_sums_fade_from_update_to_update():
-    first, second = products(*draw(1)), products(*draw(2))
+    first, second = products(Maps(*draw(1))), products(Maps(*draw(2)))
     projection = looked(first, decay=0.5)
     projection.look(second)
     torch.testing.assert_close(projection.gram.data, 0.5 * first.gram + second.gram)
@@ -119,7 +120,7 @@ def test_sums_fade_from_update_to_update():
 
 def test_where_no_row_has_a_choice_there_is_nothing_to_explain():
     one = torch.ones(2, 3, 5, 1)
-    found = products(one, one, torch.ones(2, 5, 1, dtype=torch.bool), torch.ones(2, 5))
+    found = products(Maps(one, one, torch.ones(2, 5, 1, dtype=torch.bool), torch.ones(2, 5)))
     projection = looked(found)
     assert float(projection(found)) == 0.0 and (projection.weight == 0).all()
 
@@ -128,7 +129,7 @@ def test_a_teacher_head_that_is_all_but_uniform_counts_for_nothing():
     """Relative to its own size its noise would be as much to explain as another head's attention."""
     _, student, cells, weights = draw(1)
     even = torch.full((B, 1, Q, K), 1 / (K - 1)) + 1e-5 * torch.randn(B, 1, Q, K)
-    projection = looked(found := products(even, student, cells, weights))
+    projection = looked(found := products(Maps(even, student, cells, weights)))
     assert 0 <= float(projection(found)) < 1e-4 * float(found.rows)
 
 

@@ -13,10 +13,10 @@ import torch
 from tiny import part_of, random_batch, tiny_model, tiny_teacher
 
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.release import KINDS, Pointwise, ReleaseSettings, release_loss
+from a2d_cli.distillation.release import Pointwise, ReleaseSettings, release_loss
 from a2d_cli.distillation.released_objective import ReleaseObjective
 from a2d_cli.distillation.teachers import Teacher
-from a2d_cli.model.attention import AttentionMaps
+from a2d_cli.model.attention import KINDS, AttentionMaps
 from a2d_cli.training.objective import TrainingStep
 
 GOLDEN = Path(__file__).parent / "golden_release.json"  # what the published code computes of random tensors

@@ -68,7 +68,7 @@ def test_the_loss_of_each_token_by_hand():
     student, batch = tiny_model(), random_batch()
     states = student(batch.src, batch.tgt_in).states[batch.tgt_mask]
     targets = batch.tgt_out[batch.tgt_mask]
-    found = all_tokens_nll(states, student.tgt_embedding.weight, student.output_bias, targets)
+    found = all_tokens_nll(student, states, targets)
     expected = -student.logits(states).log_softmax(-1).gather(-1, targets[:, None])[:, 0]
     torch.testing.assert_close(found, expected)
 

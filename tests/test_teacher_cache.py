@@ -142,18 +142,18 @@ def test_the_cached_teacher_says_what_the_live_one_says(tmp_path: Path, mode: st
     assert said[0].startswith("teacher cache: float16 states and float16 maps of 10 pairs, 0.0")
     assert sum(parameter.numel() for parameter in cached.model.parameters()) < 1000  # its body has gone
     for batch in every_batch(plan):
-        exact, told = (teacher(batch, batch.tgt_mask, True) for teacher in (live, cached))
+        exact, told = (teacher(batch, True) for teacher in (live, cached))
         log_p, log_q = (each.logits(slice(None)).log_softmax(-1) for each in (exact, told))
         assert ((log_p.exp() * (log_p - log_q).abs()).sum(-1) < WORDS_TOLERANCE_NATS).all()
         torch.testing.assert_close(told.logits(slice(2, 5)).log_softmax(-1), log_q[2:5])
-        src = live.model.src_mask(batch.src)[:, 0, 0]
+        src = live.model.src_mask(batch.src)
         real = {"encoder_self": (src, src), "decoder_self": (batch.tgt_mask,) * 2, "cross": (batch.tgt_mask, src)}
         for kind, (queries, keys) in real.items():
             inside = (queries[:, :, None] & keys[:, None, :])[:, None]
             ours, theirs = (getattr(each.maps, kind) for each in (told, exact))
             torch.testing.assert_close(ours * inside, theirs * inside, rtol=0, atol=MAPS_TOLERANCE)
             assert not (ours * ~inside).any()
-        assert cached(batch, batch.tgt_mask, False).maps is None
+        assert cached(batch, False).maps is None
 
 
 def test_the_files_are_as_large_as_foretold(tmp_path: Path):
@@ -172,7 +172,7 @@ def test_the_files_are_as_large_as_foretold(tmp_path: Path):
 
 
 def log_probabilities(teacher: Teacher, batch) -> torch.Tensor:
-    return teacher(batch, batch.tgt_mask, False).logits(slice(None))
+    return teacher(batch, False).logits(slice(None))
 
 
 def test_with_k_the_whole_vocabulary_the_likeliest_words_are_the_distribution(tmp_path: Path):
@@ -229,9 +229,9 @@ def test_padding_is_not_asked_for(tmp_path: Path):
     cached, _ = remember(tmp_path)
     batch = plan_of().load(np.array([1, 3]), special_ids())
     with pytest.raises(AssertionError, match="knows nothing of padding"):
-        cached(batch, torch.ones_like(batch.tgt_mask), True)
+        cached(batch, True, padding_too=True)
     with pytest.raises(AssertionError, match="by their place in the corpus"):
-        cached(replace(batch, indices=None), batch.tgt_mask, True)
+        cached(replace(batch, indices=None), True)
 
 
 # --- when it is made ----------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ from a2d_cli.commands.inspect_run import _aligners
 from a2d_cli.config.schema import Distillation
 from a2d_cli.distillation.methods import TERMS, parse_method, settings_that_count
 from a2d_cli.distillation.teachers import Teacher, TeacherShapes
-from a2d_cli.distillation.terms import Loss, Term, TermContext, TermInputs
+from a2d_cli.distillation.terms import Term, TermContext, TermInputs
 from a2d_cli.errors import ConfigError
+from a2d_cli.training.objective import LossTerms
 
 PACKAGE = Path(a2d_cli.__file__).parent
 
@@ -33,9 +34,9 @@ class Own(Term):
         super().__init__()
         self.number = nn.Parameter(torch.tensor(context.settings.row_floor))
 
-    def forward(self, inputs: TermInputs) -> Loss:
+    def forward(self, inputs: TermInputs) -> LossTerms:
         total = self.number * inputs.batch.num_tgt_tokens
-        return Loss(total, {"own": total})
+        return LossTerms(total, {"own": total})
 
 
 @pytest.fixture

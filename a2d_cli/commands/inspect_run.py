@@ -264,16 +264,12 @@ def _validation_text(project: Project, opened: _Opened) -> EncodedText:
 
 def _measure_gradient(opened: _Opened, batches: Sequence[Batch]) -> GradientShare | None:
     """At the weight that the terms had last; None: the run has logged none, or it would say nothing."""
-    settings, objective = opened.recipe.distillation, opened.objective
+    objective = opened.objective
     logged = [row["term_weight"] for row in opened.run.metrics() if "term_weight" in row]
     if isinstance(objective, ReleaseObjective) or not logged:
         return None
-    weight = objective.term_weight = logged[-1]
-    fading = objective.weight_at(opened.update) / weight if weight else 0.0
-    without_terms, training = replace(settings, beta=0.0), opened.recipe.student_training
-    rest = objective_of(opened.student.model, opened.teacher, without_terms, training).to(opened.device)
-    rest.load_state_dict(objective.state_dict())  # what it remembers of training
-    return gradient_share(objective, rest, weight, fading, batches)
+    objective.term_weight = logged[-1]
+    return gradient_share(objective, objective.weight_at(opened.update), batches)
 
 
 def _notes(opened: _Opened, num_left_out: int, gradient: GradientShare | None) -> Iterator[str]:

@@ -6,12 +6,12 @@ Letters: N sentences still searched, W beam width, V vocabulary of the step's sc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from a2d_cli.config.schema import Decoding
 from a2d_cli.decoding.engine import Hypothesis
 
 
@@ -23,17 +23,14 @@ C = TypeVar("C", bound=Cache)
 StepFunction = Callable[[Tensor, C], "tuple[Tensor, C]"]
 
 
-@dataclass(frozen=True)
-class SearchSettings:
-    beam: int = 5
-    nbest: int = 1
-    length_penalty: float = 1.0
-    no_repeat_ngram: int = 0  # no n tokens occur twice in an output; 0 = allowed
-    exact_length: bool = False  # no output ends before its limit
-
-
 def beam_search(
-    step: StepFunction, cache: C, max_lengths: Tensor, start: int, eos: int, settings: SearchSettings
+    step: StepFunction,
+    cache: C,
+    max_lengths: Tensor,
+    start: int,
+    eos: int,
+    settings: Decoding,
+    exact_length: bool = False,
 ) -> list[list[Hypothesis]]:
     """Search all sentences of a batch at once.
 
@@ -60,8 +57,8 @@ def beam_search(
     for length in range(1, max(limits) + 1):
         log_probs, cache = step(tokens, cache)  # (N·W, V)
         at_limit = [limits[sentence] <= length for sentence in open_sentences]
-        if settings.exact_length or any(at_limit):
-            _forbid(log_probs.view(len(open_sentences), beam, -1), max_lengths <= length, eos, settings.exact_length)
+        if exact_length or any(at_limit):
+            _forbid(log_probs.view(len(open_sentences), beam, -1), max_lengths <= length, eos, exact_length)
         if settings.no_repeat_ngram:
             _forbid_repetition(log_probs, history, settings.no_repeat_ngram)
         # Twice the beam: even if `beam` candidates end now, `beam` go on. First of each hypothesis, then of all.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.batching import SpecialIds, pad_batch, pad_sources
-from a2d_cli.decoding.beam_search import SearchSettings, beam_search
+from a2d_cli.decoding.beam_search import beam_search
 from a2d_cli.decoding.engine import Hypothesis, SearchBatch, with_attended
 from a2d_cli.model.incremental_decoder import IncrementalDecoder
 from a2d_cli.model.transformer import Transformer
@@ -58,12 +58,9 @@ class TorchEngine:
         if one_row not in self._decoders:
             self._decoders[one_row] = IncrementalDecoder(self.model, one_row)
         decoder = self._decoders[one_row]
-        search = SearchSettings(
-            settings.beam, settings.nbest, settings.length_penalty, settings.no_repeat_ngram, exact_length
-        )
         limits = torch.tensor(batch.limits, device=device)
         cache = decoder.start(src, settings.beam)
-        return beam_search(decoder.step, cache, limits, self.ids.tgt_pad, self.ids.eos, search)
+        return beam_search(decoder.step, cache, limits, self.ids.tgt_pad, self.ids.eos, settings, exact_length)
 
     @torch.inference_mode()
     def score_tokens(self, sources: list[list[int]], targets: list[list[int]]) -> list[list[float]]:

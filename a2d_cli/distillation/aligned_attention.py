@@ -18,7 +18,7 @@ from a2d_cli.config.schema import ModelShape
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment, diagonal_mixture
 from a2d_cli.distillation.divergences import cell_divergence, row_divergence, uniform_rows
 from a2d_cli.distillation.teachers import TeacherShapes
-from a2d_cli.distillation.terms import MapTerm, TermContext, TermInputs
+from a2d_cli.distillation.terms import Maps, MapTerm, TermContext
 
 FROZEN_SPREAD = 2.0  # of a frozen mixture's scores: a few heads stand in for each, instead of the mean of all
 Control = Literal["", "frozen", "shuffled", "uniform"]
@@ -95,16 +95,15 @@ class AlignedAttention(MapTerm):
     def saved(self) -> nn.Module:
         return self.aligners
 
-    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
-        target, own = getattr(inputs.teacher.maps, kind), getattr(inputs.student.maps, kind)
-        cells, weights = inputs.cells[kind], inputs.row_weights[kind]
+    def divergence(self, kind: str, maps: Maps) -> Tensor:
+        target, cells, weights = maps.teacher, maps.cells, maps.row_weights
         if self.profile.control == "uniform":
             target = uniform_rows(cells).expand_as(target)
         elif self.profile.control == "shuffled":
             donors, has_donor = donors_of(cells)
             target = target[donors]
             weights = weights * has_donor[:, None]
-        intermediate = self.aligners[kind](own)
+        intermediate = self.aligners[kind](maps.student)
         if not self.profile.rows:
             return cell_divergence(target, intermediate, cells)
         if not self.profile.simplex:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from a2d_cli.distillation.divergences import log_of_floored
-from a2d_cli.distillation.terms import MapTerm, TermContext, TermInputs
+from a2d_cli.distillation.terms import Maps, MapTerm, TermContext
 
 TEMPERATURE = 0.1  # of the softmax over cosines
 
@@ -24,9 +24,8 @@ class Amad(MapTerm):
         super().__init__(context)
         self.row_floor = context.settings.row_floor
 
-    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
-        maps = getattr(inputs.teacher.maps, kind), getattr(inputs.student.maps, kind)
-        return weighted_divergence(*maps, inputs.cells[kind], inputs.row_weights[kind], self.row_floor)
+    def divergence(self, kind: str, maps: Maps) -> Tensor:
+        return weighted_divergence(maps.teacher, maps.student, maps.cells, maps.row_weights, self.row_floor)
 
 
 def weighted_divergence(

@@ -91,11 +91,13 @@ class CachedTeacher(Teacher):
         self.contents, self._numbers = contents, cache.open()
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
-        """As the live teacher; `where` is the batch's own mask of real targets."""
+    def __call__(
+        self, batch: Batch, need_maps: bool, need_hidden: bool = False, padding_too: bool = False
+    ) -> TeacherOutput:
+        """As the live teacher, for pairs of the corpus; never of padding."""
         assert not need_hidden, "a cached teacher keeps no layer but the last"
         assert batch.indices is not None, "a cached teacher knows pairs by their place in the corpus"
-        assert where is batch.tgt_mask, "a cached teacher knows nothing of padding"
+        assert not padding_too, "a cached teacher knows nothing of padding"
         return TeacherOutput(self._logits(batch), self._maps(batch) if need_maps else None)
 
     def _logits(self, batch: Batch) -> Callable[[slice], Tensor]:
@@ -285,7 +287,7 @@ class _Preparation:
 
     def _difference(self, cached: CachedTeacher) -> str:
         """What tells the cached from the live teacher, beyond the tolerance, on the sample; empty: nothing."""
-        taught = cached(self.sample, self.sample.tgt_mask, self.request.maps)
+        taught = cached(self.sample, self.request.maps)
         if self.request.words:
             exact = self.model.logits(self.said.states[self.sample.tgt_mask]).log_softmax(-1)
             told = taught.logits(slice(None)).log_softmax(-1)
@@ -362,7 +364,7 @@ def _top_words(model: Transformer, states: Tensor, k: int) -> tuple[Tensor, Tens
 
 def _cells(model: Transformer, batch: Batch) -> dict[str, Tensor]:
     """Of the maps, those that are kept: by kind (B, Q, K)."""
-    return real_cells(model.src_mask(batch.src)[:, 0, 0], batch.tgt_mask)
+    return real_cells(model.src_mask(batch.src), batch.tgt_mask)
 
 
 def _words_gap(log_p: Tensor, log_q: Tensor, top_k: int | None) -> float:

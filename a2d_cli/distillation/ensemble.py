@@ -39,10 +39,10 @@ class EnsembleTeacher:
         return TeacherShapes(tuple(shape for member in self.members for shape in member.shapes.members))
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
-        """As one teacher: log-probabilities at the N target positions where `where` (B, T) is True, and all maps."""
+    def __call__(self, batch: Batch, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
+        """As one teacher: log-probabilities at the N real target positions, and all maps."""
         assert not need_hidden, "several teachers have no layers in common"
-        said = [member(batch, where, need_maps) for member in self.members]
+        said = [member(batch, need_maps) for member in self.members]
 
         @torch.no_grad()
         def logits(rows: slice) -> Tensor:

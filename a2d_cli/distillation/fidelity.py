@@ -47,7 +47,7 @@ class FidelityTest:
         self._device, self._num_left_out = device, plan.num_left_out
         self._batches = [plan.load(indices, ids).to(device) for indices in plan.in_order()]
         # What is kept of the teacher is a state a token; its logits are made again for each model.
-        self._said = [teacher(batch, batch.tgt_mask, need_maps=False) for batch in self._batches]
+        self._said = [teacher(batch, need_maps=False) for batch in self._batches]
 
     @torch.no_grad()
     def __call__(self, model: Transformer) -> Fidelity:
@@ -58,7 +58,7 @@ class FidelityTest:
             references = SmoothedCrossEntropy(batch.real(batch.tgt_out), smoothing=0.0)
             loss = WordLevelLoss(references, said.logits, alpha=1.0, temperature=1.0, divergence="fkl")
             states = batch.real(model(batch.src, batch.tgt_in).states)
-            sums = vocabulary_loss(states, model.tgt_embedding.weight, model.output_bias, loss)
+            sums = vocabulary_loss(states, *model.output_layer, loss)
             nll += float(sums["nll"])
             kl += float(sums["word"])
             num_tokens += batch.num_tgt_tokens

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from a2d_cli.distillation.divergences import row_divergence
 from a2d_cli.distillation.layer_map import layer_pairs
-from a2d_cli.distillation.terms import MapTerm, TermContext, TermInputs
+from a2d_cli.distillation.terms import Maps, MapTerm, TermContext
 
 
 class FixedAttention(MapTerm):
@@ -24,13 +24,13 @@ class FixedAttention(MapTerm):
         self.num_heads, self.num_teacher_heads = own.num_heads, target.num_heads
         self.pairs = layer_pairs(settings.layer_map, own, target, context.generator)
 
-    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
+    def divergence(self, kind: str, maps: Maps) -> Tensor:
         pairs = self.pairs["encoder" if kind == "encoder_self" else "decoder"]
-        own = getattr(inputs.student.maps, kind).unflatten(1, (-1, self.num_heads))  # (B, L, H, Q, K)
-        target = getattr(inputs.teacher.maps, kind).unflatten(1, (-1, self.num_teacher_heads))
+        own = maps.student.unflatten(1, (-1, self.num_heads))  # (B, L, H, Q, K)
+        target = maps.teacher.unflatten(1, (-1, self.num_teacher_heads))
         target = torch.stack([target[:, layer] for layer in pairs], 1)  # as many layers as the student's
         if self.num_heads == self.num_teacher_heads:
             own, target = own.flatten(1, 2), target.flatten(1, 2)
         else:
             own, target = own.mean(2), target.mean(2)
-        return row_divergence(target, own, inputs.cells[kind], inputs.row_weights[kind], self.row_floor)
+        return row_divergence(target, own, maps.cells, maps.row_weights, self.row_floor)

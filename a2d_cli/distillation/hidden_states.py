@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2d_cli.distillation.layer_map import layer_pairs
-from a2d_cli.distillation.terms import Loss, Term, TermContext, TermInputs
+from a2d_cli.distillation.terms import Term, TermContext, TermInputs
+from a2d_cli.training.objective import LossTerms
 
 
 class StateProjection(nn.Module):
@@ -58,12 +59,12 @@ class HiddenStateMatching(Term):
                     StateProjection(own.d_model, target.d_model, context.generator) for _ in pairs
                 )
 
-    def forward(self, inputs: TermInputs) -> Loss:
+    def forward(self, inputs: TermInputs) -> LossTerms:
         parts = {
             "encoder": self._distance("encoder", inputs, inputs.row_weights["encoder_self"]),
             "decoder": self._distance("decoder", inputs, inputs.row_weights["decoder_self"]),
         }
-        return Loss(sum(parts.values()), parts)
+        return LossTerms(sum(parts.values()), parts)
 
     @property
     def saved(self) -> nn.Module:

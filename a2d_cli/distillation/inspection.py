@@ -16,12 +16,12 @@ from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.aligned_attention import as_rows
 from a2d_cli.distillation.alignment import SimplexAlignment, align
-from a2d_cli.distillation.divergences import uniform_rows
+from a2d_cli.distillation.divergences import log_of_floored, uniform_rows
 from a2d_cli.distillation.ensemble import EnsembleTeacher
+from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.distillation.terms import TermInputs
 from a2d_cli.model.transformer import Transformer
-from a2d_cli.training.objective import Objective, TrainingStep
 
 ROW_FLOOR = 1e-3  # uniform mass in a row that is compared with the teacher's: a one-hot row stays at a finite distance
 SHOWN_STUDENTS = 3  # student heads whose maps are shown beside a teacher head's
@@ -144,9 +144,9 @@ def heads_of(kind: str, shapes: Sequence[ModelShape]) -> tuple[Head, ...]:
 @torch.no_grad()
 def term_inputs_of(student: Transformer, teacher: Teacher | EnsembleTeacher, batch: Batch) -> TermInputs:
     """A batch as both models see it, maps included."""
-    taught = teacher(batch, batch.tgt_mask, need_maps=True)
+    taught = teacher(batch, need_maps=True)
     output = student(batch.src, batch.tgt_in, need_maps=True, form=teacher.form)
-    return TermInputs(batch, output, taught, student.src_mask(batch.src)[:, 0, 0])
+    return TermInputs(batch, output, taught, student.src_mask(batch.src))
 
 
 def measure_alignments(
@@ -164,23 +164,22 @@ def measure_alignments(
     return [_alignment(each, sums, student, teacher) for each, sums in zip(aligned, distances, strict=True)]
 
 
+@dataclass
 class _Distances:
     """Sums over rows of an aligner's divergences."""
 
-    num_rows = 0
+    num_rows: int = 0
     intermediate: Tensor | float = 0.0  # (C_T,)
     single: Tensor | float = 0.0  # (C_T, C_S)
     uniform: Tensor | float = 0.0  # (C_T,)
 
     def add(self, aligned: Aligned, inputs: TermInputs) -> None:
-        cells, student = inputs.cells[aligned.kind], getattr(inputs.student.maps, aligned.kind)
-        valid = cells[:, None]
-        teacher = getattr(inputs.teacher.maps, aligned.kind).float() * valid
-        uniform = uniform_rows(cells)
+        maps = inputs.maps(aligned.kind)
+        cells, student = maps.cells, maps.student
+        teacher = maps.teacher.float() * cells[:, None]
 
         def log(maps: Tensor) -> Tensor:
-            mixed = torch.add(ROW_FLOOR * uniform, maps.float(), alpha=1.0 - ROW_FLOOR)
-            return mixed.clamp(min=1e-30).log() * valid
+            return log_of_floored(maps.float(), cells, ROW_FLOOR)
 
         entropy = -torch.xlogy(teacher, teacher).sum((0, 2, 3))
         intermediate = log(aligned.intermediate(student, cells))
@@ -188,7 +187,7 @@ class _Distances:
         # Every teacher map with every student map: one product over all cells of the batch.
         flat_teacher, flat_student = (maps.transpose(0, 1).flatten(1) for maps in (teacher, log(student)))
         self.single -= (flat_teacher @ flat_student.T + entropy[:, None]).double()
-        self.uniform -= ((teacher * log(uniform)).sum((0, 2, 3)) + entropy).double()
+        self.uniform -= ((teacher * log(uniform_rows(cells))).sum((0, 2, 3)) + entropy).double()
         self.num_rows += int(cells.any(-1).sum())
 
 
@@ -261,32 +260,16 @@ def head_maps(
     return tuple(look(teacher_heads.index(head)) for head in wanted)
 
 
-def gradient_share(
-    whole: Objective, rest: Objective, weight: float, fading: float, batches: Sequence[Batch]
-) -> GradientShare:
-    """Norms and angle of the terms' gradient over the student's weights, dropout off; means over batches.
+def gradient_share(objective: DistillationObjective, weight: float, batches: Sequence[Batch]) -> GradientShare:
+    """Norms and angle of the terms' gradient over the student's weights, dropout off; means over batches of the
+    gradient per target token.
 
     Args:
-        whole, rest: the same objective of the same model, with its terms at update 1 and without them.
-        weight: λ at update 1, with which `whole` takes the terms.
-        fading: what is left of λ.
+        weight: λ.
     """
-    terms_norm = rest_norm = cosine = 0.0
-    for batch in batches:
-        of_rest = _gradient(rest, batch)
-        of_terms = _gradient(whole, batch) - of_rest
-        terms_norm += float(of_terms.norm())
-        rest_norm += float(of_rest.norm())
-        cosine += float(torch.cosine_similarity(of_terms, of_rest, dim=0))
-    share = fading * terms_norm / rest_norm if rest_norm else 0.0
-    return GradientShare(fading * weight, share, cosine / len(batches), len(batches))
-
-
-def _gradient(objective: Objective, batch: Batch) -> Tensor:
-    """Of the loss per target token, over all weights of the model, as one vector."""
-    objective.eval()
-    weights = list(objective.model.parameters())
-    total = objective(batch, TrainingStep(epoch=1, update=1)).total
-    gradients = torch.autograd.grad(total, weights, allow_unused=True)
-    parts = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
-    return torch.cat([part.flatten() for part in parts]).double() / batch.num_tgt_tokens
+    norms = [objective.gradient_norms(batch) for batch in batches]
+    tokens = [batch.num_tgt_tokens for batch in batches]
+    terms = sum(each.terms / num for each, num in zip(norms, tokens, strict=True))
+    rest = sum(each.rest / num for each, num in zip(norms, tokens, strict=True))
+    cosine = sum(each.cosine for each in norms) / len(norms)
+    return GradientShare(weight, weight * terms / rest if rest else 0.0, cosine, len(norms))

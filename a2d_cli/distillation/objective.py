@@ -107,8 +107,7 @@ class DistillationObjective(Objective):
             loss = WordLevelLoss(
                 loss, taught.logits, settings.alpha, settings.temperature, settings.divergence, threshold
             )
-        weights = self.model.tgt_embedding.weight, self.model.output_bias
-        parts = vocabulary_loss(batch.real(output.states), *weights, loss)
+        parts = vocabulary_loss(batch.real(output.states), *self.model.output_layer, loss)
         rest = parts.pop("loss")
         if not with_terms:
             return rest, None, parts
@@ -128,10 +127,10 @@ class DistillationObjective(Objective):
         teacher = self._teacher[0]
         need_maps, need_hidden = (any(getattr(term, use) for term in terms) for use in ("uses_maps", "uses_hidden"))
         output = self.model(batch.src, batch.tgt_in, need_maps, need_hidden, teacher.form)
-        return output, teacher(batch, batch.tgt_mask, need_maps, need_hidden) if with_teacher else None
+        return output, teacher(batch, need_maps, need_hidden) if with_teacher else None
 
     def _inputs(self, batch: Batch, output: ForwardOutput, taught: TeacherOutput) -> TermInputs:
-        return TermInputs(batch, output, taught, self.model.src_mask(batch.src)[:, 0, 0])
+        return TermInputs(batch, output, taught, self.model.src_mask(batch.src))
 
     def before_update(self, load: Callable[[], Batch], step: TrainingStep) -> None:
         """Show the update to what looks ahead. Set λ from the gradient norms of the first updates, and once more after
@@ -145,7 +144,7 @@ class DistillationObjective(Objective):
         if first < step.update <= first + CALIBRATION_BATCHES or step.update <= min(first, CALIBRATION_BATCHES):
             if step.update in (1, first + 1):
                 self._norms = []
-            self._norms.append(self._measure_norms(load()))
+            self._norms.append(self.gradient_norms(self._head(load(), CALIBRATION_SENTENCES)))
             terms, rest, _ = self._mean_norms()
             # The half-life has run since update 1: undo it, so that the share holds now.
             faded = terms * self._fading(step.update)
@@ -167,8 +166,7 @@ class DistillationObjective(Objective):
         for term in terms:
             term.look(self._inputs(batch, output, taught))
         if self.selection is not None:
-            weights = self.model.tgt_embedding.weight, self.model.output_bias
-            self.selection.look(all_tokens_nll(batch.real(output.states), *weights, batch.real(batch.tgt_out)))
+            self.selection.look(all_tokens_nll(self.model, batch.real(output.states), batch.real(batch.tgt_out)))
 
     @contextmanager
     def _without_dropout(self) -> Iterator[None]:
@@ -184,12 +182,11 @@ class DistillationObjective(Objective):
     def _mean_norms(self) -> GradientNorms:
         return GradientNorms(*(sum(values) / len(self._norms) for values in zip(*self._norms, strict=True)))
 
-    def _measure_norms(self, batch: Batch) -> GradientNorms:
-        """Dropout off."""
-        part = self._head(batch, CALIBRATION_SENTENCES)
+    def gradient_norms(self, batch: Batch) -> GradientNorms:
+        """Of a batch's loss sums over the student's weights, dropout off."""
         weights = list(self.model.parameters())
         with self._without_dropout():
-            rest, of_terms, _ = self._losses(part, with_terms=True)
+            rest, of_terms, _ = self._losses(batch, with_terms=True)
         term_gradients, rest_gradients = (
             torch.autograd.grad(loss, weights, retain_graph=loss is of_terms, allow_unused=True)
             for loss in (of_terms, rest)

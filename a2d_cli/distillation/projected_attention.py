@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from a2d_cli.distillation.divergences import uniform_rows
-from a2d_cli.distillation.terms import MapTerm, TermContext, TermInputs
+from a2d_cli.distillation.terms import Maps, MapTerm, TermContext, TermInputs
 
 # Squares of a row: a head nearer to uniform has nothing to explain, and half precision's noise would be most of it.
 FLAT = 1e-3
@@ -35,23 +35,17 @@ class Products:
         return self.squares - explained
 
 
-def products(teacher_maps: Tensor, student_maps: Tensor, cells: Tensor, row_weights: Tensor) -> Products:
-    """What least squares need to know of a batch: a sum over its sentences.
-
-    Args:
-        teacher_maps, student_maps: (B, C_T, Q, K) and (B, C_S, Q, K), rows are probabilities.
-        cells: (B, Q, K), True where query and key are real and the query may look.
-        row_weights: (B, Q), 0 at padding rows.
-    """
-    valid, uniform = cells[:, None].float(), uniform_rows(cells)
-    with torch.autocast(cells.device.type, enabled=False):  # which would take the products in half precision
-        teacher, student = (((maps.float() - uniform) * valid).flatten(2) for maps in (teacher_maps, student_maps))
-        weights = row_weights.float()[:, None, :, None].expand_as(valid).flatten(2)  # (B, 1, Q·K)
+def products(maps: Maps) -> Products:
+    """What least squares need to know of a batch: a sum over its sentences."""
+    valid, uniform = maps.cells[:, None].float(), uniform_rows(maps.cells)
+    with torch.autocast(valid.device.type, enabled=False):  # which would take the products in half precision
+        teacher, student = (((each.float() - uniform) * valid).flatten(2) for each in (maps.teacher, maps.student))
+        weights = maps.row_weights.float()[:, None, :, None].expand_as(valid).flatten(2)  # (B, 1, Q·K)
         return Products(
             gram=((student * weights) @ student.mT).sum(0),
             cross=((teacher * weights) @ student.mT).sum(0),
             squares=(teacher.square() * weights).sum((0, 2)),
-            rows=row_weights.sum(),
+            rows=maps.row_weights.sum(),
         )
 
 
@@ -122,16 +116,11 @@ class ProjectedAttention(MapTerm):
 
     def look(self, inputs: TermInputs) -> None:
         for kind, projection in self.projections.items():
-            projection.look(_products(kind, inputs))
+            projection.look(products(inputs.maps(kind)))
 
-    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
-        return self.projections[kind](_products(kind, inputs))
+    def divergence(self, kind: str, maps: Maps) -> Tensor:
+        return self.projections[kind](products(maps))
 
     @property
     def saved(self) -> nn.Module:
         return self.projections
-
-
-def _products(kind: str, inputs: TermInputs) -> Products:
-    maps = getattr(inputs.teacher.maps, kind), getattr(inputs.student.maps, kind)
-    return products(*maps, inputs.cells[kind], inputs.row_weights[kind])

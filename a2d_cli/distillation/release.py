@@ -18,7 +18,8 @@ from torch import Tensor
 
 from a2d_cli.distillation.alignment import align
 from a2d_cli.distillation.divergences import cell_divergence
-from a2d_cli.model.attention import KINDS, AttentionMaps
+from a2d_cli.distillation.terms import kind_factors
+from a2d_cli.model.attention import AttentionMaps
 from a2d_cli.training.losses import smoothed_cross_entropy
 
 
@@ -88,16 +89,12 @@ def release_loss(
     attention: dict[str, Tensor] = {}
     if epoch is not None:
         strength = settings.beta * settings.decay ** (epoch - 1)
-        half = 0.5 if settings.decoder_self and settings.cross else 1.0
-        for kind in KINDS:
-            if not getattr(settings, kind):
-                continue
+        for kind, factor in kind_factors(settings).items():
             target = getattr(teacher_maps, kind)
             if teacher_mixers is not None:
                 with torch.no_grad():
                     target = align(target, teacher_mixers[kind].weight, teacher_mixers[kind].bias)
             intermediate = align(getattr(student_maps, kind), aligners[kind].weight, aligners[kind].bias)
-            factor = strength if kind == "encoder_self" else strength * half
-            attention[kind] = factor * cell_divergence(target, intermediate)
+            attention[kind] = strength * factor * cell_divergence(target, intermediate)
             total = total + attention[kind]
     return ReleaseLoss(total, cross_entropy, word, ce.nll.sum() / positions, attention)

@@ -56,12 +56,11 @@ class ReleaseObjective(Objective):
             self.teacher_mixers.requires_grad_(False)
 
     def forward(self, batch: Batch, step: TrainingStep) -> LossTerms:
-        everywhere = torch.ones_like(batch.tgt_mask)
         output = self.model(batch.src, batch.tgt_in, need_maps=True)
-        taught = self._teacher[0](batch, everywhere, need_maps=True)
+        taught = self._teacher[0](batch, need_maps=True, padding_too=True)
         loss = release_loss(
             self.model.logits(output.states),
-            taught.logits(slice(None)).unflatten(0, everywhere.shape),
+            taught.logits(slice(None)).unflatten(0, batch.tgt_out.shape),
             batch.tgt_out,
             self.model.vocabularies.tgt_pad,
             output.maps,

@@ -8,8 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from a2d_cli.model.transformer import Transformer
 from a2d_cli.training.losses import smoothed_cross_entropy
-from a2d_cli.training.vocabulary_loss import Predictions, TokenLosses, vocabulary_loss
+
+ROWS_AT_ONCE = 1024  # tokens whose logits live together
 
 
 class Selection(nn.Module):
@@ -46,13 +48,7 @@ class Selection(nn.Module):
 
 
 @torch.no_grad()
-def all_tokens_nll(states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """-log q(target) of states (N, d) and the output layer of `vocabulary_loss`: (N,)"""
-    found = []
-
-    def note(rows: slice, predicted: Predictions) -> TokenLosses:
-        found.append(smoothed_cross_entropy(predicted.logits, targets[rows], 0.0, predicted.logsumexp).nll)
-        return TokenLosses({}, predicted.logits)  # of which no gradient is taken
-
-    vocabulary_loss(states, weight, bias, note)
-    return torch.cat(found)
+def all_tokens_nll(model: Transformer, states: Tensor, targets: Tensor) -> Tensor:
+    """-log q(target) of states (N, d): (N,)"""
+    parts = zip(states.split(ROWS_AT_ONCE), targets.split(ROWS_AT_ONCE), strict=True)
+    return torch.cat([smoothed_cross_entropy(model.logits(some), wanted, 0.0).nll for some, wanted in parts])

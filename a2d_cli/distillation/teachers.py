@@ -80,11 +80,16 @@ class Teacher:
         return TeacherShapes((self.model.shape,))
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, where: Tensor, need_maps: bool, need_hidden: bool = False) -> TeacherOutput:
-        """Logits at the N target positions where `where` (B, T) is True and, if wanted, all maps and layers' states."""
+    def __call__(
+        self, batch: Batch, need_maps: bool, need_hidden: bool = False, padding_too: bool = False
+    ) -> TeacherOutput:
+        """Logits at the N real target positions and, if wanted, all maps and layers' states.
+
+        Args:
+            padding_too: logits at all B·T positions instead.
+        """
         output = self.model(batch.src, batch.tgt_in, need_maps, need_hidden, self.form)
-        # Of a mask made anywhere else a GPU must be asked how many places it has.
-        states = batch.real(output.states) if where is batch.tgt_mask else output.states[where]  # (N, d)
+        states = output.states.flatten(0, 1) if padding_too else batch.real(output.states)  # (N, d)
 
         @torch.no_grad()
         def logits(rows: slice) -> Tensor:

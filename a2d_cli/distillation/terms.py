@@ -23,6 +23,7 @@ from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import Batch
 from a2d_cli.distillation.teachers import TeacherOutput, TeacherShapes
 from a2d_cli.model.transformer import ForwardOutput, Transformer
+from a2d_cli.training.objective import LossTerms
 
 
 def real_cells(src_mask: Tensor, tgt_mask: Tensor) -> dict[str, Tensor]:
@@ -32,6 +33,16 @@ def real_cells(src_mask: Tensor, tgt_mask: Tensor) -> dict[str, Tensor]:
         "decoder_self": (tgt_mask[:, :, None] & tgt_mask[:, None, :]).tril(),
         "cross": tgt_mask[:, :, None] & src_mask[:, None, :],
     }
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One kind of attention: the maps of both models, and what of them is real."""
+
+    teacher: Tensor  # (B, C_T, Q, K)
+    student: Tensor  # (B, C_S, Q, K)
+    cells: Tensor  # (B, Q, K), True where query and key are real and the query may look
+    row_weights: Tensor  # (B, Q), 0 at padding; they sum to the target tokens
 
 
 @dataclass(frozen=True)
@@ -53,13 +64,9 @@ class TermInputs:
         object.__setattr__(self, "cells", real_cells(src, tgt))
         object.__setattr__(self, "row_weights", rows)
 
-
-@dataclass(frozen=True)
-class Loss:
-    """Sums over the target tokens of a batch."""
-
-    total: Tensor  # (), what is minimised
-    parts: dict[str, Tensor]  # () each, for the log: before they are weighed against each other
+    def maps(self, kind: str) -> Maps:
+        teacher, student = (getattr(side.maps, kind) for side in (self.teacher, self.student))
+        return Maps(teacher, student, self.cells[kind], self.row_weights[kind])
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Term(nn.Module):
     part_prefix = "attn_"  # of its parts in the log, where it is the only term
     noun = "module"  # what is saved of it is called; a run with an `aligner` has alignments to inspect
 
-    def forward(self, inputs: TermInputs) -> Loss:
+    def forward(self, inputs: TermInputs) -> LossTerms:
         raise NotImplementedError
 
     def look(self, inputs: TermInputs) -> None:
@@ -113,10 +120,10 @@ class MapTerm(Term):
         super().__init__()
         self.kinds = kind_factors(context.settings)
 
-    def forward(self, inputs: TermInputs) -> Loss:
-        parts = {kind: self.divergence(kind, inputs) for kind in self.kinds}
-        return Loss(sum(factor * parts[kind] for kind, factor in self.kinds.items()), parts)
+    def forward(self, inputs: TermInputs) -> LossTerms:
+        parts = {kind: self.divergence(kind, inputs.maps(kind)) for kind in self.kinds}
+        return LossTerms(sum(factor * parts[kind] for kind, factor in self.kinds.items()), parts)
 
-    def divergence(self, kind: str, inputs: TermInputs) -> Tensor:
+    def divergence(self, kind: str, maps: Maps) -> Tensor:
         """() Of one kind, a sum over target tokens."""
         raise NotImplementedError

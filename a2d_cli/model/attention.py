@@ -64,32 +64,23 @@ class MultiHeadAttention(nn.Module):
         """(B, P, d) -> (B, H, P, e)"""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
-    def project_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of (B, K, d): two of (B, H, K, e)."""
-        return self.split_heads(self.k_proj(x)), self.split_heads(self.v_proj(x))
-
-    def attend(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        mask: Tensor | None,
-        need_map: bool = False,
-        form: MapForm = PLAIN,
+    def forward(
+        self, query: Tensor, memory: Tensor, mask: Tensor | None, form: MapForm | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend from `query` (B, Q, d) to projected keys and values (B, H, K, e).
+        """Attend from `query` (B, Q, d) to `memory` (B, K, d).
 
         Args:
             mask: broadcastable to (B, H, Q, K); True where a query may look. None: everywhere.
-            need_map: take the explicit path and return the map.
-            form: of the map that is returned; what is attended to is the same.
+            form: of the map that is returned, which takes the explicit path; None: the fused one, without a map.
 
         Returns:
             (B, Q, d) and the map (B, H, Q, K) or None.
         """
-        q = self.split_heads(self.q_proj(query))
+        q, keys, values = (
+            self.split_heads(each) for each in (self.q_proj(query), self.k_proj(memory), self.v_proj(memory))
+        )
         returned = None
-        if need_map:
+        if form is not None:
             # Scaling the query, not the scores: fewer products, and no overflow in half precision.
             scores = (q / math.sqrt(q.shape[-1])) @ keys.transpose(-2, -1)  # (B, H, Q, K)
             if mask is not None:

@@ -34,7 +34,7 @@ class DecoderCache:
     self_values: tuple[Tensor, ...]
     cross_keys: tuple[Tensor, ...]  # (N, H, S, e): once a sentence, whatever the beam
     cross_values: tuple[Tensor, ...]
-    src_mask: Tensor | None  # (N, 1, 1, S), 0 or -inf; None: no sentence is padded
+    src_bias: Tensor | None  # (N, 1, 1, S), 0 or -inf; None: no sentence is padded
     past: Tensor | None  # (N, W, t·W), 0 or -inf; None: W is 1
     length: int  # t
 
@@ -55,7 +55,7 @@ class DecoderCache:
             self_values=take(self.self_values),
             cross_keys=take(self.cross_keys),
             cross_values=take(self.cross_values),
-            src_mask=None if self.src_mask is None else self.src_mask.index_select(0, sentences),
+            src_bias=None if self.src_bias is None else self.src_bias.index_select(0, sentences),
         )
 
     def with_room(self, beam: int) -> DecoderCache:
@@ -135,7 +135,7 @@ class _Layer:
         past = None if cache.past is None else cache.past[:, None]
         x = layer.around_self.leave(x, self.self_out(_attend(query, keys, values, past)))
         (query,) = self._heads(self.cross_query(layer.around_cross.enter(x)), 1)
-        change = _attend(query, cache.cross_keys[i], cache.cross_values[i], cache.src_mask)
+        change = _attend(query, cache.cross_keys[i], cache.cross_values[i], cache.src_bias)
         x = layer.around_cross.leave(x, self.cross_out(change))
         inner = layer.feed_forward.activation(self.fc1(layer.around_feed_forward.enter(x)))
         return layer.around_feed_forward.leave(x, self.fc2(inner))
@@ -171,15 +171,15 @@ class IncrementalDecoder:
         """Encode (N, S) and make the empty cache of N·beam hypotheses."""
         memory = self.model.encode(src).states
         cross = [layer.project_memory(memory) for layer in self._layers]
-        is_pad = self.model.src_mask(src).logical_not()
-        src_mask = memory.new_zeros(is_pad.shape).masked_fill(is_pad, -math.inf) if bool(is_pad.any()) else None
+        is_pad = ~self.model.src_mask(src)[:, None, None]
+        src_bias = memory.new_zeros(is_pad.shape).masked_fill(is_pad, -math.inf) if bool(is_pad.any()) else None
         empty = (cross[0][0][:, :, :0],) * len(cross)
         return DecoderCache(
             self_keys=empty,
             self_values=empty,
             cross_keys=tuple(keys for keys, _ in cross),
             cross_values=tuple(values for _, values in cross),
-            src_mask=src_mask,
+            src_bias=src_bias,
             past=memory.new_zeros(len(src), beam, 0) if beam > 1 else None,
             length=0,
         )

@@ -113,13 +113,9 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(shape)
         self.around_attention, self.around_feed_forward = Sublayer(shape), Sublayer(shape)
 
-    def forward(
-        self, x: Tensor, src_mask: Tensor, need_map: bool, form: MapForm = PLAIN
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, src_mask: Tensor, form: MapForm | None = None) -> tuple[Tensor, Tensor | None]:
         inner = self.around_attention.enter(x)
-        change, attention = self.self_attention.attend(
-            inner, *self.self_attention.project_keys(inner), src_mask, need_map, form
-        )
+        change, attention = self.self_attention(inner, inner, src_mask, form)
         x = self.around_attention.leave(x, change)
         x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
         return x, attention
@@ -138,23 +134,12 @@ class DecoderLayer(nn.Module):
         )
 
     def forward(
-        self,
-        x: Tensor,
-        memory: Tensor,
-        causal: Tensor,
-        src_mask: Tensor,
-        need_maps: bool,
-        form: MapForm = PLAIN,
+        self, x: Tensor, memory: Tensor, causal: Tensor, src_mask: Tensor, form: MapForm | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         inner = self.around_self.enter(x)
-        change, self_map = self.self_attention.attend(
-            inner, *self.self_attention.project_keys(inner), causal, need_maps, form
-        )
+        change, self_map = self.self_attention(inner, inner, causal, form)
         x = self.around_self.leave(x, change)
-        keys, values = self.cross_attention.project_keys(memory)
-        change, cross_map = self.cross_attention.attend(
-            self.around_cross.enter(x), keys, values, src_mask, need_maps, form
-        )
+        change, cross_map = self.cross_attention(self.around_cross.enter(x), memory, src_mask, form)
         x = self.around_cross.leave(x, change)
         x = self.around_feed_forward.leave(x, self.feed_forward(self.around_feed_forward.enter(x)))
         return x, self_map, cross_map
@@ -207,16 +192,16 @@ class Transformer(nn.Module):
         return dropout(x, self.shape.dropout, self.training)
 
     def src_mask(self, src: Tensor) -> Tensor:
-        """(B, S) ids -> (B, 1, 1, S), True at real tokens."""
-        return (src != self.vocabularies.src_pad)[:, None, None, :]
+        """(B, S) ids -> (B, S), True at real tokens."""
+        return src != self.vocabularies.src_pad
 
     def encode(self, src: Tensor, need_maps: bool = False, need_hidden: bool = False, form: MapForm = PLAIN) -> Encoded:
         """Source ids (B, S), right-padded."""
-        mask = self.src_mask(src)
+        mask = self.src_mask(src)[:, None, None]  # (B, 1, 1, S)
         x = self._embed(self.src_embedding, src)
         maps, hidden = [], []
         for layer in self.encoder_layers:
-            x, attention = layer(x, mask, need_maps, form)
+            x, attention = layer(x, mask, form if need_maps else None)
             maps.append(attention)
             if need_hidden:
                 hidden.append(x)
@@ -236,13 +221,13 @@ class Transformer(nn.Module):
             form: of the maps, where `need_maps` asks for them.
         """
         encoded = self.encode(src, need_maps, need_hidden, form)
-        src_mask = self.src_mask(src)
+        src_mask = self.src_mask(src)[:, None, None]  # (B, 1, 1, S)
         length = tgt_in.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=src.device).tril()[None, None]
         x = self._embed(self.tgt_embedding, tgt_in)
         self_maps, cross_maps, hidden = [], [], []
         for layer in self.decoder_layers:
-            x, self_map, cross_map = layer(x, encoded.states, causal, src_mask, need_maps, form)
+            x, self_map, cross_map = layer(x, encoded.states, causal, src_mask, form if need_maps else None)
             self_maps.append(self_map)
             cross_maps.append(cross_map)
             if need_hidden:
@@ -250,6 +235,11 @@ class Transformer(nn.Module):
         maps = AttentionMaps(encoded.maps, torch.cat(self_maps, 1), torch.cat(cross_maps, 1)) if need_maps else None
         layers = HiddenStates(encoded.hidden, tuple(hidden)) if need_hidden else None
         return ForwardOutput(self.decoder_norm(x), maps, layers)
+
+    @property
+    def output_layer(self) -> tuple[Tensor, Tensor | None]:
+        """The target table (V, d), whose last row is pad's, and the bias (V-1,) if there is one: see `logits`."""
+        return self.tgt_embedding.weight, self.output_bias
 
     def logits(self, states: Tensor) -> Tensor:
         """Decoder states (..., d) -> logits of every id but pad (..., V-1)."""

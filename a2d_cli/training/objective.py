@@ -82,6 +82,6 @@ class TranslationObjective(Objective):
     def forward(self, batch: Batch, step: TrainingStep) -> LossTerms:
         states = batch.real(self.model(batch.src, batch.tgt_in).states)  # (N, d)
         loss = SmoothedCrossEntropy(batch.real(batch.tgt_out), self.label_smoothing)
-        sums = vocabulary_loss(states, self.model.tgt_embedding.weight, self.model.output_bias, loss)
+        sums = vocabulary_loss(states, *self.model.output_layer, loss)
         parts = {name: value.detach() for name, value in sums.items()}
         return LossTerms(sums["loss"], parts)

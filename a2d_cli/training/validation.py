@@ -104,6 +104,6 @@ class Validator:
             batch = self.plan.load(indices, self.ids).to(device)
             states = batch.real(model(batch.src, batch.tgt_in).states)
             loss = SmoothedCrossEntropy(batch.real(batch.tgt_out), smoothing=0.0)
-            total += float(vocabulary_loss(states, model.tgt_embedding.weight, model.output_bias, loss)["nll"])
+            total += float(vocabulary_loss(states, *model.output_layer, loss)["nll"])
             tokens += batch.num_tgt_tokens
         return total / tokens
