@@ -28,6 +28,12 @@ def count_text(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
+def shortened(value: object, most: int = 40) -> str:
+    """Its text, cut to so many characters."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def some_names(names: Sequence[str]) -> str:
     """'a, b, c, d and 3 more'."""
     more = len(names) - 4

@@ -95,7 +95,7 @@ def test_wrong_usage_ends_with_2(a2d: Launcher, tmp_path: Path, arguments: list[
 @pytest.mark.parametrize("command", [["train-teacher"], ["distill"], ["translate"], ["score"]])
 def test_where_nothing_is_prepared_the_command_is_told(a2d: Launcher, tmp_path: Path, command: list[str]):
     said = a2d.error(tmp_path, *command, code=2)
-    assert said.startswith(f"error: {tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE' first")
+    assert said.startswith(f"error: {tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE'")
     assert not list(tmp_path.iterdir())
 
 

@@ -5,6 +5,7 @@ import io
 import os
 import tarfile
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,35 @@ def test_a_file_with_another_byte_order_mark_is_told_how_to_be_converted(tmp_pat
     write(tmp_path, "a.de", "gut\nschön".encode(encoding))
     with pytest.raises(A2DError, match=rf"line 1 is not UTF-8 .* hint: convert the file: iconv -f {encoding} -t UTF-8"):
         pairs_of(tmp_path, "a.de", "a.de")
+
+
+def test_a_file_of_carriage_returns_is_told_how_to_be_converted(tmp_path):
+    write(tmp_path, "a.de", "gut\rschön\rneu\r")
+    with pytest.raises(A2DError, match="a.de: its lines end in a carriage return alone .*convert it: tr"):
+        pairs_of(tmp_path, "a.de", "a.de")
+
+
+def test_a_zip_archive_is_no_text(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.de", "w") as archive:
+        archive.writestr("b.de", "gut\n" * 1000)
+    with pytest.raises(A2DError, match="a.de: a zip archive .*unpack it"):
+        pairs_of(tmp_path, "a.de", "a.de")
+
+
+def test_columns_that_were_not_chosen_are_told_with_what_was_read(tmp_path):
+    class Heard(Reporter):
+        lines: list[str] = []  # noqa: RUF012
+
+        def info(self, message: str) -> None:
+            self.lines.append(message)
+
+    write(tmp_path, "a.tsv", "id1\tTwo dogs\tZwei Hunde\nid2\tx\ty\n")
+    assert pairs_of(tmp_path, "a.tsv", format="tsv", reporter=Heard())[0] == ("id1", "Two dogs")
+    told = "a.tsv: 3 columns; read 1 as de ('id1') and 2 as en ('Two dogs'); others by --columns SRC,TGT"
+    assert Heard.lines == [told]
+    chosen = {"src_column": 3, "tgt_column": 2}
+    assert pairs_of(tmp_path, "a.tsv", format="tsv", reporter=Heard(), **chosen)[0] == ("Zwei Hunde", "Two dogs")
+    assert Heard.lines == [told]
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):

@@ -209,6 +209,10 @@ def test_what_is_dropped_is_counted_and_the_next_command_is_told(a2d: Launcher, 
             ["demo", "--pair", "de-en"],
             "--pair goes with files of your own, and none is named\nhint: add --train SRC TGT, or leave it out",
         ),
+        (
+            ["--train", "train.en", "train.de", "--pair", "de-en"],
+            "--train train.en train.de: by their names they are en and de, but --pair is de-en\nhint: --train train.de",
+        ),
         (["--columns", "3,1"], "--columns goes with files of your own, and none is named"),
         (["multi30k-endee"], "no recipe is called 'multi30k-endee'\nhint: did you mean 'multi30k-ende'?"),
         (["nowhere.yaml"], "nowhere.yaml: no such recipe file"),
@@ -220,6 +224,21 @@ def test_what_cannot_be_prepared(a2d: Launcher, text: Path, options: list[str], 
     (text / "sub").mkdir()
     assert message in a2d.error(text, "prepare", *options, code=2)
     assert not (text / "data").exists()
+
+
+def test_a_training_text_that_is_little_or_leaks_is_warned_of(a2d: Launcher, text: Path):
+    for lang in ("de", "en"):
+        write(text / f"valid.{lang}", lines(text / f"train.{lang}")[:60])
+    warned = a2d.well(text, "-C", "p", "prepare", *own_files(text), *SMALL).err
+    assert "warning: 60 of 101 training pairs share a sentence with validation or test text (valid 60)" in warned
+    assert "warning: 41 training pairs: too little to learn from; tens of thousands are usual" in warned
+
+
+def test_the_text_of_ones_own_is_known_by_a_plain_path(a2d: Launcher, text: Path):
+    (text / "sub").mkdir()
+    a2d.well(text / "sub", "-C", "p", "prepare", *own_files(Path("..")), *SMALL)
+    (files,) = read_project_recipe(text / "sub/p/a2d.yaml").data.train
+    assert files.src == str((text / "train.de").resolve())
 
 
 def test_sides_of_different_length_are_refused_with_both_counts(a2d: Launcher, text: Path):

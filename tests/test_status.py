@@ -14,7 +14,7 @@ from conftest import Launcher, settings
 from a2d_cli.cli.options import project_recipe
 from a2d_cli.commands.status import project_status
 from a2d_cli.errors import A2DError
-from a2d_cli.files import lock_folder, write_json
+from a2d_cli.files import lock_folder, sha256_file, write_json
 from a2d_cli.project.exported import MANIFEST
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model
@@ -29,7 +29,7 @@ def status(folder: Path) -> tuple[dict[str, str], str]:
 def add_run(folder: Path, name: str, **facts: object) -> None:
     write_json(folder / "runs" / name / "run.json", {"format": 1, "name": name, **facts})
     if facts.get("finished"):
-        (folder / "runs" / name / "best").mkdir()
+        (folder / "runs" / name / "best").mkdir(exist_ok=True)
         (folder / "runs" / name / "best/model.safetensors").touch()
 
 
@@ -89,9 +89,32 @@ def test_a_recipe_that_was_edited_or_broken_since_is_told(here: Path, capsys: py
     assert "'a2d prepare' makes them anew" in told
     (here / "a2d.yaml").write_text("pair: de-en\nnonsense: 1\n")
     assert status(here)[0]["recipe"].startswith("broken: ")
+    assert project_status(Project(here)).note == "next, when a2d.yaml is mended: a2d train-teacher"
     (here / "a2d.yaml").write_text(edited)
     project_recipe(Project(here), [])
     assert "recipe" not in status(here)[0] and not capsys.readouterr().err
+
+
+def test_runs_that_belong_to_other_data_or_another_teacher_are_told(here: Path):
+    prepared = Project(here).state()["prepared"]
+    current = {"data": prepared["data_fingerprint"], "tokenizer": prepared["tokenizer_fingerprint"]}
+    done = {"finished": True, "updates": 250, "elapsed_s": 72.4}
+    add_run(here, "teacher", kind="teacher", **done, settings=current, command="a2d train-teacher")
+    taught = {**current, "teacher": sha256_file(here / "runs/teacher/best/model.safetensors")[:16]}
+    add_run(here, "word", kind="student", **done, settings=taught, command="a2d distill --method word")
+    shutil.copy(here / "a2d.yaml", here / "runs/word/recipe.yaml")
+    states, following = status(here)
+    assert not any("; " in states[name] for name in ("teacher", "student word")) and following == "a2d score"
+
+    (here / "runs/teacher/best/model.safetensors").write_bytes(b"trained anew")
+    states, following = status(here)
+    assert states["student word"].endswith("; taught by an earlier 'teacher', which was trained anew since")
+    assert following == "a2d distill --method word --overwrite"
+
+    add_run(here, "teacher", kind="teacher", **done, settings=current | {"data": "0"}, command="a2d train-teacher")
+    states, following = status(here)
+    assert states["teacher"].endswith("; trained on other text than is prepared now")
+    assert following == "a2d train-teacher --overwrite"
 
 
 def test_weights_that_are_gone_are_told(here: Path):

@@ -291,6 +291,14 @@ def test_a_run_that_ends_before_its_cool_down_is_told(a2d: Launcher, project: Pa
     assert "had cooled down" not in train(a2d, project, **cooling).err  # to its end
 
 
+def test_a_run_that_ends_in_its_warm_up_is_told(a2d: Launcher, project: Path):
+    warming = {"schedule": "inverse_sqrt_cooldown", "warmup_updates": 15, "max_updates": 20}
+    ended = train(a2d, project, max_hours=1e-7, **warming)
+    assert "warning: teacher ended in its warm-up, at update 1 of 15: it has hardly been trained; give it" in ended.err
+    assert "--overwrite --set training.max_updates=1 --set training.warmup_updates=1\n" in ended.err
+    assert "cooled down" not in ended.err
+
+
 def test_patience_ends_and_more_of_it_goes_on(a2d: Launcher, project: Path):
     worse = """
 from a2d_cli.training.validation import ValidationResult, Validator

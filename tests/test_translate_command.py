@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import pty
 import re
@@ -120,6 +123,12 @@ def test_lines_that_are_cut_are_named_by_number():
     heard = Listener()
     stream(b"short\n" * 7 + b"of more than eleven\n", heard=heard)
     assert heard.lines == ["warning: line 8: 19 tokens, cut to 11 (decoding.max_source_tokens)"]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_input_is_no_text(compress):
+    with pytest.raises(A2DError, match=r"the input is compressed .*gzip -dc FILE.gz \| a2d translate"):
+        stream(compress(b"eins\n" * 100))
 
 
 def test_invalid_utf8_is_refused_by_line_number_after_the_lines_before_it():
@@ -250,7 +259,7 @@ def test_without_a_model_the_command_is_told(a2d: Launcher, project: Path, tmp_p
     assert (
         "run 'teacher' has no weights yet: it is before its first validation\nhint: a2d train-teacher --seed 3" in said
     )
-    assert f"{tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE' first" in a2d.error(
+    assert f"{tmp_path}: nothing is prepared here\nhint: run 'a2d prepare RECIPE'" in a2d.error(
         tmp_path, "translate", code=2
     )
 

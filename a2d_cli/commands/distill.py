@@ -105,7 +105,7 @@ def distill(
 
 
 def _record_way(run: Run, teacher: Teacher | EnsembleTeacher, context: RunContext) -> None:
-    """What a cache keeps is rounded: a run that goes on another way is, in the last digits, another run."""
+    """A cache rounds in another place than half precision does: a run that goes on another way is another run."""
     if not context.world.is_main:
         return
     before = run.info.get("taught", teacher.way)
@@ -153,7 +153,7 @@ def _warn_of_large_student(student: Transformer, teachers: Sequence[Checkpoint],
     if student.num_parameters >= largest:
         reporter.warn(
             f"the student has {student.num_parameters / 1e6:.1f} M parameters, its teacher {largest / 1e6:.1f} M: "
-            "nothing is made smaller; --student mini, or KEY=VALUE,…"
+            "nothing is made smaller; take a smaller student (--student d_model=64), or a larger teacher"
         )
 
 

@@ -109,8 +109,8 @@ def _open_job(project: Project, folder: Path, reporter: Reporter) -> _Job:
         raise ConfigError(
             f"run '{run.name}' is still in training: what it has now is not what it will be",
             (
-                f"let it end ({run.info.get('command', 'the command that began it')}); "
-                "a lower training.max_updates ends it sooner"
+                f"let it end ({run.info.get('command', 'the command that began it')}), or end it now: "
+                "the same with --max-hours 0.01"
             ),
         )
     checkpoint = load_checkpoint(checkpoint_folder)

@@ -16,6 +16,7 @@ from a2d_cli.errors import ConfigError
 from a2d_cli.files import user_path
 from a2d_cli.project.project import Project
 
+_COMPRESSED = re.compile(r"\.(gz|bz2|xz)$")
 SETS = ("train", "valid", "test")
 # How they are trained where nothing else is said: as the recipes that were run on a CPU (recipes/README.md).
 SETTINGS = """
@@ -104,6 +105,8 @@ def _own_recipe(
         raise ConfigError("no training text is given", "--train SRC TGT (or one TSV or TMX file)")
     if not pair:
         raise ConfigError("the languages of your files are not given", "for example --pair de-en")
+    for each, paths in files.items():
+        _refuse_swapped(f"--{each}", *paths, pair)
     sources = {each: [_corpus_files(*files[each], option=f"--{each}")] for each in SETS if each in files}
     if columns is not None:
         _set_columns(sources, columns)
@@ -113,6 +116,21 @@ def _own_recipe(
     name = f"own-{pair.replace('-', '')}"
     text = yaml.safe_dump({"name": name, "data": data}, allow_unicode=True) + SETTINGS
     return parse_recipe(text, [f"--pair pair={pair}", *overrides], where=name)
+
+
+def _refuse_swapped(option: str, src: str, tgt: str, pair: str) -> None:
+    """Found here it costs a moment, in the translations days."""
+    src_lang, _, tgt_lang = pair.partition("-")
+    if tgt and (_language_of(src), _language_of(tgt)) == (tgt_lang, src_lang):
+        raise ConfigError(
+            f"{option} {src} {tgt}: by their names they are {tgt_lang} and {src_lang}, but --pair is {pair}",
+            f"{option} {tgt} {src}, or --pair {tgt_lang}-{src_lang}",
+        )
+
+
+def _language_of(path: str) -> str:
+    """What stands behind the last dot of a file's name, compressed or not."""
+    return _COMPRESSED.sub("", Path(path).name).rpartition(".")[2]
 
 
 def _set_columns(sources: Mapping[str, list[dict[str, Any]]], columns: str) -> None:
@@ -131,7 +149,7 @@ def _set_columns(sources: Mapping[str, list[dict[str, Any]]], columns: str) -> N
 
 def file_format(path: str) -> str:
     """tsv or tmx, perhaps compressed, where one file holds both sides; else plain."""
-    stem = re.sub(r"\.(gz|bz2|xz)$", "", path.lower())
+    stem = _COMPRESSED.sub("", path.lower())
     return next((kind for kind in ("tsv", "tmx") if stem.endswith(f".{kind}")), "plain")
 
 
@@ -145,6 +163,7 @@ def _corpus_files(src: str, tgt: str, option: str) -> dict[str, Any]:
         raise ConfigError(f"{option}: no such file: {path}", f"the current folder is {Path.cwd()}")
 
     def absolute(path: str) -> str:
-        return str(user_path(path).absolute())
+        found = user_path(path).absolute()
+        return str(found.resolve() if ".." in found.parts else found)
 
     return {"src": absolute(src), **({"tgt": absolute(tgt)} if tgt else {}), "format": file_format(src)}

@@ -41,7 +41,8 @@ from a2d_cli.project.run import CONFIG, Run, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter, count_text
 
 _CODE = 1  # raised when a step's code writes other text or ids than before from the same sources
-MANY_DROPPED = 0.2  # of the training pairs, by one rule of cleaning
+MANY_DROPPED = 0.2  # of the training pairs, by one rule of cleaning or as leaks
+FEW_PAIRS = 1000  # of training text: nothing that deserves the name of a translator comes of them
 _PROGRESS_PAIRS = 1000  # between two movements of a bar
 
 
@@ -393,6 +394,7 @@ def _decontaminate(job: _Job) -> _Result:
     for name, stamp in texts.items():
         if stamp.num_pairs == 0:
             raise _empty_set(name, leaks[name])
+    _warn_of_little(leaks["train"], texts["train"].num_pairs, job.reporter)
     return _Result(
         [path for name in texts for path in job.text(name).paths],
         {
@@ -401,6 +403,17 @@ def _decontaminate(job: _Job) -> _Result:
             "leaks": {name: tally.as_dict() for name, tally in leaks.items()},
         },
     )
+
+
+def _warn_of_little(leaks: Tally, num_left: int, reporter: Reporter) -> None:
+    num_leaks = sum(leaks.num_dropped.values())
+    if num_leaks > MANY_DROPPED * leaks.num_read:
+        reporter.warn(
+            f"{num_leaks:,} of {leaks.num_read:,} training pairs share a sentence with validation or test text "
+            f"({counts_text(leaks.num_dropped)}) and are left out: is that text a part of the training text?"
+        )
+    if num_left < FEW_PAIRS:
+        reporter.warn(f"{count_text(num_left, 'training pair')}: too little to learn from; tens of thousands are usual")
 
 
 def _missing_sets(job: _Job, held_out: Mapping[str, list[Pair]], num_pairs: int) -> Split | None:
@@ -416,8 +429,7 @@ def _missing_sets(job: _Job, held_out: Mapping[str, list[Pair]], num_pairs: int)
         )
     taken = [f"{n:,} for {name}" for n, name in ((split.valid_pairs, "valid"), (split.test_pairs, DEFAULT_TEST)) if n]
     job.reporter.info(
-        f"taken out of the {num_pairs:,} training pairs, with every pair that shares a sentence on one side: "
-        + " and ".join(taken)
+        f"held out of the {num_pairs:,} training pairs: {' and '.join(taken)} (what shares a sentence stays together)"
     )
     return split
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from a2d_cli import __version__, scoring
 from a2d_cli.commands.preparation import prepared_recipe
+from a2d_cli.commands.provenance import what_changed_since
 from a2d_cli.commands.score_files import P_ERRS, difference_text, read_lines, score_json, signature_lines
 from a2d_cli.commands.table import Table
 from a2d_cli.config.keys import first_of
@@ -225,6 +226,8 @@ def find_models(project: Project, names: Sequence[str] | None, pair: str, report
                 except A2DError as error:
                     reporter.warn(f"{run.name} is left out: {error}")
                 else:
+                    if what := what_changed_since(project, run):
+                        reporter.warn(f"{run.name} was {what}")
                     models += _with_exports(project, model, reporter)
             else:
                 reporter.info(f"{run.name}: still in training, left out (name it to score its best so far)")

@@ -8,6 +8,7 @@ from typing import Any
 
 from a2d_cli.commands.compare_record import comparisons_dir
 from a2d_cli.commands.preparation import changes_since
+from a2d_cli.commands.provenance import what_changed_since
 from a2d_cli.config.catalog import find_recipe
 from a2d_cli.config.keys import first_of
 from a2d_cli.config.loader import read_project_recipe
@@ -19,6 +20,8 @@ from a2d_cli.project.exported import MANIFEST, manifests, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import count_text, duration_text
+
+BROKEN = "broken: "
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,11 @@ def project_status(project: Project) -> StatusReport:
     """Read the folder; a folder that is no project is a fine answer too."""
     state = project.state()
     runs = list_runs(project)
-    run_lines = [StatusLine(_title(run), _known_state(run), _short(project, run.folder)) for run in runs]
+    changed = {run.name: what_changed_since(project, run) for run in runs}
+    run_lines = [
+        StatusLine(_title(run), _joined(_known_state(run), changed[run.name]), _short(project, run.folder))
+        for run in runs
+    ]
     broken = broken_runs(project)
     run_lines += [
         StatusLine(run.name, _broken(run.problem, run.info_path), _short(project, run.folder)) for run in broken
@@ -96,6 +103,11 @@ def project_status(project: Project) -> StatusReport:
         return StatusReport(project.folder, tuple(lines), state["preparing"])
     if lost:
         return StatusReport(project.folder, tuple(lines), project.command("prepare"))
+    if any(problem.startswith(BROKEN) for problem in problems):
+        command = stopped[0] if stopped else _next(project, runs, bool(scored))
+        return StatusReport(project.folder, tuple(lines), command, f"{project.recipe_path.name} is mended")
+    if anew := _to_train_anew(runs, changed):
+        return StatusReport(project.folder, tuple(lines), anew)
     if stopped:
         return StatusReport(project.folder, tuple(lines), stopped[0])
     if state.get("comparing") and not in_training:
@@ -122,6 +134,20 @@ def _recipe_problems(project: Project) -> list[str]:
     return [f"changed since the data were prepared: {first_of(changes)}"] if changes else []
 
 
+def _to_train_anew(runs: list[Run], changed: dict[str, str]) -> str:
+    """The command of the first run that is in everybody's way: a teacher, or a student where all students are."""
+    for kind in ("teacher", "student"):
+        finished = [run for run in runs if run.is_finished and run.info.get("kind") == kind]
+        if finished and all(changed[run.name] for run in finished):
+            command = finished[0].info.get("command", "")
+            return command if "--overwrite" in command.split() else f"{command} --overwrite".strip()
+    return ""
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
+
+
 def _title(run: Run) -> str:
     kind = run.info.get("kind", "run")
     return run.name if run.name == kind else f"{kind} {run.name}"
@@ -131,7 +157,7 @@ def _known_state(run: Run) -> str:
     try:
         return _run_state(run)
     except A2DError as error:  # of last/, which tells where an unfinished one goes on
-        return f"broken: {error.message}"
+        return f"{BROKEN}{error.message}"
 
 
 def _run_state(run: Run) -> str:
@@ -170,7 +196,7 @@ def _pseudo_line(project: Project, path: Path) -> StatusLine:
 
 
 def _broken(problem: A2DError, path: Path) -> str:
-    return "broken: " + problem.message.removeprefix(f"{path}: ")
+    return BROKEN + problem.message.removeprefix(f"{path}: ")
 
 
 def _prepare_command(project: Project, state: dict[str, Any], runs: list[Run]) -> str:

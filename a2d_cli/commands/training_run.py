@@ -130,8 +130,13 @@ def warn_of_long_warmup(section: str, training: Training, lengths: Sequence[int]
     if short:
         reporter.warn(
             f"{section}.warmup_updates is {warmup:,}, and a run of {' or '.join(short)} updates ends before its "
-            f"learning rate has reached its peak; --set {section}.warmup_updates={min(lengths) // 10}"
+            f"learning rate has reached its peak; --set {section}.warmup_updates={warmup_of(min(lengths))}"
         )
+
+
+def warmup_of(num_updates: int) -> int:
+    """What suits a run of that length."""
+    return max(1, num_updates // 10)
 
 
 def _open_run(
@@ -283,10 +288,17 @@ def _train(
         run.record(machine=world.machine_text(machine_of(device)), precision=precision, **peaks)
     if "max_updates" not in state.stop_reason and settings.schedule == "inverse_sqrt_cooldown":
         left = learning_rate(max(state.update, 1), settings) / settings.lr
-        if left > COOLED_DOWN:
+        shorter = f"--overwrite --set {section}.max_updates={state.update}"
+        if state.update < settings.warmup_updates:
+            reporter.warn(
+                f"{run.name} ended in its warm-up, at update {state.update} of {settings.warmup_updates}: it has "
+                f"hardly been trained; give it more time, or {shorter} "
+                f"--set {section}.warmup_updates={warmup_of(state.update)}"
+            )
+        elif left > COOLED_DOWN:
             reporter.warn(
                 f"{run.name} ended before its learning rate had cooled down ({left:.0%} of the peak were left), which "
-                f"costs quality: --overwrite --set {section}.max_updates={state.update} ends as early, cooled down"
+                f"costs quality: {shorter} ends as early, cooled down"
             )
     reporter.info(
         f"{run.name} finished: {state.stop_reason}; "

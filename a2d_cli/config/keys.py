@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from a2d_cli.config.schema import Recipe
+from a2d_cli.reporting import shortened
 
 # Keys that a run may be resumed with at other values: they move its end or its machine, not its path.
 SOFT_KEYS = frozenset(
@@ -35,7 +36,6 @@ END_KEYS = ("training.max_updates", "training.max_epochs", "training.max_hours",
 FREE_KEYS = SOFT_KEYS - set(END_KEYS) | {"training.seed", "decoding.nbest"}
 
 MAX_SHOWN = 6  # differences in a message
-MAX_SHOWN_CHARACTERS = 40  # of a value
 
 
 def recipe_keys(kind: type = Recipe, prefix: str = "") -> list[str]:
@@ -83,14 +83,20 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> d
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             changes |= differences(before, after, f"{prefix}{key}.")
+        elif _are_alike(before, after):
+            numbered = (dict(enumerate(each, start=1)) for each in (before, after))
+            changes |= differences(*numbered, f"{prefix}{key}.")
         elif before != after:
-            changes[f"{prefix}{key}"] = f"{_cut(before)} -> {_cut(after)}"
+            changes[f"{prefix}{key}"] = f"{shortened(before)} -> {shortened(after)}"
     return changes
 
 
-def _cut(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
+def _are_alike(before: Any, after: Any) -> bool:
+    """Whether both are lists of as many sections: then what differs is in some of them."""
+    both = [before, after]
+    if not all(isinstance(each, (list, tuple)) and each for each in both) or len(before) != len(after):
+        return False
+    return all(isinstance(item, dict) for each in both for item in each)
 
 
 def first_of(texts: Sequence[str]) -> str:

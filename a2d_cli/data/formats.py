@@ -16,10 +16,11 @@ from xml.parsers import expat
 from a2d_cli.config.schema import CorpusFiles
 from a2d_cli.data.archives import open_member
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.reporting import Reporter
+from a2d_cli.reporting import Reporter, shortened
 
 MAX_LINE_BYTES = 16 * 2**20  # a longer line means that the file is not text with one sentence a line
 XML_BLOCK_BYTES = 1 << 16
+ZIP_MARK = b"PK\x03\x04"
 
 Pairs = Iterator[tuple[str, str]]
 
@@ -67,7 +68,7 @@ def read_pairs(
         wanted = "holds both sides in one file: leave `tgt` out" if one_file else "needs a second file: add `tgt`"
         raise ConfigError(f"{files.src}: format {files.format} {wanted}")
     if files.format == "tsv":
-        return _read_tsv(src, files.src_column, files.tgt_column)
+        return _read_tsv(src, files.src_column, files.tgt_column, (src_lang, tgt_lang), reporter)
     if files.format == "tmx":
         return _read_tmx(src, src_lang, tgt_lang, reporter)
     tgt = Text.find(files.tgt, locate)
@@ -92,6 +93,8 @@ def read_lines(text: Text) -> Iterator[str]:
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
+                if line_number == 1 and raw.startswith(ZIP_MARK):
+                    raise A2DError(f"{text.name}: a zip archive", "unpack it, and name the file in it") from None
                 marks = {b"\xff\xfe\0\0": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
                 known = [name for mark, name in marks.items() if line_number == 1 and raw.startswith(mark)]
                 raise A2DError(
@@ -104,6 +107,10 @@ def read_lines(text: Text) -> Iterator[str]:
                 ) from None
             if line_number == 1:
                 line = line.removeprefix("\ufeff")
+                if not line.endswith("\n") and line.count("\r") > 1:
+                    raise A2DError(
+                        f"{text.name}: its lines end in a carriage return alone", "convert it: tr '\\r' '\\n' < FILE"
+                    )
             yield line.rstrip("\r\n")
     if not line_number:
         raise A2DError(f"{text.name}: the file is empty", f"look at {text.path}")
@@ -130,7 +137,7 @@ def _unequal(src: Text, num_src: int, tgt: Text, num_tgt: int, what: str = "line
     )
 
 
-def _read_tsv(text: Text, src_column: int, tgt_column: int) -> Pairs:
+def _read_tsv(text: Text, src_column: int, tgt_column: int, languages: tuple[str, str], reporter: Reporter) -> Pairs:
     num_pairs = 0
     for line_number, line in enumerate(read_lines(text), start=1):
         if not line:
@@ -142,8 +149,17 @@ def _read_tsv(text: Text, src_column: int, tgt_column: int) -> Pairs:
                 f"but columns {src_column} and {tgt_column} are asked for",
                 "name them (a2d prepare --columns SRC,TGT; in a recipe src_column, tgt_column) or mend the line",
             )
+        pair = columns[src_column - 1], columns[tgt_column - 1]
+        if not num_pairs and len(columns) > 2 and (src_column, tgt_column) == (1, 2):
+            read = (
+                f"{n} as {lang} ('{shortened(side)}')"
+                for n, lang, side in zip((src_column, tgt_column), languages, pair, strict=True)
+            )
+            reporter.info(
+                f"{text.name}: {len(columns)} columns; read {' and '.join(read)}; others by --columns SRC,TGT"
+            )
         num_pairs += 1
-        yield columns[src_column - 1], columns[tgt_column - 1]
+        yield pair
     if not num_pairs:
         raise A2DError(f"{text.name}: no line holds a pair", f"look at {text.path}")
 

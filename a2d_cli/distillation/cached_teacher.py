@@ -39,7 +39,8 @@ from a2d_cli.model.transformer import ForwardOutput, Transformer
 from a2d_cli.training.interruption import Interruption
 from a2d_cli.training.objective import RunContext
 
-# A cached teacher says what the live one says, within these. float16 keeps a trained model's words to about 0.001 nats.
+# A cached teacher says what the live one says in fp32, within these. float16 keeps a trained model's words to about
+# 0.001 nats; a live teacher under bf16 autocast is coarser than that (some 0.01 nats, and up to 0.03 of a cell).
 WORDS_TOLERANCE_NATS = 0.01  # Σ p |log p - log p'| at a position, p the live teacher's probabilities
 MAPS_TOLERANCE = 1e-3  # of a cell's probability
 SAMPLED_PAIRS = 8  # compared with the live teacher at each start

@@ -1,13 +1,7 @@
 """A term: a loss between the attention maps or hidden states of both models, beside that of words.
 
-A new one costs:
-- its class, in a file of this folder, and that file's line in the map, a2d_cli/README.md;
-- a line in `TERMS` (distillation/methods.py);
-- its name in config/rules.py: in `ATTENTION_TERMS` if it uses maps, else in `METHOD_TERMS`;
-- for each setting of its own: the key in `Distillation` (config/schema.py), its range in config/rules.py, its name in
-  `reads`.
-
-Neither objective nor trainer knows it: what they must know stands on its class.
+How to add one: a2d_cli/README.md, "Adding a method". Neither objective nor trainer knows it: what they must know
+stands on its class.
 
 Letters: B sentences, S source and T target length, Q query and K key positions.
 """

@@ -79,6 +79,8 @@ def _activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 class FeedForward(nn.Module):
+    """(..., d) -> (..., ffn) -> (..., d), position by position."""
+
     def __init__(self, shape: ModelShape):
         super().__init__()
         self.fc1 = nn.Linear(shape.d_model, shape.ffn_dim)
@@ -107,6 +109,8 @@ class Sublayer(nn.Module):
 
 
 class EncoderLayer(nn.Module):
+    """(B, S, d) -> (B, S, d) and, where a form is asked for, the attention map (B, H, S, S)."""
+
     def __init__(self, shape: ModelShape):
         super().__init__()
         self.self_attention = MultiHeadAttention(shape.d_model, shape.num_heads, shape.attention_dropout)
@@ -122,6 +126,8 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
+    """(B, T, d) -> (B, T, d) and, where a form is asked for, the maps (B, H, T, T) and, of `memory`, (B, H, T, S)."""
+
     def __init__(self, shape: ModelShape):
         super().__init__()
         self.self_attention = MultiHeadAttention(shape.d_model, shape.num_heads, shape.attention_dropout)

@@ -110,7 +110,8 @@ class Project:
         if "prepared" not in state:
             raise ConfigError(
                 f"{self.folder}: nothing is prepared here",
-                "run 'a2d prepare RECIPE' first ('a2d recipes list' names them), or name the project with -C DIR",
+                "run 'a2d prepare RECIPE' ('a2d recipes list' names them), or 'a2d prepare --train SRC TGT --pair "
+                "de-en', or name the project with -C DIR",
             )
 
     def lock(self, command: str, shared: bool = False) -> contextlib.AbstractContextManager[None]:

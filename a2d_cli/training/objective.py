@@ -1,4 +1,7 @@
-"""What training minimises: an objective turns a batch into sums over target tokens, divided once at the very end."""
+"""What training minimises: an objective turns a batch into sums over target tokens.
+
+The trainer divides once, by the target tokens of the whole update.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class LossTerms:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What of a run its objective may depend on besides the model."""
+    """What a run trains on and where; its objective may depend on this, besides the model."""
 
     plan: BatchPlan
     ids: SpecialIds

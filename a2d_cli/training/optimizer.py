@@ -11,7 +11,10 @@ from a2d_cli.config.schema import Training
 
 
 def learning_rate(update: int, settings: Training) -> float:
-    """Rate of an update (from 1): linear to `lr` at `warmup_updates`, then lr·√(warmup/update)."""
+    """Rate of an update (from 1): linear to `lr` at `warmup_updates`, then lr·√(warmup/update).
+
+    With `inverse_sqrt_cooldown`, times a factor that falls linearly to zero in the last `cooldown_fraction` of the run.
+    """
     warmup = max(settings.warmup_updates, 1)
     rate = settings.lr * min(update / warmup, (warmup / update) ** 0.5)
     if settings.schedule == "inverse_sqrt_cooldown":
