@@ -1,4 +1,5 @@
-"""How methods differ over seeds: intervals, exact sign-flip tests, Holm's correction, and what so few seeds can detect.
+"""How methods differ over seeds: intervals, exact sign-flip tests, Holm's correction, what so few seeds can detect, and
+when a difference counts.
 
 Numbers in, numbers out, standard library alone. Letters: n seeds, d differences (one a seed), ν = n - 1.
 """
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 ALPHA = 0.05
 POWER = 0.80
 MAX_SEEDS = 40  # the sign-flip test holds 2 ** (n / 2) numbers
+HEADROOM_BLEU = 1.5  # by which the teacher must beat the plain student before a difference may be claimed
+EQUAL_BLEU = 0.3  # a difference inside ± this may be called none
 
 _STEPS = 400  # of Simpson's rule, for the power of a t test
 
@@ -76,6 +79,44 @@ def paired_tests(baseline: Sample, methods: Mapping[str, Sample]) -> dict[str, P
 
 def _minus(sample: Sample, baseline: Sample) -> Sample:
     return Sample(tuple(a - b for a, b in zip(sample.values, baseline.values, strict=True)))
+
+
+def claim(test: PairedTest, low: float, high: float, headroom_bleu: float | None) -> str:
+    """What may be said of a difference in BLEU: `better`, `worse`, `equal` or `none`.
+
+    Better or worse only if
+
+    1. the exact permutation test over seeds, with Holm's correction, gives p ≤ 0.05;
+    2. the difference is at least the smallest one that this number of seeds can detect;
+    3. other test sentences would not undo it: 0 lies outside the interval over sentences, of the mean over seeds;
+    4. the teacher is far enough above the plain student (headroom).
+
+    Equal, with seeds and headroom enough, if the difference lies within ±0.3 BLEU by two one-sided t tests and by the
+    interval of rule 3.
+
+    Args:
+        low, high: ends of that interval.
+        headroom_bleu: the teacher's BLEU minus the plain student's; None: unknown.
+    """
+    if not has_headroom(headroom_bleu) or math.isnan(test.detectable):
+        return "none"
+    if test.holm_p_value <= ALPHA and abs(test.differences.mean) >= test.detectable:
+        if low > 0 < test.differences.mean:
+            return "better"
+        if high < 0 > test.differences.mean:
+            return "worse"
+    is_small = low > -EQUAL_BLEU and high < EQUAL_BLEU
+    return "equal" if is_small and test.differences.is_within(EQUAL_BLEU, test.num_methods) else "none"
+
+
+def has_headroom(headroom_bleu: float | None) -> bool:
+    """Whether the teacher has enough left to teach, as far as is known."""
+    return headroom_bleu is not None and headroom_bleu >= HEADROOM_BLEU
+
+
+def can_claim(num_seeds: int, num_methods: int) -> bool:
+    """Whether any outcome could be significant for all of so many methods against one baseline."""
+    return num_methods * smallest_p_value(num_seeds) <= ALPHA
 
 
 def sign_flip_p_value(differences: Sequence[float]) -> float:

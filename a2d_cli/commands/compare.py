@@ -27,7 +27,6 @@ from a2d_cli.commands.compare_report import (
     Comparison,
     MeasuredRun,
     MeasuredTeacher,
-    can_claim,
     contrasts,
     what_seeds_allow,
 )
@@ -38,7 +37,7 @@ from a2d_cli.commands.pseudo import teacher_text
 from a2d_cli.commands.score import VALID, ModelOnTexts, ScoredText, ScoreRow, find_texts
 from a2d_cli.commands.teachers import find_teachers, matching_teacher
 from a2d_cli.commands.training_run import warn_of_long_warmup
-from a2d_cli.comparison import MAX_SEEDS
+from a2d_cli.comparison import MAX_SEEDS, can_claim
 from a2d_cli.config.keys import section_of, unlike
 from a2d_cli.config.loader import parse_student
 from a2d_cli.config.method_name import BASELINES

@@ -13,9 +13,14 @@ from a2d_cli.commands.score_files import interval_text
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import (
     ALPHA,
+    EQUAL_BLEU,
+    HEADROOM_BLEU,
     POWER,
     PairedTest,
     Sample,
+    can_claim,
+    claim,
+    has_headroom,
     paired_tests,
     seeds_for_significance,
     smallest_p_value,
@@ -23,8 +28,6 @@ from a2d_cli.comparison import (
 from a2d_cli.reporting import count_text
 from a2d_cli.scoring import PairedResult
 
-HEADROOM_BLEU = 1.5  # by which the teacher must beat the plain student before a difference may be claimed
-EQUAL_BLEU = 0.3  # a difference inside ± this may be called none
 PLAIN = "ce"
 
 # Metric -> title and decimals; a field of MeasuredRun.
@@ -86,18 +89,9 @@ class Contrast:
     bootstrap: Bootstrap
 
     def claim(self, headroom_bleu: float | None) -> str:
-        """What may be said of BLEU: better or worse only outside what chance over seeds and over sentences can do, and
-        what the seeds can tell, with headroom."""
-        test, sentences = self.tests["bleu"], self.bootstrap.mean
-        if headroom_bleu is None or headroom_bleu < HEADROOM_BLEU or math.isnan(test.detectable):
-            return "none"
-        if test.holm_p_value <= ALPHA and abs(test.differences.mean) >= test.detectable:
-            if sentences.low > 0 < test.differences.mean:
-                return "better"
-            if sentences.high < 0 > test.differences.mean:
-                return "worse"
-        is_small = sentences.low > -EQUAL_BLEU and sentences.high < EQUAL_BLEU
-        return "equal" if is_small and test.differences.is_within(EQUAL_BLEU, test.num_methods) else "none"
+        """What may be said of BLEU."""
+        sentences = self.bootstrap.mean
+        return claim(self.tests["bleu"], sentences.low, sentences.high, headroom_bleu)
 
     def bootstrap_text(self) -> str:
         """`+3 -0 of 3`: seeds in which the method is better and worse, by the interval: p errs on the small side."""
@@ -148,17 +142,12 @@ class ComparedRuns:
             )
         who = "the best teacher" if len(self.teachers) > 1 else "the teacher"
         told = f"headroom: {who}'s BLEU is {headroom:+.2f} above that of '{PLAIN}'"
-        if headroom >= HEADROOM_BLEU:
+        if has_headroom(headroom):
             return f"{told} (at least {HEADROOM_BLEU} are needed for a claim)"
         return (
             f"{told}, less than {HEADROOM_BLEU}: NO CLAIM on {self.test_set}: "
             "this teacher has nothing left to teach there"
         )
-
-
-def can_claim(num_seeds: int, num_methods: int) -> bool:
-    """Whether any outcome could be significant for all of so many methods against one baseline."""
-    return num_methods * smallest_p_value(num_seeds) <= ALPHA
 
 
 def what_seeds_allow(num_seeds: int, num_methods: int) -> str:
@@ -356,7 +345,7 @@ class Comparison:
             "updates": block.updates,
             "teachers": [asdict(teacher) for teacher in block.teachers],
             "headroom_bleu": block.headroom_bleu,
-            "headroom_suffices": block.headroom_bleu is not None and block.headroom_bleu >= HEADROOM_BLEU,
+            "headroom_suffices": has_headroom(block.headroom_bleu),
             "methods": {
                 method: {
                     metric: _sample_json(block.sample(method, metric))
