@@ -35,18 +35,12 @@ from a2d_cli import cli
 from a2d_cli.commands import compare as compare_command
 from a2d_cli.commands import compare_grid
 from a2d_cli.commands import score as score_command
-from a2d_cli.commands.compare import (
-    ONE_END,
-    Request,
-    _Forced,
-    _plan,
-    _score_options,
-    compare,
-    read_seeds,
-)
+from a2d_cli.commands.compare import _score_options, compare
 from a2d_cli.commands.compare_fairness import notes_on, refuse_other_settings, refuse_unequal, what_was_trained
 from a2d_cli.commands.compare_figure import _bars, check_figure, draw
 from a2d_cli.commands.compare_grid import Cell, Launch, make_cells, train_grid
+from a2d_cli.commands.compare_measure import _Forced
+from a2d_cli.commands.compare_plan import ONE_END, Request, make_plan, read_seeds
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
 from a2d_cli.commands.compare_report import (
     Bootstrap,
@@ -336,7 +330,7 @@ def test_a2d_score_is_asked_for_the_same_translations(
 
     monkeypatch.setattr(score_command, "score_project", record)
     project = Project(taught)
-    plan = _plan(project, replace(REQUEST, settings=changes), Reporter())
+    plan = make_plan(project, replace(REQUEST, settings=changes), Reporter())
     with pytest.raises(A2DError, match="asked"):
         cli.app(["-C", str(taught), "score", *_score_options(plan)], standalone_mode=False)
     own = read_project_recipe(project.recipe_path).decoding
@@ -715,7 +709,7 @@ def test_runs_of_a_lossy_cache_are_not_compared_with_others(grid: Path):
 def test_every_setting_of_training_that_changes_a_result_is_compared(grid: Path, key: str):
     edit(grid, "ce-seed2", lambda values: values["settings"]["training"].update({key: "another"}))
     recipe = replace(read_project_recipe(Project(grid).recipe_path, [*REQUEST.run_settings, *ONE_END]))
-    plan = _plan(Project(grid), REQUEST, Reporter())
+    plan = make_plan(Project(grid), REQUEST, Reporter())
     facts = {name: method_facts(own, plan.teachers, None) for name, own in plan.methods.items()}
     if f"training.{key}" in FREE_KEYS:
         refuse_other_settings(Project(grid), recipe, facts, plan.cells)
@@ -742,7 +736,7 @@ def test_which_keys_may_differ_between_runs_that_are_compared():
 
 def test_a_loss_is_kept_by_teacher_vocabulary_and_length(grid: Path):
     project = Project(grid)
-    plan = _plan(project, REQUEST, Reporter())
+    plan = make_plan(project, REQUEST, Reporter())
     (text,), (teacher,) = plan.texts, plan.teachers
     model = describe_model(plan.cells[0].run.folder.absolute())
     asked = []
@@ -863,11 +857,11 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
 
 
 def test_a_baseline_may_be_spelled_as_a_method_may(taught: Path):
-    plan = _plan(
+    plan = make_plan(
         Project(taught), replace(REQUEST, methods=("ce", " a2d"), baselines=("a2d", "a2d-diagonal")), Reporter()
     )
     assert [*plan.methods] == ["ce", "a2d-diagonal"] and plan.baselines == ("a2d-diagonal",)
-    assert _plan(Project(taught), replace(REQUEST, methods=("word", "a2d", "ce")), Reporter()).baselines == (
+    assert make_plan(Project(taught), replace(REQUEST, methods=("word", "a2d", "ce")), Reporter()).baselines == (
         "ce",
         "word",
     )

@@ -371,6 +371,7 @@ def compare(
     """
     from a2d_cli.commands import compare as command
     from a2d_cli.commands.compare_figure import check_figure, draw
+    from a2d_cli.commands.compare_plan import Request, read_seeds
     from a2d_cli.commands.option_lists import read_numbers
     from a2d_cli.files import check_target, write_text
 
@@ -379,9 +380,9 @@ def compare(
             check_target(option, path)
     if figure:
         check_figure(figure)
-    request = command.Request(
+    request = Request(
         methods=tuple(methods.split(",")),
-        seeds=command.read_seeds(seeds),
+        seeds=read_seeds(seeds),
         lengths=read_numbers("--updates", updates) if updates else (),
         baselines=tuple(baselines or ()),
         test_sets=tuple(tests or ()),
