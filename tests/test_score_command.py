@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -292,10 +292,10 @@ def test_what_changed_is_translated_again(project, change, calls):
 def test_other_decoding_and_refresh_translate_again(project, calls):
     options = {"models": ["ce"], "test_sets": ["news"]}
     run(project, **options)
-    assert run(project, decoding={"beam": 1}, **options).decoding.beam == 1
+    assert run(project, decoding=Decoding(beam=1), **options).decoding.beam == 1
     run(project, refresh=True, **options)
     assert len(calls) == 3
-    run(project, decoding={"beam": 1}, **options)
+    run(project, decoding=Decoding(beam=1), **options)
     assert len(calls) == 3
 
 
@@ -445,10 +445,10 @@ def test_decoding_settings_are_taken_over_those_of_the_recipe(project, monkeypat
 
     with pytest.raises(ZeroDivisionError):
         score("--set", "decoding.length_penalty=0.6", "--beam", "3", "--no-speed")
-    assert (asked[0]["decoding"], asked[0]["with_speed"]) == (asdict(Decoding(beam=3, length_penalty=0.6)), False)
+    assert (asked[0]["decoding"], asked[0]["with_speed"]) == (Decoding(beam=3, length_penalty=0.6), False)
     with pytest.raises(ZeroDivisionError):
         score()
-    assert (asked[1]["decoding"], asked[1]["with_speed"]) == ({}, True)
+    assert (asked[1]["decoding"], asked[1]["with_speed"]) == (None, True)
     with pytest.raises(
         ConfigError,
         match="--set training.lr=1: a model that is trained can only decode otherwise.*--set decoding.length",

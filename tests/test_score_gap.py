@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_an_int8_export_is_measured_itself(project: Project, tmp_path: Path, mon
 
 
 def test_a_greedy_recipe_has_three_steps(project: Project):
-    (gap,) = score_gap(project, test_sets=["talks"], decoding={"beam": 1}, reporter=Reporter())
+    (gap,) = score_gap(project, test_sets=["talks"], decoding=replace(DECODING, beam=1), reporter=Reporter())
     assert [step.name for step in gap.steps] == ["teacher, greedy", "student, greedy", "int8 student, greedy"]
 
 

@@ -6,12 +6,12 @@ import os
 import shlex
 import signal
 import sys
-from dataclasses import asdict
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from a2d_cli.config.rules import MAX_BEAM
+from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.console import make_reporter, print_json, print_table
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
@@ -80,8 +80,8 @@ def cache_of(cache_teacher: bool) -> list[str]:
     return ["distillation.cache=auto"] if cache_teacher else []
 
 
-def decoding_of(project: Project, settings: list[str] | None, beam: int | None) -> dict[str, Any]:
-    """What `--set` and `--beam` make of the recipe's decoding settings; empty where neither is given.
+def decoding_of(project: Project, settings: list[str] | None, beam: int | None) -> Decoding | None:
+    """What `--set` and `--beam` make of the recipe's decoding settings; None where neither is given.
 
     Raises:
         ConfigError: a key of another section, which changes no translation.
@@ -96,10 +96,10 @@ def decoding_of(project: Project, settings: list[str] | None, beam: int | None) 
             )
     overrides = overrides_of(settings, decoding__beam=beam)
     # One translation is scored, however many the recipe asks for.
-    return asdict(project_recipe(project, [*overrides, "decoding.nbest=1"]).decoding) if overrides else {}
+    return project_recipe(project, [*overrides, "decoding.nbest=1"]).decoding if overrides else None
 
 
-def project_recipe(project: Project, overrides: list[str]) -> Any:
+def project_recipe(project: Project, overrides: list[str]) -> Recipe:
     """The recipe in a2d.yaml, changed by `overrides`; what it says otherwise of data that are prepared is warned of."""
     from a2d_cli.commands.preparation import prepared_recipe, warn_of_changes
 

@@ -62,7 +62,7 @@ def demo(project: Project, overrides: list[str], command: str, reporter: Reporte
     reporter.info(f"5/6 {project.command('export')}")
     _export(project, distilled.name, reporter)
     reporter.info(f"6/6 {project.command('score')}")
-    scores = score_project(project, models=None, test_sets=None, decoding={}, device="auto", reporter=reporter)
+    scores = score_project(project, reporter=reporter)
     return DemoResult(scores, _samples(project))
 
 

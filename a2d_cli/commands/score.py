@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -153,7 +153,7 @@ def score_project(
     *,
     models: Sequence[str] | None = None,
     test_sets: Sequence[str] | None = None,
-    decoding: Mapping[str, Any] | None = None,
+    decoding: Decoding | None = None,
     device: str = "auto",
     reporter: Reporter,
     refresh: bool = False,
@@ -167,7 +167,7 @@ def score_project(
     Args:
         models: run names, run folders or checkpoint folders; None = every finished run.
         test_sets: names; None = all.
-        decoding: values over those of the recipe's `decoding`.
+        decoding: None = the recipe's.
         device: auto, cpu, cuda or cuda:N.
         refresh: translate anew, whatever scores/ holds.
         with_speed: False: other work shares the machine, so that times would say nothing.
@@ -177,7 +177,7 @@ def score_project(
         A2DError: a checkpoint of another language pair; one that cannot be read, if it was named or no other is left.
     """
     recipe = prepared_recipe(project)
-    settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
+    settings = replace(decoding or recipe.decoding, nbest=1)
     texts = find_texts(project, recipe, test_sets)
     cache = ScoreCache(project.scores_dir)
     for problem in broken_exports(project):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -84,7 +84,7 @@ def score_gap(
     *,
     model: str | None = None,
     test_sets: Sequence[str] | None = None,
-    decoding: Mapping[str, Any] | None = None,
+    decoding: Decoding | None = None,
     device: str = "auto",
     reporter: Reporter,
     refresh: bool = False,
@@ -97,7 +97,7 @@ def score_gap(
     Args:
         model: a student's run name or folder; None = the best by validation.
         test_sets: names; None = all.
-        decoding: values over those of the recipe's `decoding`.
+        decoding: None = the recipe's.
         refresh: translate anew, whatever scores/ holds.
         with_speed: False: no speed is kept of what is translated, which 'a2d score' would show.
 
@@ -106,7 +106,7 @@ def score_gap(
         A2DError: a checkpoint that cannot be read, or CTranslate2 is missing.
     """
     recipe = prepared_recipe(project)
-    beam = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
+    beam = replace(decoding or recipe.decoding, nbest=1)
     greedy = replace(beam, beam=1)
     texts = find_texts(project, recipe, test_sets)
     student = _find_student(project, model, recipe.pair, reporter)

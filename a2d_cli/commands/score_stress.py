@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,7 @@ def score_stress(
     *,
     models: Sequence[str] | None = None,
     test_sets: Sequence[str] | None = None,
-    decoding: Mapping[str, Any] | None = None,
+    decoding: Decoding | None = None,
     device: str = "auto",
     reporter: Reporter,
 ) -> StressReport:
@@ -109,7 +109,7 @@ def score_stress(
         ConfigError, A2DError: as `score_project`.
     """
     recipe = prepared_recipe(project)
-    settings = replace(recipe.decoding, **{**(decoding or {}), "nbest": 1})
+    settings = replace(decoding or recipe.decoding, nbest=1)
     text = score.find_texts(project, recipe, test_sets)[0]
     valid = (read_lines(project.text_path("valid", lang)) for lang in (recipe.src_lang, recipe.tgt_lang))
     lengths = LengthRange.of(zip(*valid, strict=True))
