@@ -15,6 +15,7 @@ from a2d_cli.commands.report_comparisons import Comparisons, comparison_tables
 from a2d_cli.commands.report_html import Block, Charts, Example, Examples, Fold, Missing, Paragraph
 from a2d_cli.commands.report_runs import KnownRun
 from a2d_cli.commands.score_files import signature_lines
+from a2d_cli.commands.scored_result import ScoredResult, own_teacher
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import Sample, seeds_for_significance
 from a2d_cli.config.keys import FREE_KEYS, differences, first_of
@@ -28,7 +29,6 @@ from a2d_cli.project.project import Project
 from a2d_cli.project.run import best_by_validation, find_model, is_taught_by
 from a2d_cli.project.score_cache import NO_SPEED, Result, ScoreCache
 from a2d_cli.reporting import count_text
-from a2d_cli.scoring import Score
 
 FEW_MODELS = 8  # so many are shown unfolded
 FEW_METHODS = 4  # of a comparison that is proposed, at most
@@ -37,7 +37,7 @@ TEACHER_AHEAD, STUDENT_AHEAD = 10, 5  # sentences shown of each kind
 
 
 @dataclass(frozen=True)
-class ScoredRun:
+class ScoredRun(ScoredResult):
     """A run, or an export of its weights, on a test set."""
 
     known: KnownRun
@@ -56,15 +56,6 @@ class ScoredRun:
     @property
     def name(self) -> str:
         return self.result.model if self.is_export else self.known.name
-
-    @property
-    def scores(self) -> list[Score]:
-        """BLEU and chrF2."""
-        return [Score(**values) for values in self.result.scores]
-
-    @property
-    def bleu(self) -> float:
-        return self.scores[0].value
 
 
 @dataclass(frozen=True)
@@ -350,11 +341,10 @@ def _conditions(scored: ScoredRun) -> dict[str, Any]:
 
 
 def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) -> ScoredRun | None:
-    """The student's own (of an ensemble the best), else the first."""
+    """As `own_teacher`; without a student the first."""
     teachers = [each for each in scored if each.known.is_teacher and not each.is_export]
     digits = student.known.info.get("settings", {}).get("teacher", "") if student else ""
-    own = [each for each in teachers if is_taught_by(digits, each.result.weights_sha256)]
-    return max(own, key=lambda each: each.bleu) if own else next(iter(teachers), None)
+    return own_teacher(digits, teachers)
 
 
 def best_student(scored: Sequence[ScoredRun]) -> ScoredRun | None:

@@ -15,6 +15,7 @@ from a2d_cli import __version__, scoring
 from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.commands.provenance import what_changed_since
 from a2d_cli.commands.score_files import P_ERRS, difference_text, read_lines, score_json, signature_lines
+from a2d_cli.commands.scored_result import ScoredResult, own_teacher
 from a2d_cli.commands.table import Table
 from a2d_cli.config.keys import first_of
 from a2d_cli.config.schema import Decoding, Recipe
@@ -33,7 +34,7 @@ from a2d_cli.project.score_cache import (
     describe_model,
 )
 from a2d_cli.reporting import Reporter
-from a2d_cli.scoring import PairedResult, ResampledScore, Score
+from a2d_cli.scoring import PairedResult, ResampledScore
 
 if TYPE_CHECKING:
     from a2d_cli.decoding.translator import Translator
@@ -54,7 +55,7 @@ class ScoredText:
 
 
 @dataclass(frozen=True)
-class ScoreRow:
+class ScoreRow(ScoredResult):
     """A model on a test set; the differences are those of BLEU."""
 
     model: ScoredModel
@@ -62,15 +63,6 @@ class ScoreRow:
     cached: bool  # translated, and its speed measured, by an earlier command
     to_teacher: PairedResult | None = None
     to_plain: PairedResult | None = None  # to the student of the same size and training that learned from text alone
-
-    @property
-    def scores(self) -> list[Score]:
-        """BLEU and chrF2."""
-        return [Score(**values) for values in self.result.scores]
-
-    @property
-    def bleu(self) -> float:
-        return self.scores[0].value
 
     def to_json(self) -> dict[str, Any]:
         model, result = self.model, self.result
@@ -440,12 +432,11 @@ def _compare(rows: list[ScoreRow], text: ScoredText, cache: ScoreCache, tgt_lang
 
 
 def _teacher_of(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | None:
-    """The teacher that the student was distilled from (of an ensemble the best), else the project's first."""
+    """As `own_teacher`; None for a teacher."""
     if row.model.kind == "teacher":
         return None
     teachers = [other for other in rows if other.model.kind == "teacher" and not other.model.is_export]
-    own = [other for other in teachers if row.model.is_taught_by(other.model)]
-    return max(own, key=lambda other: other.bleu) if own else next(iter(teachers), None)
+    return own_teacher(row.model.teacher, teachers)
 
 
 def _wants_plain(row: ScoreRow) -> bool:
