@@ -14,6 +14,7 @@ from a2d_cli.config.keys import unlike
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.problems import Place, Problems
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe
+from a2d_cli.devices import DEVICE
 
 ATTENTION_TERMS = (
     *("a2d", "a2d-release", "a2d-paper", "a2d-masked", "a2d-simplex", "a2d-diagonal"),
@@ -93,7 +94,6 @@ _RANGE_OF = {name: (phrase, holds) for phrase, holds, names in _RANGES for name 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Za-z0-9]+)*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _NAMES = "a name is made of letters, digits, '.', '_' and '-'"
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def check_recipe(recipe: Recipe, where: str, options: Mapping[str, str] | None = None) -> None:
@@ -283,7 +283,7 @@ def _check_training(recipe: Recipe, place: Place) -> None:
             message = f"{training.max_length} is more than {shape_of}.max_positions {longest}"
             place.complain(f"{section}.max_length", message, f"lower it, or raise {shape_of}.max_positions")
         inherited = section == "student_training" and training.device == recipe.training.device
-        if not inherited and not _DEVICE.fullmatch(training.device):
+        if not inherited and training.device != "auto" and not DEVICE.fullmatch(training.device):
             message = f"expected auto, cpu, cuda or cuda:N, got '{training.device}'"
             place.complain(f"{section}.device", message)
 
