@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from a2d_cli.commands.compare_grid import Cell, make_cells
 from a2d_cli.commands.compare_report import what_seeds_allow
-from a2d_cli.commands.distill import refuse_impossible
+from a2d_cli.commands.distill import refuse_settings, refuse_shapes
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.commands.score import VALID, ScoredText, find_texts
@@ -142,7 +142,10 @@ def make_plan(project: Project, request: Request, reporter: Reporter) -> Plan:
                 "let it end first",
             )
     for distillation in methods.values():
-        refuse_impossible(replace(recipe, distillation=distillation), teachers[0].model.shape if teachers else None)
+        own = replace(recipe, distillation=distillation)
+        refuse_settings(own)
+        if teachers:
+            refuse_shapes(own, teachers[0].model.shape)
     return Plan(
         recipe, methods, baselines, lengths, tuple(cells), tuple(texts), decoding, tuple(teachers), request.label
     )

@@ -58,7 +58,7 @@ def distill(
     if name is None:
         name = method_name if seed == 1 else f"{method_name}-seed{seed}"
     run = place_for(project, name, "student", overwrite)
-    refuse_impossible(recipe, None)
+    refuse_settings(recipe)
     folders = find_teachers(project, recipe) if method.needs_teacher or method.seq else ()
     if any(folder.resolve().is_relative_to(run.folder.resolve()) for folder in folders):
         raise ConfigError(f"run '{name}' is the teacher itself: no student takes its place", "choose another --name")
@@ -173,11 +173,8 @@ def warn_of_idle_settings(recipe: Recipe, settings: Sequence[str], reporter: Rep
         reporter.warn(f"--set distillation.{key} changes nothing: {name} does not use it{why}")
 
 
-def refuse_impossible(recipe: Recipe, teacher: ModelShape | None) -> None:
-    """What the method cannot do with these settings and models, before anything is trained.
-
-    Args:
-        teacher: the first one's shape; None where there is none.
+def refuse_settings(recipe: Recipe) -> None:
+    """What the method cannot do with these settings, before anything is read or trained.
 
     Raises:
         ConfigError: names the setting.
@@ -187,7 +184,18 @@ def refuse_impossible(recipe: Recipe, teacher: ModelShape | None) -> None:
         _refuse_shares(method, recipe.student_training.accumulate)
     if method.needs_teacher:
         _check_cache(recipe, method)
-    if method.copies_layers and teacher:
+
+
+def refuse_shapes(recipe: Recipe, teacher: ModelShape) -> None:
+    """What the method cannot do with these models, before anything is trained.
+
+    Args:
+        teacher: the first one's shape.
+
+    Raises:
+        ConfigError: names the dimension.
+    """
+    if parse_method(recipe.distillation).copies_layers:
         check_copying(recipe.student, teacher)
 
 
@@ -215,7 +223,7 @@ def _open_teachers(
         own = Tokenizer.load(project.data_dir)
         given = [load_teacher(folder, recipe) for folder in folders]
         teachers = [over_own_pieces(teacher, own) or teacher for teacher in given]
-    refuse_impossible(recipe, teachers[0].model.shape)
+    refuse_shapes(recipe, teachers[0].model.shape)
     for teacher in teachers:
         does = "taught by" if method.asks_teacher else "begins with layers of"
         reporter.info(f"{does} {teacher.folder} ({teacher.model.num_parameters / 1e6:.1f} M parameters)")
