@@ -145,11 +145,11 @@ def _read_test(project: Project, recipe: Recipe, wanted: int) -> ScoredText:
 def _find_folders(project: Project, names: Sequence[str], pair: str, reporter: Reporter) -> list[Path]:
     folders = [find_model(project, name) for name in dict.fromkeys(names)]
     if not names:
-        finished = [run for run in list_runs(project, reporter) if run.is_finished]
-        for run in finished:
-            if run.info.get("pair", pair) != pair:
-                reporter.warn(f"{run.name} is left out: it translates {run.info['pair']}")
-        folders = [run.folder for run in finished if run.info.get("pair", pair) == pair]
+        for run in (run for run in list_runs(project, reporter) if run.is_finished):
+            if (other := run.info.get("pair", pair)) == pair:
+                folders.append(run.folder)
+            else:
+                reporter.warn(f"{run.name} is left out: it translates {other}")
     if not folders:
         raise ConfigError(
             f"{project.folder}: no finished run to measure",

@@ -45,13 +45,13 @@ def prepared_recipe(project: Project, overrides: Sequence[str] = ()) -> Recipe:
         A2DError: there is none.
         ConfigError: nothing is prepared, the recipe is wrong, or the data are of another pair.
     """
-    project.require_prepared()
+    prepared = project.require_prepared()
     recipe = read_project_recipe(project.recipe_path, overrides)
-    prepared = project.state().get("prepared", {}).get(ASKED, {}).get("pair", recipe.pair)
-    if recipe.pair != prepared:
+    pair = prepared.get(ASKED, {}).get("pair", recipe.pair)
+    if recipe.pair != pair:
         raise ConfigError(
-            f"{project.recipe_path}: pair: {recipe.pair}, but the data were prepared as {prepared}",
-            f"write {prepared} there again, or prepare the other pair: {project.command('prepare')}",
+            f"{project.recipe_path}: pair: {recipe.pair}, but the data were prepared as {pair}",
+            f"write {pair} there again, or prepare the other pair: {project.command('prepare')}",
         )
     return recipe
 

@@ -95,8 +95,8 @@ class Project:
         state = {"format": FORMAT, **self.state(), **changes}
         write_json(self.state_path, {key: value for key, value in state.items() if value is not None})
 
-    def require_prepared(self) -> None:
-        """Refuse to go on where `a2d prepare` has not ended.
+    def require_prepared(self) -> dict[str, Any]:
+        """What `a2d prepare` has recorded; refuse to go on where it has not ended.
 
         Raises:
             ConfigError: names the folder and the command.
@@ -113,6 +113,7 @@ class Project:
                 "run 'a2d prepare RECIPE' ('a2d recipes list' names them), or 'a2d prepare --train SRC TGT --pair "
                 "de-en', or name the project with -C DIR",
             )
+        return state["prepared"]
 
     def lock(self, command: str, shared: bool = False) -> contextlib.AbstractContextManager[None]:
         """Hold the project: alone (`prepare`), or shared with others that only add runs and scores."""
