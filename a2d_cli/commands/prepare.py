@@ -25,7 +25,7 @@ from a2d_cli.config.loader import parse_recipe
 from a2d_cli.config.rules import check_recipe
 from a2d_cli.config.schema import Recipe, Split
 from a2d_cli.config.writer import dump_recipe
-from a2d_cli.data.aligned_text import AlignedText, TextStamp
+from a2d_cli.data.aligned_text import AlignedText, Pair, TextStamp
 from a2d_cli.data.cleaning import RULE_KEYS, Cleaner, Tally, clean_held_out
 from a2d_cli.data.corpus import ParallelCorpus, write_corpus
 from a2d_cli.data.decontamination import Decontamination
@@ -33,7 +33,6 @@ from a2d_cli.data.report import STEPS, Report
 from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources, own_files
 from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
-from a2d_cli.data.workers import Pair
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import LOCK, fingerprint, read_json, remove_leftovers, write_text
 from a2d_cli.project.project import Project

@@ -11,6 +11,8 @@ from pathlib import Path
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path
 
+Pair = tuple[str, str]  # a sentence and its translation
+
 _BLOCK_PAIRS = 1000  # read, written and hashed at a time
 
 
@@ -45,7 +47,7 @@ class AlignedText:
     def paths(self) -> tuple[Path, Path]:
         return self.src, self.tgt
 
-    def write(self, pairs: Iterable[tuple[str, str]]) -> TextStamp:
+    def write(self, pairs: Iterable[Pair]) -> TextStamp:
         """Stream `pairs` into both files; neither appears before all are written."""
         stamp = _StampWriter()
         pairs = iter(pairs)
@@ -61,7 +63,7 @@ class AlignedText:
                 stamp.add(_lines(chain.from_iterable(block)).encode(), len(block))
         return stamp.stamp()
 
-    def read(self, expected: TextStamp) -> Iterator[tuple[str, str]]:
+    def read(self, expected: TextStamp) -> Iterator[Pair]:
         """Stream the pairs, and check at the end that they are those which were written.
 
         Raises:

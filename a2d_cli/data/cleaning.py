@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from a2d_cli.config import schema
-from a2d_cli.data.workers import Pair, map_chunks
+from a2d_cli.data.aligned_text import Pair
+from a2d_cli.data.workers import map_chunks
 
 MAX_SAMPLES = 5  # dropped pairs kept per rule, to look at
 _MAX_SAMPLE_CHARACTERS = 200

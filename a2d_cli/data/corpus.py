@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.data.workers import CHUNK_PAIRS, Pair, map_chunks
+from a2d_cli.data.workers import CHUNK_PAIRS, map_chunks
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path, check_format, fingerprint, read_json, write_json
 

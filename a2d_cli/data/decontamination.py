@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.cleaning import Tally, single_spaced
-from a2d_cli.data.workers import Pair, map_chunks
+from a2d_cli.data.workers import map_chunks
 
 
 def normal_form(sentence: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from a2d_cli.config.schema import CorpusFiles
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.archives import open_member
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.reporting import Reporter, shortened
@@ -22,7 +23,7 @@ MAX_LINE_BYTES = 16 * 2**20  # a longer line means that the file is not text wit
 XML_BLOCK_BYTES = 1 << 16
 ZIP_MARK = b"PK\x03\x04"
 
-Pairs = Iterator[tuple[str, str]]
+Pairs = Iterator[Pair]
 
 
 @dataclass(frozen=True)
@@ -280,7 +281,7 @@ class _TmxReader:
     _CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})
 
     def __init__(self, text: Text, src_lang: str, tgt_lang: str):
-        self.pairs: list[tuple[str, str]] = []  # taken away by the caller after each block
+        self.pairs: list[Pair] = []  # taken away by the caller after each block
         self.num_units = 0
         self.languages: set[str] = set()
         self._name = text.name

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli.config.schema import CorpusFiles, Data, Generated, Recipe
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.download import Fetched, NotToBeHad, fetch
 from a2d_cli.data.formats import read_pairs, split_name
 from a2d_cli.errors import A2DError
@@ -23,7 +24,7 @@ class Source:
     """One text of one set."""
 
     origin: dict[str, Any]  # how the report names it
-    pairs: Iterable[tuple[str, str]]
+    pairs: Iterable[Pair]
 
 
 @dataclass(frozen=True)

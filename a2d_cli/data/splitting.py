@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2d_cli.config import schema
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.decontamination import normal_form
 from a2d_cli.errors import A2DError
 
@@ -26,7 +27,7 @@ class Split:
     test: np.ndarray
 
 
-def split_pairs(pairs: Iterable[tuple[str, str]], settings: schema.Split) -> Split:
+def split_pairs(pairs: Iterable[Pair], settings: schema.Split) -> Split:
     """Choose the pairs by `settings.by`.
 
     Raises:
@@ -70,7 +71,7 @@ def components(src_keys: np.ndarray, tgt_keys: np.ndarray) -> np.ndarray:
         label = hooked
 
 
-def _hash_sides(pairs: Iterable[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+def _hash_sides(pairs: Iterable[Pair]) -> tuple[np.ndarray, np.ndarray]:
     """Eight bytes for each sentence of both sides: (pairs,) uint64 x2."""
     hashes = bytearray()
     for src, tgt in pairs:

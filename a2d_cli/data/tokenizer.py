@@ -23,6 +23,7 @@ from pathlib import Path
 import sentencepiece
 
 from a2d_cli.config import schema
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path, check_format, read_json, write_json
@@ -112,7 +113,7 @@ class Tokenizer:
         """Plain text; an unknown piece becomes ' ⁇ '."""
         return self._tgt.decode(ids)
 
-    def trimmed(self, pairs: Iterable[tuple[str, str]]) -> Tokenizer:
+    def trimmed(self, pairs: Iterable[Pair]) -> Tokenizer:
         """The vocabulary cut to the pieces that occur in `pairs`, and all that are one character or one byte.
 
         Text is cut into pieces as before; those left out are unknown. The first of them in the list, the most
@@ -337,7 +338,7 @@ def automatic_vocab_size(num_pairs: int) -> int:
     return _multiple_of_8(min(max(size, 1000), 32_000))
 
 
-def train_tokenizer(pairs: Iterable[tuple[str, str]], num_pairs: int, settings: schema.Tokenizer) -> Tokenizer:
+def train_tokenizer(pairs: Iterable[Pair], num_pairs: int, settings: schema.Tokenizer) -> Tokenizer:
     """Train on an even sample of the pairs: at most `settings.max_training_sentences` sentences a model.
 
     The text is taken as it is (SentencePiece's `identity` rule; cleaning has made it NFC). The usual rule,
@@ -360,7 +361,7 @@ def train_tokenizer(pairs: Iterable[tuple[str, str]], num_pairs: int, settings: 
 class _Sample:
     """Lines of at most `max_pairs` pairs, spread evenly; of both sides, or of one."""
 
-    pairs: Iterable[tuple[str, str]]
+    pairs: Iterable[Pair]
     num_pairs: int
     max_pairs: int
     sides: tuple[int, ...]

@@ -19,9 +19,9 @@ from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
 from a2d_cli.cores import num_cores
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.errors import A2DError
 
-Pair = tuple[str, str]
 Result = TypeVar("Result")
 
 CHUNK_PAIRS = 10_000  # some 3 MB, and some 0.1 s of work

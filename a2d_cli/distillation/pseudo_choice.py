@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from a2d_cli.data.workers import Pair
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.distillation.pseudo_corpus import WHOLE, Candidate, PseudoCorpus
 from a2d_cli.distillation.pseudo_text import Encoding, encode_pairs
 from a2d_cli.files import fingerprint

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from a2d_cli.config.schema import CorpusFiles
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.cleaning import Tally, clean_held_out
 from a2d_cli.data.corpus import write_corpus
-from a2d_cli.data.decontamination import Decontamination, Pair
+from a2d_cli.data.decontamination import Decontamination
 from a2d_cli.data.formats import read_pairs
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError, ConfigError

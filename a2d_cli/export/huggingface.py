@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from a2d_cli.config.schema import Decoding
+from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.batching import Batch, SpecialIds, pad_batch
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.data.tokenizer import Tokenizer
@@ -209,9 +210,7 @@ def _write_sentencepiece(tokenizer: Tokenizer, folder: Path) -> list[Path]:
     return written
 
 
-def check_huggingface(
-    folder: Path, model: Transformer, tokenizer: Tokenizer, lines: Sequence[tuple[str, str]]
-) -> dict[str, Any]:
+def check_huggingface(folder: Path, model: Transformer, tokenizer: Tokenizer, lines: Sequence[Pair]) -> dict[str, Any]:
     """Load the folder as its users will, and hold it against the model.
 
     Of each pair: the source's token ids, the target's tokens as text again, their log-probabilities given
