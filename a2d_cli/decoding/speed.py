@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.tokenizer import Tokenizer
@@ -38,9 +38,6 @@ class Speed:
 
     @classmethod
     def of(cls, passes: Sequence[TimedPass]) -> Speed:
-        def median(values: Iterable[float]) -> float:
-            return statistics.median(values)
-
         one_by_one = all(each.latencies_s for each in passes)
         return cls(
             sentences_per_cpu_s=median(each.sentences / each.cpu_s for each in passes),
