@@ -59,6 +59,15 @@ class _Job:
         return [self.sources[i] for i in chosen], [self.references[i] for i in chosen]
 
 
+@dataclass(frozen=True)
+class _Written:
+    """What the manifest tells of a folder's weights."""
+
+    checks: dict[str, Any]  # how they were proved
+    alignment_head: dict[str, Any] | None  # of `find_alignment_head`; None: the format has no place for one
+    versions: dict[str, str]  # of the packages that took part
+
+
 def export(
     project: Project,
     model: str | None,
@@ -92,9 +101,9 @@ def export(
     folder = output or project.exports_dir / f"{_name(job)}-{suffix}"
     _require_free(folder, overwrite)
     with project.lock("a2d export", shared=True), atomic_folder(folder) as new:
-        checks, head, packages = _write_ct2(job, new, quantization) if to == "ct2" else _write_hf(job, new)
+        written = _write_ct2(job, new, quantization) if to == "ct2" else _write_hf(job, new)
         files = {path.name: sha256_file(path) for path in sorted(new.iterdir())}
-        manifest = _manifest(job, to, quantization, checks, head, packages, files)
+        manifest = _manifest(job, to, quantization, written, files)
         write_manifest(new, manifest)
         write_model_card(new, manifest, ScoreCache(project.scores_dir))
     return read_export(folder)
@@ -146,7 +155,7 @@ def _require_free(folder: Path, overwrite: bool) -> None:
         )
 
 
-def _write_ct2(job: _Job, folder: Path, quantization: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+def _write_ct2(job: _Job, folder: Path, quantization: str) -> _Written:
     load_ctranslate2()  # before minutes are spent
     head = find_alignment_head(job.project, job.checkpoint, job.reporter)
     model, tokenizer = job.checkpoint.model, job.checkpoint.tokenizer
@@ -177,7 +186,7 @@ def _write_ct2(job: _Job, folder: Path, quantization: str) -> tuple[dict[str, An
         checks["gate"] = gate_facts(gate)
         warn_of_loops(gate, job.reporter)
     tokenizer.save(folder)
-    return checks, head, {"ctranslate2": version("ctranslate2"), "torch": version("torch")}
+    return _Written(checks, head, {"ctranslate2": version("ctranslate2"), "torch": version("torch")})
 
 
 def warn_of_loops(gate: Gate, reporter: Reporter) -> None:
@@ -189,7 +198,7 @@ def warn_of_loops(gate: Gate, reporter: Reporter) -> None:
         )
 
 
-def _write_hf(job: _Job, folder: Path) -> tuple[dict[str, Any], None, dict[str, str]]:
+def _write_hf(job: _Job, folder: Path) -> _Written:
     model, tokenizer = job.checkpoint.model, job.checkpoint.tokenizer
     write_huggingface(model, tokenizer, job.checkpoint.pair, folder, job.decoding)
     pairs = list(zip(*job.some(EXACTNESS_SENTENCES), strict=True))
@@ -201,19 +210,11 @@ def _write_hf(job: _Job, folder: Path) -> tuple[dict[str, Any], None, dict[str, 
         )
     else:
         job.reporter.warn(f"not checked: {found['why']}")
-    return {"huggingface": found}, None, {"torch": version("torch")}
+    return _Written({"huggingface": found}, None, {"torch": version("torch")})
 
 
-def _manifest(
-    job: _Job,
-    to: str,
-    quantization: str,
-    checks: dict[str, Any],
-    head: dict[str, Any] | None,
-    packages: dict[str, str],
-    files: dict[str, str],
-) -> Manifest:
-    info, config = job.run.info, job.checkpoint.config
+def _manifest(job: _Job, to: str, quantization: str, written: _Written, files: dict[str, str]) -> Manifest:
+    info, config, head = job.run.info, job.checkpoint.config, written.alignment_head
     report = read_json(job.project.report_path, "report") if job.project.report_path.exists() else {}
     pairs = report.get("steps", {}).get("decontaminate", {}).get("texts", {}).get("train", {}).get("num_pairs")
     return Manifest(
@@ -238,10 +239,10 @@ def _manifest(
             "fingerprint": info.get("settings", {}).get("data"),
         },
         teacher=_teacher(job),
-        checks=checks,
+        checks=written.checks,
         files=files,
         alignment_head={key: value for key, value in head.items() if key != "weights_sha256"} if head else None,
-        versions=packages,
+        versions=written.versions,
     )
 
 
