@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -96,11 +95,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_json(folder / MANIFEST, {"format": FORMAT, **asdict(manifest)})
 
 
-def list_exports(project: Project) -> Iterator[Exported]:
+def list_exports(project: Project) -> list[Exported]:
     """Exports of the project that are whole, by name."""
-    for path in manifests(project):
-        with contextlib.suppress(A2DError):
-            yield read_export(path.parent)
+    return [each for each in _all(project, read_export) if isinstance(each, Exported)]
+
+
+def broken_exports(project: Project) -> list[A2DError]:
+    """What is wrong with the others."""
+    return [each for each in _all(project, read_export) if isinstance(each, A2DError)]
 
 
 def exports_named(project: Project, name: str) -> list[Exported]:
@@ -127,19 +129,15 @@ def manifests(project: Project) -> list[Path]:
     return sorted(project.exports_dir.glob(f"[!.]*/{MANIFEST}"))
 
 
-def broken_exports(project: Project) -> list[A2DError]:
-    """What is wrong with the others."""
-    problems = []
+def _readable(project: Project) -> list[Exported]:
+    """What a broken manifest was made of is not known: it is in nobody's way."""
+    return [each for each in _all(project, _read) if isinstance(each, Exported)]
+
+
+def _all(project: Project, read: Callable[[Path], Exported]) -> Iterator[Exported | A2DError]:
+    """Each export as it is read, or why it cannot be."""
     for path in manifests(project):
         try:
-            read_export(path.parent)
+            yield read(path.parent)
         except A2DError as error:
-            problems.append(error)
-    return problems
-
-
-def _readable(project: Project) -> Iterator[Exported]:
-    """What a broken one was made of is not known: it is in nobody's way."""
-    for path in manifests(project):
-        with contextlib.suppress(A2DError):
-            yield _read(path.parent)
+            yield error
