@@ -100,6 +100,10 @@ def test_what_counts_is_what_the_name_says():
         ("a2d@teacher=x", "a2d@teacher=x: teacher is no setting of a method's own | hint: --set distillation.teacher="),
         ("a2d@method=ce", "a2d@method=ce: method is no setting of a method's own"),
         ("a2d@lr=1", "a2d@lr=1: lr is no setting of a method's own | hint: --set training.lr=… is for the whole run"),
+        (
+            "a2d@seed=3",
+            "a2d@seed=3: a seed is no setting of a method | hint: a2d distill --seed N, a2d compare --seeds",
+        ),
         ("a2d@beam=1", "beam is no setting of a method's own | hint: --set decoding.beam=… is for the whole run"),
         ("a2d@zzz=1", "zzz: unknown key | hint: the keys here are alpha, temperature, divergence, encoder_self"),
         (

@@ -20,7 +20,7 @@ from test_report_html import NASTY, Read
 from a2d_cli.commands.compare_record import Grid, KeptComparison, comparisons_dir, keep, read_kept
 from a2d_cli.commands.report import report
 from a2d_cli.commands.report_runs import MANY_RUNS, _charts_of, _learning, colours_of, read_runs
-from a2d_cli.commands.report_scores import FEW_METHODS
+from a2d_cli.commands.report_scores import FEW_METHODS, text_hashes
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import ALPHA, holm, smallest_p_value
 from a2d_cli.errors import A2DError, ConfigError
@@ -786,6 +786,17 @@ def test_a_comparison_of_what_has_changed_is_left_out_with_the_command_that_rene
     if "weights" in told:
         told += f". If their settings have changed, too, first move word-seed2 out of {project.runs_dir}; then"
     assert f"{told}: a2d compare --methods ce,word --seeds 2" in missing_in(html)
+
+
+def test_a_comparison_by_the_validation_text_is_told_as_long_as_that_text_is_there(
+    compared: tuple[Project, list[Run]],
+):
+    project, _ = compared
+    hashes = text_hashes(project)
+    paths = [project.text_path("valid", lang) for lang in ("de", "en")]
+    assert hashes["valid"] == tuple(map(sha256_file, paths))
+    paths[0].unlink()
+    assert "valid" not in text_hashes(project)
 
 
 def test_students_of_a_teacher_or_a_text_that_has_changed_are_in_the_way(compared: tuple[Project, list[Run]]):

@@ -32,6 +32,16 @@ STEPS = [
 ]
 
 
+AGAINST = [
+    "",
+    "teacher, beam 3",
+    "teacher, beam 3",
+    "student, beam 3",
+    "student, greedy",
+    "student, beam 3",
+]  # of each step: another model, another search, or another precision
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Read it, or add to it."""
@@ -57,7 +67,7 @@ def test_every_test_set_goes_from_the_teacher_to_the_student_in_int8(gaps: list[
         assert [step.row.result.engine.split()[0] for step in gap.steps] == ["torch"] * 4 + ["ctranslate2"] * 2
 
 
-def test_scores_are_those_of_the_translations_and_differences_those_of_neighbours(project: Project, gaps: list[Gap]):
+def test_scores_are_those_of_the_translations_and_differences_those_of_one_change(project: Project, gaps: list[Gap]):
     for gap in gaps:
         references = [tgt for _, tgt in TEXTS[gap.test_set]]
         texts = hypotheses(project, gap)
@@ -65,16 +75,22 @@ def test_scores_are_those_of_the_translations_and_differences_those_of_neighbour
         for lines, step in zip(texts, gap.steps, strict=True):
             expected = [metric.corpus_score(lines, [references]).score for metric in (BLEU(), CHRF())]
             assert [score.value for score in step.row.scores] == pytest.approx(expected)
-        for i, step in enumerate(gap.steps[1:], 1):
-            expected = [paired(texts[i - 1], texts[i], [references], metric) for metric in ("bleu", "chrf")]
-            assert list(step.to_previous) == expected
+        lines_of = dict(zip(STEPS, texts, strict=True))
+        for step, against in zip(gap.steps, AGAINST, strict=True):
+            assert step.against == against
+            if against:
+                both = lines_of[against], lines_of[step.name]
+                expected = [paired(*both, [references], metric) for metric in ("bleu", "chrf")]
+                assert list(step.differences) == expected
         assert list(gap.in_all) == [paired(texts[0], texts[-1], [references], metric) for metric in ("bleu", "chrf")]
 
 
-def test_the_steps_add_up(gaps: list[Gap]):
+def test_distillation_and_int8_add_up(gaps: list[Gap]):
     for gap in gaps:
+        by_beam = [step for step in gap.steps if step.against.endswith("beam 3") and step.name.endswith("beam 3")]
+        assert len(by_beam) == 2
         for i, whole in enumerate(gap.in_all):
-            assert sum(step.to_previous[i].delta for step in gap.steps[1:]) == pytest.approx(whole.delta)
+            assert sum(step.differences[i].delta for step in by_beam) == pytest.approx(whole.delta)
 
 
 def test_a_second_time_nothing_is_translated(project: Project, gaps: list[Gap], monkeypatch: pytest.MonkeyPatch):
@@ -111,9 +127,10 @@ def test_a_greedy_recipe_has_three_steps(project: Project):
 def test_the_table_has_a_line_a_step_and_says_how_it_was_scored(gaps: list[Gap]):
     table = gaps[0].table()
     assert table.title == "news: de-en, 13 sentences"
-    assert table.columns == ["step", "BLEU", "Δ BLEU", "chrF2", "Δ chrF2"]
+    assert table.columns == ["step", "against", "BLEU", "Δ BLEU", "chrF2", "Δ chrF2"]
     assert [row[0] for row in table.rows] == [*STEPS, "in all"]
-    assert table.rows[0][2] == table.rows[0][4] == "–"
+    assert [row[1] for row in table.rows] == [*AGAINST, STEPS[0]]
+    assert table.rows[0][3] == table.rows[0][5] == "–"
     assert "BLEU|nrefs:1|bs:1000|seed:12345" in table.note and "chrF2|nrefs:1|bs:1000" in table.note
 
 

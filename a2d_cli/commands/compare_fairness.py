@@ -123,7 +123,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
     """The options that ask for what the runs have, where that is one thing."""
-    options = []
+    options, shape = [], []
     for key, by_run in strays.items():
         section, _, name = key.partition(".")
         values = {str(found) for _, found in by_run.values()}
@@ -133,7 +133,13 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
             continue
         if section not in SECTIONS or len(values) > 1 or key == "training.max_updates" or is_missing:
             return WITH_A_LABEL
-        options.append(f"--set {SECTIONS[section]}.{name}={values.pop().lower()}")  # true and false as YAML has them
+        value = values.pop().lower()  # true and false as YAML has them
+        if section == "shape":  # --student has the last word on it
+            shape.append(f"{name}={value}")
+        else:
+            options.append(f"--set {SECTIONS[section]}.{name}={value}")
+    if shape:
+        options.append(f"--student {','.join(shape)}")
     return f"to compare them as they are: {' '.join(options)}; else {WITH_A_LABEL}"
 
 

@@ -20,7 +20,7 @@ from a2d_cli.config.keys import section_of
 from a2d_cli.config.loader import parse_student
 from a2d_cli.config.method_name import BASELINES
 from a2d_cli.config.schema import Decoding, Distillation, Recipe
-from a2d_cli.distillation.methods import parse_method
+from a2d_cli.distillation.methods import parse_method, settings_that_count
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.checkpoint import Checkpoint
 from a2d_cli.project.project import Project
@@ -153,17 +153,21 @@ def make_plan(project: Project, request: Request, reporter: Reporter) -> Plan:
 
 def _resolve(project: Project, request: Request, reporter: Reporter) -> tuple[Recipe, dict[str, Distillation]]:
     """The recipe of all runs, and what is the methods' own, by their canonical names."""
-    if not all(method.strip() for method in request.methods):
+    asked = request.methods[:-1] if request.methods[-1:] == ("",) else request.methods  # 'ce,word,' ends in a comma
+    if not all(method.strip() for method in asked):
         raise ConfigError(
             f"--methods {','.join(request.methods)}: expected methods, with commas between",
             "for example --methods ce,word,a2d",
         )
     methods: dict[str, Distillation] = {}
-    for method in request.methods:
+    for method in asked:
         recipe = _recipe_of(project, request, "--methods", method)
         name = parse_method(recipe.distillation).name
         if name in methods:
-            reporter.info(f"{method}: {name} stands in the comparison already")
+            reporter.info(f"{method}: {name} is named twice")
+        own = _settings(recipe.distillation)
+        if same := [other for other, each in methods.items() if other != name and _settings(each) == own]:
+            raise ConfigError(f"--methods: {name} has the very settings of {same[0]}", "leave one of them out")
         methods[name] = recipe.distillation
     if len(methods) < 2:
         raise ConfigError(
@@ -179,6 +183,11 @@ def _recipe_of(project: Project, request: Request, option: str, method: str) -> 
     """Of the runs of one method, which an option has named."""
     teacher = [f"--teacher distillation.teacher={request.teacher}"] if request.teacher else []
     return prepared_recipe(project, [*request.run_settings, *teacher, f"{option} distillation.method={method}"])
+
+
+def _settings(distillation: Distillation) -> dict[str, object]:
+    """What makes it the method that it is, however it is spelt."""
+    return {**settings_that_count(distillation), "method": replace(parse_method(distillation), suffix="").name}
 
 
 def _baselines(project: Project, request: Request, methods: Sequence[str]) -> tuple[str, ...]:

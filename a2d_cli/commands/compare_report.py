@@ -31,7 +31,7 @@ from a2d_cli.scoring import PairedResult
 PLAIN = "ce"
 
 # Metric -> title and decimals; a field of MeasuredRun.
-METRICS = {"bleu": ("BLEU", 2), "chrf": ("chrF2", 2), "test_nll": ("test NLL", 3), "kl": ("KL to teacher", 3)}
+METRICS = {"bleu": ("BLEU", 2), "chrf": ("chrF2", 2), "test_nll": ("NLL", 3), "kl": ("KL to teacher", 3)}
 NOT_MEASURED = (
     "what n-grams and characters do not show: no neural metric, no human judge",
     "other corpora, sizes and teachers: all runs share them here, and seeds vary the students alone",
@@ -146,7 +146,7 @@ class ComparedRuns:
             return f"{told} (at least {HEADROOM_BLEU} are needed for a claim)"
         return (
             f"{told}, less than {HEADROOM_BLEU}: NO CLAIM on {self.test_set}: "
-            "this teacher has nothing left to teach there"
+            "it is too near to what its student finds alone, or weak itself"
         )
 
 
@@ -250,15 +250,15 @@ class Comparison:
 
     def _differences(self, block: ComparedRuns) -> list[Table]:
         """Of BLEU, with what may be said of it; and of the other metrics."""
-        columns = ["method", "to", "Δ BLEU", "p", "p Holm", "detectable", "sentences", "seed by seed", "claim"]
+        columns = ["method", "to", "Δ BLEU", "claim", "p", "p Holm", "detectable", "sentences", "seed by seed"]
         rows = []
         for contrast in block.contrasts:
             test = contrast.tests["bleu"]
             p_values = [f"{test.p_value:.3f}", f"{test.holm_p_value:.3f}"]
             sentences = [interval_text((contrast.bootstrap.mean.low, contrast.bootstrap.mean.high))]
-            verdict = [*sentences, contrast.bootstrap_text(), contrast.claim(block.headroom_bleu)]
-            difference = _difference(test, METRICS["bleu"][1])
-            rows.append([contrast.method, contrast.baseline, difference, *p_values, _detectable(test), *verdict])
+            difference = [_difference(test, METRICS["bleu"][1]), contrast.claim(block.headroom_bleu)]
+            evidence = [*p_values, _detectable(test), *sentences, contrast.bootstrap_text()]
+            rows.append([contrast.method, contrast.baseline, *difference, *evidence])
         others = [metric for metric in METRICS if metric != "bleu"]
         other_columns = [text for metric in others for text in (f"Δ {METRICS[metric][0]}", "p Holm")]
         other_rows = []

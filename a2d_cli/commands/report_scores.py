@@ -131,10 +131,11 @@ def _is_teacher(digits: str, sha256: str) -> bool:
 
 
 def text_hashes(project: Project) -> dict[str, tuple[str, str]]:
-    """SHA-256 of source and reference, by test set."""
+    """SHA-256 of source and reference, by name of the validation text and the test sets."""
     prepared = project.state().get("prepared") or {}
     src, _, tgt = prepared.get("pair", "").partition("-")
-    paths = {name: (project.text_path(name, src), project.text_path(name, tgt)) for name in prepared.get("tests", [])}
+    names = ["valid", *prepared.get("tests", [])]
+    paths = {name: (project.text_path(name, src), project.text_path(name, tgt)) for name in names}
     return {name: (sha256_file(a), sha256_file(b)) for name, (a, b) in paths.items() if a.is_file() and b.is_file()}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,13 @@ METRICS = ("bleu", "chrf")
 
 @dataclass(frozen=True)
 class GapStep:
-    """One way to translate the test set, and what it changes; differences are by metric, in the order of METRICS."""
+    """One way to translate the test set, and what it changes against another in one respect alone: in the model, in its
+    precision or in the search."""
 
     name: str
     row: ScoreRow
-    to_previous: tuple[PairedResult, ...]  # none for the first
+    against: str  # name of the other; empty for the first
+    differences: tuple[PairedResult, ...]  # by metric, in the order of METRICS; none for the first
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -42,7 +43,8 @@ class GapStep:
             "engine": self.row.result.engine,
             "beam": self.row.result.decoding["beam"],
             "scores": [score_json(score) for score in self.row.scores],
-            "to_previous": [asdict(each) for each in self.to_previous],
+            "against": self.against or None,
+            "differences": [asdict(each) for each in self.differences],
             "hypotheses": self.row.result.hypotheses,
         }
 
@@ -54,7 +56,7 @@ class Gap:
     pair: str
     test_set: str
     steps: tuple[GapStep, ...]
-    in_all: tuple[PairedResult, ...]  # the last step to the first
+    in_all: tuple[PairedResult, ...]  # the last step to the first, both by beam
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,15 +68,17 @@ class Gap:
 
     def table(self) -> Table:
         names = [each.name for each in self.in_all]
-        columns = ["step", *(column for name in names for column in (name, f"Δ {name}"))]
+        columns = ["step", "against", *(column for name in names for column in (name, f"Δ {name}"))]
         rows = []
         for step in self.steps:
-            differences = [difference_text(each) for each in step.to_previous] or ["–"] * len(names)
+            differences = [difference_text(each) for each in step.differences] or ["–"] * len(names)
             cells = zip((f"{score.value:.2f}" for score in step.row.scores), differences, strict=True)
-            rows.append([step.name, *(text for pair in cells for text in pair)])
-        rows.append(["in all", *(text for each in self.in_all for text in ("", difference_text(each)))])
+            rows.append([step.name, step.against, *(text for pair in cells for text in pair)])
+        rows.append(
+            ["in all", self.steps[0].name, *(text for each in self.in_all for text in ("", difference_text(each)))]
+        )
         signatures = [f"{each.name}|{each.signature}" for each in self.in_all]
-        note = "\n".join([f"Δ to the step above, with p and 95 % interval: paired bootstrap; {P_ERRS}", *signatures])
+        note = "\n".join([f"Δ with p and 95 % interval: paired bootstrap; {P_ERRS}", *signatures])
         title = f"{self.test_set}: {self.pair}, {self.steps[0].row.result.sentences} sentences"
         return Table(title, columns, rows, note)
 
@@ -90,7 +94,7 @@ def score_gap(
     refresh: bool = False,
     with_speed: bool = True,
 ) -> list[Gap]:
-    """One a test set: teacher and student by beam and greedily, then the student in int8 greedily and by beam.
+    """One a test set: teacher, student and student in int8, each greedily and by beam.
 
     What scores/ holds is not translated again. A student without an int8 export is quantised for this alone.
 
@@ -112,20 +116,27 @@ def score_gap(
     student = _find_student(project, model, recipe.pair, reporter)
     teacher = _find_teacher(project, student, recipe.pair)
     cache = ScoreCache(project.scores_dir)
-    rows: dict[str, list[tuple[str, ScoreRow]]] = {text.name: [] for text in texts}
+    rows: dict[str, list[tuple[str, str, ScoreRow]]] = {text.name: [] for text in texts}
     with ExitStack() as stack:
         plan = [
-            ("teacher", teacher, (beam, greedy)),
-            ("student", student, (beam, greedy)),
-            ("int8 student", _find_int8(project, student, beam, stack), (greedy, beam)),
+            ("teacher", "", teacher, (beam, greedy)),
+            ("student", "teacher", student, (beam, greedy)),
+            ("int8 student", "student", _find_int8(project, student, beam, stack), (greedy, beam)),
         ]
-        for who, scored, ways in plan:
+        for who, before, scored, ways in plan:
             for way in dict.fromkeys(ways):  # one, if the recipe itself is greedy
                 translated = ModelOnTexts(scored, way, device, recipe.tgt_lang, cache, reporter, with_speed)
-                name = f"{who}, {'greedy' if way.beam == 1 else f'beam {way.beam}'}"
+                if who == "int8 student" or way == beam:
+                    against = f"{before}, {_search(way)}" if before else ""
+                else:
+                    against = f"{who}, {_search(beam)}"
                 for text in texts:
-                    rows[text.name].append((name, translated.score(text, refresh)))
+                    rows[text.name].append((f"{who}, {_search(way)}", against, translated.score(text, refresh)))
     return [_gap(text, rows[text.name], cache, recipe) for text in texts]
+
+
+def _search(way: Decoding) -> str:
+    return "greedy" if way.beam == 1 else f"beam {way.beam}"
 
 
 def _find_student(project: Project, name: str | None, pair: str, reporter: Reporter) -> ScoredModel:
@@ -192,17 +203,20 @@ def _quantise(student: ScoredModel, decoding: Decoding, folder: Path) -> None:
     write_manifest(folder, manifest)
 
 
-def _gap(text: ScoredText, rows: list[tuple[str, ScoreRow]], cache: ScoreCache, recipe: Recipe) -> Gap:
-    draws = [
-        [
+def _gap(text: ScoredText, rows: list[tuple[str, str, ScoreRow]], cache: ScoreCache, recipe: Recipe) -> Gap:
+    draws = {
+        name: [
             scoring.resample(cache.hypotheses(row.result), [text.tgt], metric, tgt_lang=recipe.tgt_lang)
             for metric in METRICS
         ]
-        for _, row in rows
+        for name, _, row in rows
+    }
+    steps = [
+        GapStep(name, row, against, _differences(draws[against], draws[name]) if against else ())
+        for name, against, row in rows
     ]
-    changes = [(), *(_differences(before, after) for before, after in pairwise(draws))]
-    steps = [GapStep(name, row, change) for (name, row), change in zip(rows, changes, strict=True)]
-    return Gap(recipe.pair, text.name, tuple(steps), _differences(draws[0], draws[-1]))
+    first, last = rows[0][0], rows[-1][0]
+    return Gap(recipe.pair, text.name, tuple(steps), _differences(draws[first], draws[last]))
 
 
 def _differences(before: list[ResampledScore], after: list[ResampledScore]) -> tuple[PairedResult, ...]:

@@ -275,7 +275,9 @@ def _apply_own_settings(distillation: dict[str, Any], where: str, problems: Prob
     for key in given.keys() - set(own):
         del given[key]
         elsewhere = [name for name in recipe_keys() if name.endswith(f".{key}")]
-        if elsewhere:
+        if key == "seed":
+            message, hint = "a seed is no setting of a method", "a2d distill --seed N, a2d compare --seeds N,M"
+        elif elsewhere:
             message, hint = f"{key} is no setting of a method's own", f"--set {elsewhere[0]}=… is for the whole run"
         else:
             message, hint = f"{key}: unknown key", _nearest_key(key, own)
