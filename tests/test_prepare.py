@@ -518,7 +518,7 @@ def test_runs_are_protected_where_the_report_alone_knows_what_they_were_trained_
     run(project, own)
     (project.runs_dir / "teacher").mkdir(parents=True)
     (project.runs_dir / "teacher/spm.model").touch()
-    if lost == "prepared":  # as an older a2d left it, interrupted
+    if lost == "prepared":
         project.record(prepared=None)
     else:
         project.state_path.unlink()

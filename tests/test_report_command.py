@@ -352,8 +352,8 @@ def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(h
     for family, changes in {
         "alike": {
             "decoding": {"beam": 2},
-            "training": {"lr": 0.1, "samples": 7, "average_last": 5},
-        },  # change no training, or are the default
+            "training": {"lr": 0.1, "samples": 7},
+        },  # change no training
         "shapes": {"shape": {**SHAPE, "d_model": 48}},
         "teachers": {"teacher": "b"},
         "texts": {"data": "d2"},
@@ -545,16 +545,11 @@ def drawn_of_training(**logged: float) -> dict[str, list[str]]:
     }
 
 
-def test_a_weight_is_drawn_only_for_what_it_weighs_and_as_it_was_applied_where_that_is_logged():
+def test_a_weight_is_drawn_as_it_was_applied():
     words, inside = {"Training: words": ["nll"]}, {"Training: terms of maps and states": ["simplex_cross"]}
-    applied, first = (
-        "Weight of these terms, λ",
-        "Weight of these terms, λ at update 1 (an older a2d has logged no later one)",
-    )
     assert drawn_of_training(term_weight=1.0, gradient_ratio=0.3, gradient_cosine=0.1) == words
-    assert drawn_of_training(simplex_cross=0.5, term_weight=1.0) == words | inside | {first: ["term_weight"]}
-    assert drawn_of_training(simplex_cross=0.5, attention_weight=1.0) == words | inside | {first: ["attention_weight"]}
-    assert drawn_of_training(simplex_cross=0.5, weight=0.25, term_weight=1.0) == words | inside | {applied: ["weight"]}
+    weight = {"Weight of these terms, λ": ["weight"]}
+    assert drawn_of_training(simplex_cross=0.5, weight=0.25, term_weight=1.0) == words | inside | weight
 
 
 def test_the_share_of_selected_tokens_is_no_term_inside_the_models_and_has_no_weight():
@@ -613,7 +608,7 @@ def test_a_test_text_without_its_last_newline_stops_no_report(here: Project):
 
 def test_comparisons_of_other_labels_stand_side_by_side(compared: tuple[Project, list[Run]]):
     project, runs = compared
-    grid = Grid("de-en", SHAPE, ("ce", "word"), (1, 2), (20,), ("test",))
+    grid = Grid("de-en", SHAPE, ("ce", "word"), (1, 2), (20,), ("test",), (), (), {})
     paths = {add_comparison(project, runs, grid=replace(grid, label=label)) for label in ("", "a", "b", "b")}
     assert len(paths) == 3
     assert {read_kept(path).grid.label for path in paths} == {"", "a", "b"}
@@ -663,7 +658,7 @@ def add_comparison(project: Project, runs: list[Run], day: int = 1, **changes: o
         "made_at": f"2026-02-{day:02}T07:00:00+00:00",
         "a2d": "0.7",
         "command": f"compare --methods {','.join(methods)} --seeds {len(seeds)}",
-        "grid": Grid("de-en", SHAPE, methods, seeds, (20 + day,), ("test",)),
+        "grid": Grid("de-en", SHAPE, methods, seeds, (20 + day,), ("test",), (), (), {}),
         "weights": {run.name: sha256_file(run.best_dir / "model.safetensors") for run in runs},
         "texts": {"test": (src, tgt)},
         "tables": (

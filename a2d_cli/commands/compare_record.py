@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,9 @@ class Grid:
     seeds: tuple[int, ...]
     updates: tuple[int, ...]
     test_sets: tuple[str, ...]
-    # Unknown of those that an older a2d has kept.
-    baselines: tuple[str, ...] = ()
-    teachers: tuple[str, ...] = ()  # first digits of their weights' SHA-256
-    decoding: Mapping[str, Any] = field(default_factory=dict)
+    baselines: tuple[str, ...]
+    teachers: tuple[str, ...]  # first digits of their weights' SHA-256
+    decoding: Mapping[str, Any]
     label: str = ""  # of runs with other settings
 
     @property
@@ -95,10 +94,10 @@ def _comparison(values: Mapping[str, Any]) -> KeptComparison:
             tuple(map(int, grid["seeds"])),
             tuple(map(int, grid["updates"])),
             tuple(map(str, grid["test_sets"])),
-            tuple(map(str, grid.get("baselines", ()))),
-            tuple(map(str, grid.get("teachers", ()))),
-            dict(grid.get("decoding", {})),
-            str(grid.get("label", "")),
+            tuple(map(str, grid["baselines"])),
+            tuple(map(str, grid["teachers"])),
+            dict(grid["decoding"]),
+            str(grid["label"]),
         ),
         weights={run: str(digest) for run, digest in values["weights"].items()},
         texts={name: (str(src), str(tgt)) for name, (src, tgt) in values["texts"].items()},

@@ -20,12 +20,12 @@ from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
 from a2d_cli.reporting import Reporter, duration_text
 
 WEIGHT = "weight"  # λ of the terms as it was applied, a mean over the updates of a line
-FIRST_WEIGHTS = ("term_weight", "attention_weight")  # λ at update 1; and what an older a2d called it
+FIRST_WEIGHT = "term_weight"  # λ at update 1
 GRADIENTS = ("gradient_ratio", "gradient_cosine")  # that the first was set by
 SELECTED = "selected"  # of all target tokens, the share that learns from the teacher's words
 # What a line of metrics.jsonl holds besides terms of the loss.
 NO_TERMS = frozenset(
-    ("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, *FIRST_WEIGHTS, *GRADIENTS)
+    ("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, FIRST_WEIGHT, *GRADIENTS)
 )
 WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
 VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
@@ -255,16 +255,11 @@ def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
     train = [row for row in rows if row.get("event") == "train"]
     logged = list(dict.fromkeys(name for row in train for name, value in row.items() if isinstance(value, float)))
     terms = [name for name in logged if name not in (*NO_TERMS, *WORD_TERMS)]
-    weight_title, weights = "Weight of these terms, λ", (WEIGHT,)
-    if WEIGHT not in logged:
-        weight_title, weights = f"{weight_title} at update 1 (an older a2d has logged no later one)", FIRST_WEIGHTS
     groups = {
         "Training: words": [name for name in WORD_TERMS if name in logged],
         "Training: share of tokens selected": [name for name in (SELECTED,) if name in logged],
         "Training: terms of maps and states": terms,
-        weight_title: [
-            name for name in weights if terms and name in logged
-        ],  # an older a2d logged it without terms, too
+        "Weight of these terms, λ": [name for name in (WEIGHT,) if name in logged],
     }
     for title, names in groups.items():
         yield LineChart(

@@ -20,7 +20,7 @@ from a2d_cli.comparison import Sample, seeds_for_significance
 from a2d_cli.config.keys import FREE_KEYS, differences, first_of
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.method_name import BASELINES
-from a2d_cli.config.schema import Decoding, ModelShape, Training
+from a2d_cli.config.schema import Decoding
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
@@ -341,12 +341,9 @@ def _changes(one: ScoredRun, other: ScoredRun, ignored: Collection[str] = ()) ->
 
 
 def _conditions(scored: ScoredRun) -> dict[str, Any]:
-    """What an older a2d has not recorded stands at its default."""
     info = scored.known.info
     settings = {key: value for key, value in info.get("settings", {}).items() if key != "decoding"}  # of validations
-    sections = {"shape": asdict(ModelShape()), "training": asdict(Training())}
-    known = {section: usual | settings.get(section, {}) for section, usual in sections.items()}
-    return settings | known | {"method": info.get("method"), "updates": info.get("updates")}
+    return settings | {"method": info.get("method"), "updates": info.get("updates")}
 
 
 def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) -> ScoredRun | None:

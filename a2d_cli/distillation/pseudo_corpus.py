@@ -198,10 +198,7 @@ class PseudoCorpus:
     def _own_index(self) -> PseudoIndex:
         """What stands in the folder, and is of this origin."""
         index = self.index()
-        # What an older a2d wrote lacks keys that it did not know: they stand at their defaults.
-        defaults = replace(self.origin, decoding=Decoding()).facts()["decoding"]
-        found = {**index.origin, "decoding": defaults | index.origin["decoding"]}
-        changes = [f"{key}: {values}" for key, values in differences(found, self.origin.facts()).items()]
+        changes = [f"{key}: {values}" for key, values in differences(index.origin, self.origin.facts()).items()]
         anew = "translate anew with 'a2d pseudo --overwrite'"
         if changes:
             raise ConfigError(

@@ -36,7 +36,7 @@ class ResultLog(Generic[R]):
         for line in path.read_bytes().split(b"\n") if path.exists() else ():
             try:
                 result = kind(**json.loads(line))
-            except (ValueError, TypeError):  # cut short by a crash, or of another version: made again
+            except (ValueError, TypeError):  # cut short by a crash, or of another format: made again
                 continue
             if result.format == kind.format:
                 self.results[result.key] = result
