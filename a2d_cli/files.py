@@ -225,23 +225,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def read_json(path: Path, what: str = "file") -> dict[str, Any]:
-    """Parse the JSON object in `path`.
-
-    Raises:
-        A2DError: missing, or no JSON object (names the file and the position).
-    """
-    try:
-        value, problem = json.loads(Path(path).read_text(encoding="utf-8")), "no JSON object"
-    except FileNotFoundError:
-        raise A2DError(f"{path}: no such {what}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        value, problem = None, str(error)
-    if not isinstance(value, dict):
-        raise A2DError(f"{path}: not a {what} of a2d: {problem}", "restore the file, or make it anew")
-    return value
-
-
 def check_format(path: Path, found: Any, newest: int) -> None:
     """Refuse a file that a later version of a2d wrote.
 

@@ -521,7 +521,8 @@ def test_a_file_that_is_no_comparison_is_an_error_and_nothing_worse(grid: Path):
             else:  # what can be read can be shown
                 report(Project(grid), None, False, Reporter())
     assert len(refused) > 4 * len(whole)
-    assert f"{path}: not a comparison of a2d: no 'tables' | hint: delete it, and repeat the comparison" in refused
+    missing = f"{path}: not a comparison of a2d: Object missing required field `tables`"
+    assert f"{missing} | hint: delete it, and repeat the comparison" in refused
     assert any("a row of '' has not 1 cells" in told for told in refused)
     path.write_text(json.dumps(whole | {"format": 2}))
     with pytest.raises(A2DError, match=r"format 2 is newer than this a2d reads \(up to 1\)"):
@@ -602,7 +603,7 @@ def test_a_run_that_stands_out_is_refused_by_name(grid: Path):
     ],
 )
 def test_runs_that_differ_in_more_than_their_methods_are_refused(grid: Path, key: str, value: object, message: str):
-    edit(grid, "a2d-diagonal-seed2", lambda values: values.update({key: value}))
+    edit(grid, "a2d-diagonal-seed2", lambda values: values.update({key: value}) if value else values.pop(key))
     with pytest.raises(A2DError, match=message):
         run(grid)
 
@@ -619,9 +620,8 @@ def made_run(folder: Path, method: str, seed: int = 1, **facts: object) -> Cell:
     """A finished run's folder, as far as fairness looks at it."""
     made = Run(folder / f"{method}-seed{seed}")
     made.folder.mkdir()
-    made.record(
-        **{"initial_weights": "seeds", "text": "its", "target_tokens": 700, "updates": UPDATES, "settings": {}, **facts}
-    )
+    usual = {"initial_weights": "seeds", "text": "its", "target_tokens": 700, "updates": UPDATES, "settings": {}}
+    made.record(**{**usual, "best": {"loss": 2.0}, **facts})
     return Cell(method, UPDATES, seed, made)
 
 

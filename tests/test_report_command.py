@@ -83,6 +83,7 @@ def add_run(
             "seed": seed,
             "command": f"a2d distill --name {name}",
             "finished": True,
+            "stop_reason": "",
             "settings": {"shape": SHAPE, "training": {"lr": 0.1, "seed": seed}, "teacher": ""},
             "parameters": 1_230_000,
             "initial_weights": f"i{seed}",
@@ -250,7 +251,8 @@ def test_broken_and_unfinished_runs_and_one_in_training_are_told(here: Project):
 
 def test_an_imported_teachers_shape_is_that_of_its_checkpoint(here: Project):
     run = add_run(here, "teacher", "teacher")
-    write_json(run.best_dir / "config.json", {"format": 1, "shape": SHAPE | {"d_model": 48}})
+    config = {"pair": "de-en", "shape": SHAPE | {"d_model": 48}, "vocabularies": {}, "tokenizer": "", "parameters": 7}
+    write_json(run.best_dir / "config.json", {"format": 1, **config})
     info = {key: value for key, value in run.info.items() if key != "settings"}
     write_json(run.info_path, {**info, "imported_from": "/x"})
     run.metrics_path.unlink()
@@ -319,12 +321,12 @@ def facts_of(html: str) -> dict[str, list[str]]:
 
 
 def test_the_student_of_the_headline_is_chosen_by_validation_and_not_by_the_test_set(here: Project):
-    add_scores(here, add_run(here, "teacher", "teacher", best={"bleu": 99.0}), 40.0, references(here))
+    add_scores(here, add_run(here, "teacher", "teacher", best={"loss": 2.5, "bleu": 99.0}), 40.0, references(here))
     assert BEST_STUDENT not in facts_of(page_of(here))
     for name, valid_bleu, test_bleu in (("lucky", 21.0, 38.0), ("good", 23.0, 31.0), ("poor", 22.0, 30.0)):
         lines = [f"{line} {name}" for line in references(here)]
         add_scores(here, add_run(here, name, "student", best={"loss": 2.5, "bleu": valid_bleu}), test_bleu, lines)
-    add_run(here, "not-scored", "student", best={"bleu": 24.0})
+    add_run(here, "not-scored", "student", best={"loss": 2.5, "bleu": 24.0})
     html = page_of(here)
     facts = facts_of(html)
     assert facts["BLEU of the teacher"][0] == "40.0"
@@ -854,8 +856,8 @@ def test_a_comparison_that_cannot_be_read_stops_no_report(compared: tuple[Projec
     expected = [
         "a.json: not a comparison of a2d: Unterminated string",
         "b.json: format 2 is newer than this a2d reads (up to 1) | hint: upgrade: pip install -U a2d-cli",
-        "c.json: not a comparison of a2d: no 'grid' | hint: delete it, and repeat the comparison",
-        "d.json: not a comparison of a2d: [Errno 21] Is a directory",
+        "c.json: not a comparison of a2d: Object missing required field `a2d` | hint: delete it, and",
+        "d.json: not a comparison of a2d: Is a directory",
     ]
     assert len(problems) == len(expected)
     for told, wanted in zip(problems, expected, strict=True):
@@ -868,7 +870,7 @@ def test_a_comparison_that_cannot_be_read_stops_no_report(compared: tuple[Projec
 @pytest.fixture
 def aligned(here: Project) -> Project:
     for name, bleu in (("a2d-diagonal", 31.0), ("a2d-masked", 37.0)):
-        run = add_run(here, name, "student", name, best={"bleu": bleu})
+        run = add_run(here, name, "student", name, best={"loss": 2.5, "bleu": bleu})
         (run.folder / "aligner.x.safetensors").touch()
     return here
 

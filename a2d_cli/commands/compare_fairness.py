@@ -20,6 +20,7 @@ from a2d_cli.reporting import some_names
 # A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is a2d.yaml's.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
 WITH_A_LABEL = "train runs of other names: --label NAME, with which they begin"
+TRAIN_ANEW = "move the runs that are unlike the others out of runs/, and the same command trains them anew"
 UNNAMED = "weights "  # before a teacher's digits where no run of the project has it
 
 
@@ -90,11 +91,11 @@ def refuse_unequal_validations(recipe: Recipe, cells: Sequence[Cell]) -> None:
     own = {cell.run.name: asdict(recipe.decoding) for cell in cells}
     for cell in cells:
         if info := cell.run.info:
-            own[cell.run.name] = info["settings"]["decoding"]
+            own[cell.run.name] = info.get("settings", {}).get("decoding", {})
     for key in asdict(recipe.decoding):
         if f"decoding.{key}" not in FREE_KEYS:
             fact = f"decoding.{key} of the validations, whose {recipe.student_training.best_metric} chose the weights"
-            _refuse(fact, {name: decoding[key] for name, decoding in own.items()})
+            _refuse(fact, {name: decoding.get(key) for name, decoding in own.items()})
 
 
 def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
@@ -144,6 +145,9 @@ def refuse_unequal(cells: Sequence[Cell]) -> None:
     Raises:
         A2DError: names the fact, the runs and their values.
     """
+    for cell in cells:
+        if "best" not in cell.run.info:
+            raise A2DError(f"{cell.run.info_path}: no `best`: no weights of it were ever the best", TRAIN_ANEW)
     # Recorded last: not known of one that was killed as soon as it had finished.
     _refuse("precision", {cell.run.name: cell.run.info["precision"] for cell in cells if "precision" in cell.run.info})
     texts: dict[str, dict[str, Any]] = {}  # by method: a teacher may have translated anew between two seeds
@@ -185,7 +189,7 @@ def _refuse(fact: str, values: dict[str, Any], expected: Any = None) -> None:
     wanted = f" ({expected} were asked for)" if expected is not None else ""
     raise A2DError(
         f"runs that are compared differ in more than their methods: {fact}{wanted}: {_places(values)}",
-        "move the runs that are unlike the others out of runs/, and the same command trains them anew",
+        TRAIN_ANEW,
     )
 
 

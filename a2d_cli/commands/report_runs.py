@@ -13,10 +13,11 @@ from a2d_cli.commands.report_chart import Line, LineChart, Point
 from a2d_cli.commands.report_html import Block, Charts, Fold, Missing, Paragraph
 from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError
-from a2d_cli.files import holding_process, read_json, sha256_file
+from a2d_cli.files import holding_process, sha256_file
+from a2d_cli.json_files import read_json
 from a2d_cli.project.exported import Exported, broken_exports, list_exports
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
+from a2d_cli.project.run import CONFIG, WEIGHTS, CheckpointConfig, Run, RunInfo, broken_runs, list_runs, teacher_digits
 from a2d_cli.reporting import Reporter, duration_text
 
 WEIGHT = "weight"  # λ of the terms as it was applied, a mean over the updates of a line
@@ -37,7 +38,7 @@ MANY_RUNS = 12  # more than these stand in one fold
 @dataclass(frozen=True)
 class KnownRun:
     run: Run
-    info: Mapping[str, Any]  # run.json
+    info: RunInfo
     weights_sha256: str  # of its best weights; empty while it has none
     file_bytes: int  # of these
     family: str  # its name without the seed, which runs that differ in the seed alone have in common
@@ -141,14 +142,16 @@ def _shape(known: KnownRun) -> Mapping[str, Any]:
     """Of an imported teacher only its checkpoint tells it."""
     config = known.run.best_dir / CONFIG
     if "settings" not in known.info and config.is_file():
-        return read_json(config, "checkpoint config").get("shape", {})
+        return read_json(config, "checkpoint config", CheckpointConfig)["shape"]
     return known.info.get("settings", {}).get("shape", {})
 
 
 def _sizes(shape: Mapping[str, Any]) -> str:
     """`2+2 · 128 · 4 · 256`."""
-    layers = f"{shape['encoder_layers']}+{shape['decoder_layers']}"
-    return " · ".join([layers, *(str(shape[key]) for key in ("d_model", "num_heads", "ffn_dim"))])
+    enc, dec, *sizes = (
+        str(shape.get(key, "?")) for key in ("encoder_layers", "decoder_layers", "d_model", "num_heads", "ffn_dim")
+    )
+    return " · ".join([f"{enc}+{dec}", *sizes])
 
 
 def _state(known: KnownRun) -> str:
@@ -297,7 +300,7 @@ def environment_blocks(runs: Sequence[KnownRun]) -> Iterator[Block]:
 def model_hashes(runs: Sequence[KnownRun]) -> Iterator[Block]:
     rows = [
         [each.name, str(each.info.get("seed", "–")), each.info.get("initial_weights", "–")]
-        + [str(each.info.get("settings", {}).get("teacher", "–")), each.weights_sha256 or "–"]
+        + [teacher_digits(each.info) or "–", each.weights_sha256 or "–"]
         for each in runs
     ]
     note = "taught by: the first digits of the teacher's SHA-256; runs of one seed and size begin with the same weights"

@@ -287,7 +287,7 @@ def _tell_finished(run: Run, request: RunRequest, reporter: Reporter) -> None:
     best = run.info.get("best", {})
     fixed = run.info["updates"] >= request.training.max_updates and "training.max_updates" not in request.soft_keys
     reporter.info(
-        f"{run.name} is finished ({run.info['stop_reason']}; best at update {best.get('updates', ['?'])[-1]}); "
+        f"{run.name} is finished ({run.info['stop_reason']}; best at update {(best.get('updates') or ['?'])[-1]}); "
         + ("" if fixed else "raise that limit with --set to train on, or ")
         + "train anew with --overwrite, or under another --name"
     )
