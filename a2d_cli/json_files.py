@@ -14,7 +14,7 @@ from a2d_cli.files import check_format
 
 T = TypeVar("T")
 
-MAX_DIGITS = 20  # of a whole number: longer ones are damage, and may not even be a float
+MAX_DIGITS = 300  # of a whole number: more are damage, and no float
 
 
 def read_json(

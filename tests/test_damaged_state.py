@@ -270,6 +270,13 @@ def test_damage_that_the_commands_of_training_meet_is_told_in_words(project: Pat
         path.write_text(text, encoding="utf-8")
 
 
+def test_the_length_that_an_export_takes_has_no_default(project: Path):
+    path = project / EXPORT / "a2d.json"
+    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "shape": {}})
+    with pytest.raises(A2DError, match="a2d.json: not a manifest of a2d: .* field `max_positions` .*export' again"):
+        read_export(path.parent)
+
+
 def test_a_cache_that_cannot_be_read_holds_nothing_and_stays(tmp_path: Path):
     origin = CacheOrigin("t", "x", 7, "runs/teacher", "data")
     for wreck in (*WRECKS.values(), json.dumps({"format": 1, **asdict(origin), "pairs": {"p": "x"}}).encode()):

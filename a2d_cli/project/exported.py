@@ -20,6 +20,12 @@ MANIFEST = "a2d.json"
 MODEL_FILE = "model.bin"  # of a CTranslate2 export
 
 
+class Limits(TypedDict):
+    """What of a manifest's shape is read again, and has no default there."""
+
+    max_positions: int
+
+
 class GateScores(TypedDict):
     chrf_float: float
     chrf_quantised: float
@@ -89,6 +95,7 @@ def _read(folder: Path) -> Exported:
     manifest = read_json(path, "manifest", Manifest, FORMAT, ANEW)
     try:
         fit(manifest.shape, ModelShape)
+        fit(manifest.shape, Limits)
         fit(manifest.decoding, Decoding)
         fit(manifest.checks, Checks)
     except ValueError as error:
