@@ -271,7 +271,7 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
     path = folder / LOCK
     with disk_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+", encoding="utf-8")
+        stream = path.open("a+", encoding="utf-8", errors="replace")
     with stream:
         stream.seek(0)
         holders = [line for line in stream.read().splitlines() if _is_alive(line)]
@@ -294,7 +294,7 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
 def holding_process(folder: Path) -> int | None:
     """The number of the process that holds a folder against all others; None: nobody does."""
     try:
-        stream = (folder / LOCK).open(encoding="utf-8")
+        stream = (folder / LOCK).open(encoding="utf-8", errors="replace")
     except OSError:
         return None
     with stream:
@@ -316,7 +316,7 @@ def _is_alive(holder: str) -> bool:
     """Whether the process of a line in a lock file still runs."""
     try:
         os.kill(_process_of(holder), 0)
-    except (ValueError, ProcessLookupError):
+    except (ValueError, OverflowError, ProcessLookupError):
         return False
     except PermissionError:  # another user's
         pass

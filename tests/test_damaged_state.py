@@ -25,7 +25,7 @@ from a2d_cli.data.report import STEPS
 from a2d_cli.distillation.pseudo_corpus import PseudoIndex, PseudoOrigin, Shard
 from a2d_cli.distillation.teacher_cache import CacheOrigin, outdated_caches
 from a2d_cli.errors import A2DError
-from a2d_cli.files import sha256_file, write_json
+from a2d_cli.files import holding_process, lock_folder, sha256_file, write_json
 from a2d_cli.project.checkpoint import load_checkpoint
 from a2d_cli.project.exported import Manifest, read_export, write_manifest
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
@@ -275,6 +275,14 @@ def test_the_length_that_an_export_takes_has_no_default(project: Path):
     write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "shape": {}})
     with pytest.raises(A2DError, match="a2d.json: not a manifest of a2d: .* field `max_positions` .*export' again"):
         read_export(path.parent)
+
+
+@pytest.mark.parametrize("holder", [b"\xff", b"'a2d distill' (process 99999999999999999999)", b"\0" * 7])
+def test_a_damaged_lock_holds_nobody_out(tmp_path: Path, holder: bytes):
+    (tmp_path / ".lock").write_bytes(holder + b"\n")
+    assert holding_process(tmp_path) is None
+    with lock_folder(tmp_path, "a2d distill"):
+        pass
 
 
 def test_a_cache_that_cannot_be_read_holds_nothing_and_stays(tmp_path: Path):
