@@ -225,23 +225,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def read_json(path: Path, what: str = "file") -> dict[str, Any]:
-    """Parse the JSON object in `path`.
-
-    Raises:
-        A2DError: missing, or no JSON object (names the file and the position).
-    """
-    try:
-        value, problem = json.loads(Path(path).read_text(encoding="utf-8")), "no JSON object"
-    except FileNotFoundError:
-        raise A2DError(f"{path}: no such {what}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        value, problem = None, str(error)
-    if not isinstance(value, dict):
-        raise A2DError(f"{path}: not a {what} of a2d: {problem}", "restore the file, or make it anew")
-    return value
-
-
 def check_format(path: Path, found: Any, newest: int) -> None:
     """Refuse a file that a later version of a2d wrote.
 
@@ -288,7 +271,7 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
     path = folder / LOCK
     with disk_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = path.open("a+", encoding="utf-8")
+        stream = path.open("a+", encoding="utf-8", errors="replace")
     with stream:
         stream.seek(0)
         holders = [line for line in stream.read().splitlines() if _is_alive(line)]
@@ -311,7 +294,7 @@ def lock_folder(folder: Path, command: str, shared: bool = False) -> Iterator[No
 def holding_process(folder: Path) -> int | None:
     """The number of the process that holds a folder against all others; None: nobody does."""
     try:
-        stream = (folder / LOCK).open(encoding="utf-8")
+        stream = (folder / LOCK).open(encoding="utf-8", errors="replace")
     except OSError:
         return None
     with stream:
@@ -333,7 +316,7 @@ def _is_alive(holder: str) -> bool:
     """Whether the process of a line in a lock file still runs."""
     try:
         os.kill(_process_of(holder), 0)
-    except (ValueError, ProcessLookupError):
+    except (ValueError, OverflowError, ProcessLookupError):
         return False
     except PermissionError:  # another user's
         pass

@@ -124,6 +124,15 @@ QUICK = settings(
 )
 
 
+ENDED = {"stop_reason": "reached max_updates = 0", "updates": 0, "elapsed_s": 0.0}
+
+
+def prepared_as(*tests: str) -> dict[str, object]:
+    """What project.json says of prepared data."""
+    names = ("data_fingerprint", "tokenizer_fingerprint", "recipe")
+    return {"pair": "de-en", "tests": [*tests], "steps": {}, "asked": {}, **dict.fromkeys(names, "mine")}
+
+
 def edit(path: Path, change: Callable[[dict], object]) -> None:
     """Change the values of a JSON file."""
     values = json.loads(path.read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conftest import ENDED, prepared_as
 from scored_texts import write_lines
 from small_tokenizers import PAIRS, small_tokenizer
 from tiny import SHAPE, tiny_model
@@ -23,7 +24,7 @@ TEXTS = {"valid": PAIRS[:29], "news": PAIRS[29:42], "talks": PAIRS[42:49]}
 def random_project(folder: Path, decoding: Decoding = DECODING) -> Project:
     """Runs `teacher` and `student`, text `valid` and the test sets `news` and `talks`."""
     project = Project(folder)
-    project.record(prepared={"tests": ["news", "talks"]})
+    project.record(prepared=prepared_as("news", "talks"))
     project.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="de-en", decoding=decoding)))
     for name, pairs in TEXTS.items():
         for lang, lines in zip(("de", "en"), zip(*pairs, strict=True), strict=True):
@@ -41,5 +42,5 @@ def add_random_run(project: Project, name: str, kind: str, seed: int, **info: ob
     model = tiny_model(SHAPE, Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size), seed)
     save_checkpoint(run.best_dir, model, weights_of(model), "de-en", tokenizer)
     tokenizer.save(run.folder)
-    run.record(kind=kind, method="ce", seed=seed, finished=True, created=str(seed), pair="de-en", **info)
+    run.record(kind=kind, method="ce", seed=seed, finished=True, **ENDED, created=str(seed), pair="de-en", **info)
     return run

@@ -22,7 +22,7 @@ from a2d_cli.decoding.engine import Hypothesis
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.distillation.methods import parse_method
 from a2d_cli.distillation.objective import objective_of
-from a2d_cli.files import read_json
+from a2d_cli.json_files import read_json
 from a2d_cli.training import trainer as module
 from a2d_cli.training.objective import Objective, TrainingStep, TranslationObjective
 from a2d_cli.training.trainer import Trainer

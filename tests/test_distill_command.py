@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from a2d_cli.commands.distill import _refuse_shares
 from a2d_cli.commands.report_runs import NO_TERMS
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.methods import parse_method, recorded_settings, settings_that_count
+from a2d_cli.distillation.methods import parse_method, settings_that_count
 from a2d_cli.errors import ConfigError
 
 
@@ -95,17 +94,6 @@ def test_a_run_that_fades_attention_cannot_be_stretched(a2d: Launcher, methods: 
     assert "training.max_updates: 3 -> 4" in a2d.error(methods, "distill", *QUICK, *longer, code=2)
     a2d.well(methods, "distill", "--method", "ce", *QUICK, *longer)
     assert read(methods / "runs/ce/run.json")["updates"] == 4
-
-
-def test_a_run_of_an_older_a2d_knows_fewer_keys_and_goes_on(a2d: Launcher, methods: Path, tmp_path: Path):
-    project = Path(shutil.copytree(methods, tmp_path / "project"))
-    edit(project / "runs/ce/run.json", lambda info: info["settings"]["shape"].pop("output_bias"))
-    edit(project / "runs/ce/best/config.json", lambda config: config["shape"].pop("output_bias"))
-    a2d.well(project, "distill", "--method", "ce", *QUICK, "--set", "training.max_updates=7")
-    assert read(project / "runs/ce/run.json")["updates"] == 7
-    shape = ["--student", "output_bias=true"]
-    said = a2d.error(project, "distill", "--method", "ce", *QUICK, *shape, "--set", "training.max_updates=7", code=2)
-    assert "shape.output_bias: False -> True" in said
 
 
 def test_a_student_does_not_change_its_teacher(a2d: Launcher, methods: Path, tmp_path: Path):
@@ -480,37 +468,6 @@ def test_a_run_that_goes_on_with_another_kind_of_answers_is_told(a2d: Launcher, 
     said = a2d.well(project, "distill", "--name", "x", *QUICK, *longer, "--cache-teacher").err
     assert "the teacher's answers are cached from here on, and were live: by rounding alone the run will " in said
     assert read(project / "runs/x/run.json")["taught"] == "cached"
-
-
-def test_runs_of_an_older_a2d_know_fewer_settings_of_distillation(a2d: Launcher, methods: Path, tmp_path: Path):
-    project = Path(shutil.copytree(methods, tmp_path / "project"))
-    edit(project / "runs/a2d-diagonal/run.json", lambda info: info["settings"]["distillation"].pop("map_form"))
-    assert "a2d-diagonal is finished" in a2d.well(project, "distill", *QUICK).err
-    said = a2d.error(project, "distill", *QUICK, *settings({"distillation.map_form": "value-norm"}), code=2)
-    assert "distillation.map_form: plain -> value-norm" in said
-
-
-def test_a_run_of_an_older_a2d_may_have_recorded_settings_that_its_method_has_no_use_for(
-    a2d: Launcher, methods: Path, tmp_path: Path
-):
-    project = Path(shutil.copytree(methods, tmp_path / "project"))
-    old = {"decay": 0.5, "teacher_mix": "random", "gradient_scale": "release", "beta": 7.0}
-    edit(project / "runs/a2d-diagonal/run.json", lambda info: info["settings"]["distillation"].update(old))
-    assert "a2d-diagonal is finished" in a2d.well(project, "distill", *QUICK).err
-    said = a2d.error(project, "distill", *QUICK, *settings({"distillation.gradient_share": "0"}), code=2)
-    assert "distillation.gradient_share: 0.5 -> 0.0" in said
-
-
-@pytest.mark.parametrize(
-    "settings", [{}, {"gradient_share": 0.0, "beta": 2.0}, {"map_form": "softened"}, {"cache": "topk"}]
-)
-@pytest.mark.parametrize("method", ["word", "a2d@half_life=0", "seq+hidden", "a2d-release", "ce+attn-fixed"])
-def test_what_is_recorded_reads_as_what_was_asked(method: str, settings: dict[str, Any]):
-    if settings.get("map_form") and "release" in method:
-        pytest.skip("the released objective takes plain maps")
-    half_life = 0.0 if "@" in method else 0.2
-    asked = settings_that_count(Distillation(method=method, half_life=half_life, **settings))
-    assert recorded_settings(asked) == asked
 
 
 def test_settings_that_count_are_those_that_change_the_result():

@@ -16,7 +16,8 @@ from a2d_cli.commands.export import warn_of_loops
 from a2d_cli.commands.translate import open_export
 from a2d_cli.errors import A2DError
 from a2d_cli.export.verification import Gate, require_passed
-from a2d_cli.files import read_json, sha256_file, write_json
+from a2d_cli.files import sha256_file, write_json
+from a2d_cli.json_files import read_json
 from a2d_cli.project.exported import exports_named, list_exports, read_export
 from a2d_cli.project.project import Project
 

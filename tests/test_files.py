@@ -22,11 +22,11 @@ from a2d_cli.files import (
     check_format,
     fingerprint,
     lock_folder,
-    read_json,
     remove,
     remove_leftovers,
     write_json,
 )
+from a2d_cli.json_files import read_json
 
 TRAIN = [
     "train-teacher",

@@ -155,7 +155,7 @@ def test_the_released_objective_can_be_inspected(a2d: Launcher, aligned: Path):
 
 
 def test_the_weights_that_belong_to_the_aligners_are_looked_at(a2d: Launcher, copied: Path):
-    edit(copied / "runs/simplex/run.json", lambda info: info.update(best={"updates": [1, 2]}))
+    edit(copied / "runs/simplex/run.json", lambda info: info["best"].update(updates=[1, 2]))
     (note,) = inspected(a2d, copied, "simplex")["notes"]
     assert note == "best/ is of update 1, 2, the aligners of update 3: these weights are shown"
 

@@ -447,7 +447,7 @@ def test_a_preparation_that_was_killed_while_it_cleaned_is_told_and_goes_on(proj
     assert told.next_command == "a2d prepare other"
     run_of_ones_own = Run(project.runs_dir / "teacher")
     run_of_ones_own.folder.mkdir(parents=True)
-    run_of_ones_own.record(kind="teacher", finished=True, updates=1, elapsed_s=1.0)
+    run_of_ones_own.record(kind="teacher", finished=True, stop_reason="", updates=1, elapsed_s=1.0)
     assert project_status(project).next_command.endswith("distill")  # with a run the other is refused
     shutil.rmtree(run_of_ones_own.folder)
     with project.lock("a2d prepare"):
@@ -518,7 +518,7 @@ def test_runs_are_protected_where_the_report_alone_knows_what_they_were_trained_
     run(project, own)
     (project.runs_dir / "teacher").mkdir(parents=True)
     (project.runs_dir / "teacher/spm.model").touch()
-    if lost == "prepared":  # as an older a2d left it, interrupted
+    if lost == "prepared":
         project.record(prepared=None)
     else:
         project.state_path.unlink()

@@ -231,18 +231,6 @@ def test_a_training_text_that_has_grown_is_told(tmp_path: Path):
         list(corpus.read())
 
 
-def test_decoding_keys_that_an_older_version_did_not_know_stand_at_their_defaults(tmp_path: Path):
-    corpus = corpus_of(tmp_path, sources_of(3))
-    fill(corpus, Spelling(2))
-    path = tmp_path / "pseudo/pseudo.json"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace('"no_repeat_ngram": 0', '"max_length_extra": 10'), encoding="utf-8"
-    )
-    fill(corpus, Spelling(2, batches=0))
-    with pytest.raises(ConfigError, match="decoding.no_repeat_ngram: 0 -> 3"):
-        fill(corpus_of(tmp_path, sources_of(3), decoding=Decoding(no_repeat_ngram=3)), Spelling(2))
-
-
 def test_a_text_that_was_edited_is_refused_before_anything_is_translated(tmp_path: Path):
     corpus = corpus_of(tmp_path, sources_of(7))
     corpus.text.src.write_text("edited\n" * 7, encoding="utf-8")

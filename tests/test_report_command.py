@@ -83,6 +83,7 @@ def add_run(
             "seed": seed,
             "command": f"a2d distill --name {name}",
             "finished": True,
+            "stop_reason": "",
             "settings": {"shape": SHAPE, "training": {"lr": 0.1, "seed": seed}, "teacher": ""},
             "parameters": 1_230_000,
             "initial_weights": f"i{seed}",
@@ -250,7 +251,8 @@ def test_broken_and_unfinished_runs_and_one_in_training_are_told(here: Project):
 
 def test_an_imported_teachers_shape_is_that_of_its_checkpoint(here: Project):
     run = add_run(here, "teacher", "teacher")
-    write_json(run.best_dir / "config.json", {"format": 1, "shape": SHAPE | {"d_model": 48}})
+    config = {"pair": "de-en", "shape": SHAPE | {"d_model": 48}, "vocabularies": {}, "tokenizer": "", "parameters": 7}
+    write_json(run.best_dir / "config.json", {"format": 1, **config})
     info = {key: value for key, value in run.info.items() if key != "settings"}
     write_json(run.info_path, {**info, "imported_from": "/x"})
     run.metrics_path.unlink()
@@ -319,12 +321,12 @@ def facts_of(html: str) -> dict[str, list[str]]:
 
 
 def test_the_student_of_the_headline_is_chosen_by_validation_and_not_by_the_test_set(here: Project):
-    add_scores(here, add_run(here, "teacher", "teacher", best={"bleu": 99.0}), 40.0, references(here))
+    add_scores(here, add_run(here, "teacher", "teacher", best={"loss": 2.5, "bleu": 99.0}), 40.0, references(here))
     assert BEST_STUDENT not in facts_of(page_of(here))
     for name, valid_bleu, test_bleu in (("lucky", 21.0, 38.0), ("good", 23.0, 31.0), ("poor", 22.0, 30.0)):
         lines = [f"{line} {name}" for line in references(here)]
         add_scores(here, add_run(here, name, "student", best={"loss": 2.5, "bleu": valid_bleu}), test_bleu, lines)
-    add_run(here, "not-scored", "student", best={"bleu": 24.0})
+    add_run(here, "not-scored", "student", best={"loss": 2.5, "bleu": 24.0})
     html = page_of(here)
     facts = facts_of(html)
     assert facts["BLEU of the teacher"][0] == "40.0"
@@ -352,8 +354,8 @@ def test_runs_that_were_not_trained_alike_are_no_group_of_seeds_without_a_word(h
     for family, changes in {
         "alike": {
             "decoding": {"beam": 2},
-            "training": {"lr": 0.1, "samples": 7, "average_last": 5},
-        },  # change no training, or are the default
+            "training": {"lr": 0.1, "samples": 7},
+        },  # change no training
         "shapes": {"shape": {**SHAPE, "d_model": 48}},
         "teachers": {"teacher": "b"},
         "texts": {"data": "d2"},
@@ -545,16 +547,11 @@ def drawn_of_training(**logged: float) -> dict[str, list[str]]:
     }
 
 
-def test_a_weight_is_drawn_only_for_what_it_weighs_and_as_it_was_applied_where_that_is_logged():
+def test_a_weight_is_drawn_as_it_was_applied():
     words, inside = {"Training: words": ["nll"]}, {"Training: terms of maps and states": ["simplex_cross"]}
-    applied, first = (
-        "Weight of these terms, λ",
-        "Weight of these terms, λ at update 1 (an older a2d has logged no later one)",
-    )
     assert drawn_of_training(term_weight=1.0, gradient_ratio=0.3, gradient_cosine=0.1) == words
-    assert drawn_of_training(simplex_cross=0.5, term_weight=1.0) == words | inside | {first: ["term_weight"]}
-    assert drawn_of_training(simplex_cross=0.5, attention_weight=1.0) == words | inside | {first: ["attention_weight"]}
-    assert drawn_of_training(simplex_cross=0.5, weight=0.25, term_weight=1.0) == words | inside | {applied: ["weight"]}
+    weight = {"Weight of these terms, λ": ["weight"]}
+    assert drawn_of_training(simplex_cross=0.5, weight=0.25, term_weight=1.0) == words | inside | weight
 
 
 def test_the_share_of_selected_tokens_is_no_term_inside_the_models_and_has_no_weight():
@@ -613,7 +610,7 @@ def test_a_test_text_without_its_last_newline_stops_no_report(here: Project):
 
 def test_comparisons_of_other_labels_stand_side_by_side(compared: tuple[Project, list[Run]]):
     project, runs = compared
-    grid = Grid("de-en", SHAPE, ("ce", "word"), (1, 2), (20,), ("test",))
+    grid = Grid("de-en", SHAPE, ("ce", "word"), (1, 2), (20,), ("test",), (), (), {})
     paths = {add_comparison(project, runs, grid=replace(grid, label=label)) for label in ("", "a", "b", "b")}
     assert len(paths) == 3
     assert {read_kept(path).grid.label for path in paths} == {"", "a", "b"}
@@ -663,7 +660,7 @@ def add_comparison(project: Project, runs: list[Run], day: int = 1, **changes: o
         "made_at": f"2026-02-{day:02}T07:00:00+00:00",
         "a2d": "0.7",
         "command": f"compare --methods {','.join(methods)} --seeds {len(seeds)}",
-        "grid": Grid("de-en", SHAPE, methods, seeds, (20 + day,), ("test",)),
+        "grid": Grid("de-en", SHAPE, methods, seeds, (20 + day,), ("test",), (), (), {}),
         "weights": {run.name: sha256_file(run.best_dir / "model.safetensors") for run in runs},
         "texts": {"test": (src, tgt)},
         "tables": (
@@ -870,8 +867,8 @@ def test_a_comparison_that_cannot_be_read_stops_no_report(compared: tuple[Projec
     expected = [
         "a.json: not a comparison of a2d: Unterminated string",
         "b.json: format 2 is newer than this a2d reads (up to 1) | hint: upgrade: pip install -U a2d-cli",
-        "c.json: not a comparison of a2d: no 'grid' | hint: delete it, and repeat the comparison",
-        "d.json: not a comparison of a2d: [Errno 21] Is a directory",
+        "c.json: not a comparison of a2d: Object missing required field `a2d` | hint: delete it, and",
+        "d.json: not a comparison of a2d: Is a directory",
     ]
     assert len(problems) == len(expected)
     for told, wanted in zip(problems, expected, strict=True):
@@ -884,7 +881,7 @@ def test_a_comparison_that_cannot_be_read_stops_no_report(compared: tuple[Projec
 @pytest.fixture
 def aligned(here: Project) -> Project:
     for name, bleu in (("a2d-diagonal", 31.0), ("a2d-masked", 37.0)):
-        run = add_run(here, name, "student", name, best={"bleu": bleu})
+        run = add_run(here, name, "student", name, best={"loss": 2.5, "bleu": bleu})
         (run.folder / "aligner.x.safetensors").touch()
     return here
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from conftest import ENDED
 from hypothesis import given
 from hypothesis import strategies as st
 from listener import Listener
@@ -52,7 +53,7 @@ def project(tmp_path: Path) -> Project:
     """A teacher, and a student whose run.json was cut short."""
     project = Project(tmp_path)
     for name, kind in (("teacher", "teacher"), ("ce", "student")):
-        write_json(project.runs_dir / name / "run.json", {"format": 1, "kind": kind, "finished": True})
+        write_json(project.runs_dir / name / "run.json", {"format": 1, "kind": kind, "finished": True, **ENDED})
         (project.runs_dir / name / "best").mkdir()
     (project.runs_dir / "ce/run.json").write_text('{"format": 1, "ki', encoding="utf-8")
     return project
@@ -104,7 +105,9 @@ def test_of_several_alignments_that_of_the_best_run_is_chosen(bests: dict, said:
     for name, best in {"plain": (50.0, 0.1, True), **bests}.items():
         run = Run(project.runs_dir / name)
         run.record(
-            kind="student", **({"best": {"bleu": best[0], "loss": best[1]}, "finished": best[2]} if best else {})
+            kind="student",
+            **({"best": {"bleu": best[0], "loss": best[1]}, "finished": best[2]} if best else {}),
+            **ENDED,
         )
         if name != "plain":
             (run.folder / "aligner.x.safetensors").touch()
@@ -139,6 +142,7 @@ def test_where_no_model_is_named_it_is_the_best_finished_student_else_the_teache
             kind="teacher" if name == "teacher" else "student",
             best={"bleu": bleu, "loss": 1.0},
             finished=finished,
+            **ENDED,
             created=str(age),
         )
         run.best_dir.mkdir()

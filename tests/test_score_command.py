@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from conftest import ENDED, prepared_as
 from listener import Listener
 from sacrebleu.metrics import BLEU
 from scored_texts import damaged, paired, sentences, write_lines
@@ -59,7 +60,7 @@ def calls():
 def project(tmp_path, monkeypatch, calls):
     """Test sets `news` and `talks`; a teacher, a plain student and an A2D student."""
     project = Project(tmp_path)
-    project.record(prepared={"tests": ["news", "talks"]})
+    project.record(prepared=prepared_as("news", "talks"))
     project.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
     references = {"long": "Hund"}
     for name, count, seed in (("news", 59, 1), ("talks", 31, 2), ("train", 3, 3), ("valid", 3, 4)):
@@ -88,11 +89,19 @@ def add_run(project, name, kind, method, drop, *, seed=1, parameters=5_000_000, 
             "method": method,
             "seed": seed,
             "finished": finished,
+            **ENDED,
             "created": name,
             **info,
         },
     )
-    config = {"format": 1, "pair": "en-de", "tokenizer": "f" * 16, "shape": {}, "parameters": parameters}
+    config = {
+        "format": 1,
+        "pair": "en-de",
+        "tokenizer": "f" * 16,
+        "shape": {},
+        "vocabularies": {},
+        "parameters": parameters,
+    }
     write_json(folder / "best" / "config.json", config)
     (folder / "best" / "model.safetensors").write_text(str(drop))
     return folder
@@ -563,13 +572,14 @@ def test_scores_of_another_tokenizer_are_made_again_without_translating(project,
 
 
 def test_a_checkpoint_config_of_someone_else_is_refused(project):
-    write_json(project.runs_dir / "ce" / "best" / "config.json", {"pair": "en-de"})
-    with pytest.raises(A2DError, match="config.json: not a checkpoint config of a2d: no 'parameters'"):
+    config = {"pair": "en-de", "shape": {}, "tokenizer": "", "vocabularies": {}}
+    write_json(project.runs_dir / "ce" / "best" / "config.json", config)
+    with pytest.raises(A2DError, match="config.json: not a checkpoint config of a2d: .* field `parameters`"):
         run(project, models=["ce"])
 
 
 def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
-    project.record(prepared={"tests": []})
+    project.record(prepared=prepared_as())
     with pytest.raises(ConfigError, match="no test set.*a2d prepare"):
         run(project)
     with pytest.raises(ConfigError, match="no test set 'news'.*the project has: none"):
@@ -579,7 +589,7 @@ def test_a_project_without_runs_or_test_sets_says_what_to_do(project, tmp_path):
     with pytest.raises(ConfigError, match="no test set.*prepare --overwrite' looks again for those that were left out"):
         run(project)
     empty = Project(tmp_path / "empty")
-    empty.record(prepared={"tests": ["news"]})
+    empty.record(prepared=prepared_as("news"))
     empty.recipe_path.write_text(dump_recipe(Recipe(name="mine", pair="en-de")))
     for lang in ("en", "de"):
         write_lines(empty.text_path("news", lang), ["x"])

@@ -6,18 +6,24 @@ import json
 import os
 import shlex
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from conftest import Launcher, settings
+from conftest import ENDED, Launcher, prepared_as, settings
 
 from a2d_cli.cli.options import project_recipe
 from a2d_cli.commands.status import project_status
+from a2d_cli.config.schema import Decoding
+from a2d_cli.data.aligned_text import TextStamp
+from a2d_cli.distillation.pseudo_corpus import PseudoIndex, PseudoOrigin, Shard
 from a2d_cli.errors import A2DError
 from a2d_cli.files import lock_folder, sha256_file, write_json
 from a2d_cli.project.exported import MANIFEST
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import find_model
+
+CONFIG = {"pair": "de-en", "shape": {}, "vocabularies": {}, "tokenizer": "", "parameters": 7}
 
 
 def status(folder: Path) -> tuple[dict[str, str], str]:
@@ -41,8 +47,8 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_each_step_leads_to_the_next(here: Path):
     assert status(here) == ({"data": "prepared: own-deen"}, "a2d train-teacher")
-    done = {"finished": True, "updates": 250, "elapsed_s": 72.4}
-    add_run(here, "teacher", kind="teacher", **done, best={"bleu": 31.44})
+    done = {"finished": True, "stop_reason": "", "updates": 250, "elapsed_s": 72.4}
+    add_run(here, "teacher", kind="teacher", **done, best={"loss": 2.0, "bleu": 31.44})
     states, following = status(here)
     assert states["teacher"] == "finished: 250 updates in 1:12 min, valid BLEU 31.4"
     assert following == "a2d distill"
@@ -57,12 +63,16 @@ def test_each_step_leads_to_the_next(here: Path):
 
 
 def test_what_teachers_have_translated_and_what_comparisons_found_is_told(here: Path):
-    origin, place = {"text": {"num_pairs": 3701}}, here / "pseudo/abc-beam5/pseudo.json"
+    place = here / "pseudo/abc-beam5/pseudo.json"
+    origin = PseudoOrigin("abc", TextStamp(3701, "digest"), "float32", Decoding()).facts()
     for lines, told in ((1200, "1,200 of 3,701 sentences translated"), (3701, "3,701 sentences translated")):
-        write_json(place, {"format": 1, "origin": origin, "shards": {"0": {"lines": lines}}})
+        index = PseudoIndex(origin, 1, 2000, {0: Shard(lines, lines, "sha256", {})})
+        write_json(place, {"format": 1, **asdict(index)})
         assert status(here)[0]["teacher's words"] == told
     write_json(place, {"format": 1})
-    assert status(here)[0]["teacher's words"] == "broken: not a list of translations of a2d"
+    assert status(here)[0]["teacher's words"] == (
+        "broken: not a list of translations of a2d: Object missing required field `origin`"
+    )
     assert "comparisons" not in status(here)[0]
     for name in ("a", "b"):
         write_json(here / f"scores/comparisons/{name}.json", {})
@@ -118,7 +128,7 @@ def test_runs_that_belong_to_other_data_or_another_teacher_are_told(here: Path):
 
 
 def test_weights_that_are_gone_are_told(here: Path):
-    add_run(here, "teacher", kind="teacher", finished=True, updates=250, elapsed_s=72.4)
+    add_run(here, "teacher", kind="teacher", finished=True, stop_reason="", updates=250, elapsed_s=72.4)
     (here / "runs/teacher/best/model.safetensors").unlink()
     assert status(here)[0]["teacher"] == "finished, but its weights are gone: no best/model.safetensors"
     (here / "runs/teacher/best").rmdir()
@@ -129,18 +139,25 @@ def test_weights_that_are_gone_are_told(here: Path):
 def test_a_comparison_that_was_interrupted_between_two_runs_goes_on(here: Path):
     for name in ("teacher", "ce-seed1"):
         kind = "teacher" if name == "teacher" else "student"
-        add_run(here, name, kind=kind, finished=True, updates=250, elapsed_s=72.4)
+        add_run(here, name, kind=kind, finished=True, stop_reason="", updates=250, elapsed_s=72.4)
     assert status(here)[1] == "a2d score"
     Project(here).record(comparing="a2d compare --methods ce,word")
     assert status(here)[1] == "a2d compare --methods ce,word"
 
 
 def test_an_unfinished_run_comes_first_with_its_own_command(here: Path):
-    add_run(here, "teacher", kind="teacher", finished=False, command="a2d train-teacher --seed 3", best={"bleu": None})
+    add_run(
+        here,
+        "teacher",
+        kind="teacher",
+        finished=False,
+        command="a2d train-teacher --seed 3",
+        best={"loss": 2.0, "bleu": None},
+    )
     states, following = status(here)
     assert states["teacher"] == "unfinished, goes on at update 0"
     assert following == "a2d train-teacher --seed 3"
-    write_json(here / "runs/teacher/last/config.json", {"format": 1, "update": 75})
+    write_json(here / "runs/teacher/last/config.json", {"format": 1, "update": 75, **CONFIG})
     assert status(here)[0]["teacher"] == "unfinished, goes on at update 75"
 
 
@@ -169,7 +186,7 @@ def test_a_project_that_is_being_prepared_is_waited_for(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 99}'])
 def test_a_broken_run_is_shown_and_hides_no_other(here: Path, text: str):
-    add_run(here, "teacher", kind="teacher", finished=True, updates=1, elapsed_s=3.2)
+    add_run(here, "teacher", kind="teacher", finished=True, stop_reason="", updates=1, elapsed_s=3.2)
     (here / "runs/ce").mkdir()
     (here / "runs/ce/run.json").write_text(text, encoding="utf-8")
     (here / "exports/mine").mkdir(parents=True)
@@ -186,7 +203,7 @@ def test_a_broken_run_is_shown_and_hides_no_other(here: Path, text: str):
 
 
 def test_a_broken_last_checkpoint_hides_no_other(here: Path):
-    add_run(here, "teacher", kind="teacher", finished=True, updates=1, elapsed_s=3.2)
+    add_run(here, "teacher", kind="teacher", finished=True, stop_reason="", updates=1, elapsed_s=3.2)
     add_run(here, "ce", kind="student", finished=False, command="a2d distill --method ce")
     (here / "runs/ce/last").mkdir()
     (here / "runs/ce/last/config.json").write_text("{", encoding="utf-8")
@@ -197,13 +214,13 @@ def test_a_broken_last_checkpoint_hides_no_other(here: Path):
 
 def test_an_imported_teacher_comes_before_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    add_run(tmp_path, "opus", kind="teacher", finished=True, imported_from="/a/model")
+    add_run(tmp_path, "opus", kind="teacher", finished=True, **ENDED, imported_from="/a/model")
     states, following = status(tmp_path)
     assert states == {"data": "nothing prepared", "teacher opus": "imported from /a/model"}
     assert following == "a2d prepare RECIPE --tokenizer-from opus"
     Project(tmp_path).record(recipe="demo")
     assert status(tmp_path)[1] == "a2d prepare demo --tokenizer-from opus"
-    Project(tmp_path).record(prepared={})
+    Project(tmp_path).record(prepared=prepared_as())
     assert status(tmp_path)[1] == "a2d distill --teacher opus"
 
 

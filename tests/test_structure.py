@@ -26,6 +26,7 @@ PACKAGE = ROOT / "a2d_cli"
 # Places by layer: imports point down, or sideways inside a folder (the package's own modules are one), never up.
 LAYERS = (
     ("cores", "devices", "errors", "files", "reporting"),
+    ("json_files",),
     ("config",),
     ("data", "model"),
     ("decoding", "scoring", "comparison", "project"),

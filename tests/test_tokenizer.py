@@ -283,7 +283,7 @@ def test_the_fingerprint_tells_lists_apart(tokenizer):
         ('{"format": 2, "pieces": []}', "format 2 is newer than this a2d reads"),
         ('{"format": 1, "pieces": []}', "not one or two lists of different pieces"),
         ('{"format": 1, "pieces": [["</s>", "<unk>", "a", "a"]]}', "not one or two lists of different pieces"),
-        ('{"format": 1, "pieces": [["</s>", 1]]}', "not one or two lists of different pieces"),
+        ('{"format": 1, "pieces": [["</s>", 1]]}', "not a list of pieces of a2d: Expected `str`, got `int`"),
     ],
 )
 def test_a_list_that_cannot_be_read(tokenizer, tmp_path, content, message):

@@ -340,17 +340,6 @@ Validator.__call__ = lambda self, model, device: ValidationResult(next(verdicts)
     assert (project / "runs/teacher/best/model.safetensors").read_bytes() == best
 
 
-def test_a_run_of_an_older_a2d_may_stand_behind_the_last_batch_of_its_epoch(a2d: Launcher, plain: Path, project: Path):
-    shutil.copytree(plain / "runs", project / "runs")
-    path = project / "runs/teacher/training_state.pt"
-    saved = torch.load(path, weights_only=True)
-    saved["state"]["batch"] = 10**6
-    torch.save(saved, path)
-    ended = train(a2d, project, max_updates=23)
-    assert ended.code == 0, ended.err
-    assert info(project)["updates"] == 23 and info(project)["epochs"] == saved["state"]["epoch"] + 1
-
-
 def test_other_settings_are_not_mixed_into_a_run(a2d: Launcher, plain: Path, project: Path):
     shutil.copytree(plain / "runs", project / "runs")
     ended = train(a2d, project, lr=0.01, seed=2)
@@ -621,8 +610,6 @@ def test_an_overflow_does_not_hide_the_gradient_norms_beside_it(tmp_path):
     log = LogWindow()
     log.add(UpdateSums(1, {"nll": 3.0}, 7, math.inf, False))
     assert log.mean_gradient_norm is None
-    # A state of an older a2d, which did not count them.
-    assert LogWindow(updates=2, gradient_norms=8.0).mean_gradient_norm == 4.0
 
 
 def test_a_line_of_the_log_is_json_whatever_its_numbers(tmp_path):

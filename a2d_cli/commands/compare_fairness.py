@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from a2d_cli.commands.compare_grid import Cell
-from a2d_cli.commands.training_run import TEXT_KEYS, settings_of
+from a2d_cli.commands.training_run import TEXT_KEYS
 from a2d_cli.config.keys import END_KEYS, FREE_KEYS
 from a2d_cli.config.method_name import terms_of
 from a2d_cli.config.schema import Recipe, Training
@@ -20,6 +20,7 @@ from a2d_cli.reporting import some_names
 # A section of run.json's settings -> that of the recipe, where compare's options reach it: `decoding` is a2d.yaml's.
 SECTIONS = {"shape": "student", "training": "student_training", "distillation": "distillation"}
 WITH_A_LABEL = "train runs of other names: --label NAME, with which they begin"
+TRAIN_ANEW = "move the runs that are unlike the others out of runs/, and the same command trains them anew"
 UNNAMED = "weights "  # before a teacher's digits where no run of the project has it
 
 
@@ -90,11 +91,11 @@ def refuse_unequal_validations(recipe: Recipe, cells: Sequence[Cell]) -> None:
     own = {cell.run.name: asdict(recipe.decoding) for cell in cells}
     for cell in cells:
         if info := cell.run.info:
-            own[cell.run.name] = settings_of(info)["decoding"]
+            own[cell.run.name] = info.get("settings", {}).get("decoding", {})
     for key in asdict(recipe.decoding):
         if f"decoding.{key}" not in FREE_KEYS:
             fact = f"decoding.{key} of the validations, whose {recipe.student_training.best_metric} chose the weights"
-            _refuse(fact, {name: decoding[key] for name, decoding in own.items()})
+            _refuse(fact, {name: decoding.get(key) for name, decoding in own.items()})
 
 
 def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _asked(project: Project, recipe: Recipe, facts: Mapping[str, Any], cell: Cel
 
 
 def _found(info: Mapping[str, Any]) -> dict[str, Any]:
-    return _flat({"method": info.get("method"), "seed": info.get("seed"), **settings_of(info)})
+    return _flat({"method": info.get("method"), "seed": info.get("seed"), **info.get("settings", {})})
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -150,12 +151,14 @@ def refuse_unequal(cells: Sequence[Cell]) -> None:
     Raises:
         A2DError: names the fact, the runs and their values.
     """
-    # What an older a2d has not recorded is not known to differ.
+    for cell in cells:
+        if "best" not in cell.run.info:
+            raise A2DError(f"{cell.run.info_path}: no `best`: no weights of it were ever the best", TRAIN_ANEW)
+    # Recorded last: not known of one that was killed as soon as it had finished.
     _refuse("precision", {cell.run.name: cell.run.info["precision"] for cell in cells if "precision" in cell.run.info})
     texts: dict[str, dict[str, Any]] = {}  # by method: a teacher may have translated anew between two seeds
     for cell in cells:
-        if "text" in cell.run.info:
-            texts.setdefault(cell.method, {})[cell.run.name] = cell.run.info["text"]
+        texts.setdefault(cell.method, {})[cell.run.name] = cell.run.info.get("text")
     for method, values in texts.items():
         _refuse(f"training text of {method}", values)
     groups: dict[tuple[int, int], list[Cell]] = {}
@@ -168,8 +171,7 @@ def refuse_unequal(cells: Sequence[Cell]) -> None:
             _refuse(f"initial weights (seed {seed})", {name: infos[name].get("initial_weights") for name in names})
         tokens: dict[Any, dict[str, Any]] = {}  # by text
         for name, info in infos.items():
-            text = info.get("text", info.get("settings", {}).get("pseudo"))
-            tokens.setdefault(str(text), {})[name] = info.get("target_tokens")
+            tokens.setdefault(info.get("text"), {})[name] = info.get("target_tokens")
         for values in tokens.values():
             _refuse(f"target tokens seen (seed {seed})", values)
         done = {name: info.get("updates") for name, info in infos.items()}
@@ -193,7 +195,7 @@ def _refuse(fact: str, values: dict[str, Any], expected: Any = None) -> None:
     wanted = f" ({expected} were asked for)" if expected is not None else ""
     raise A2DError(
         f"runs that are compared differ in more than their methods: {fact}{wanted}: {_places(values)}",
-        "move the runs that are unlike the others out of runs/, and the same command trains them anew",
+        TRAIN_ANEW,
     )
 
 
@@ -245,7 +247,7 @@ def notes_on(cells: Sequence[Cell], teachers_start: Collection[str] = ()) -> lis
         notes.append(
             f"began with the very weights that the teacher began with, and may learn it easily: {some_names(alike)}"
         )
-    taught: dict[str, list[str]] = {}  # an older a2d has not recorded it
+    taught: dict[str, list[str]] = {}  # by way; who learned from the references alone has none
     for name, info in infos.items():
         if "taught" in info:
             taught.setdefault(info["taught"], []).append(name)

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError
-from a2d_cli.files import check_format, fingerprint, read_json, write_json
+from a2d_cli.files import fingerprint, write_json
+from a2d_cli.json_files import read_json
 from a2d_cli.project.project import Project
 
 FORMAT = 1
+ANEW = "delete it, and repeat the comparison"
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,9 @@ class Grid:
     seeds: tuple[int, ...]
     updates: tuple[int, ...]
     test_sets: tuple[str, ...]
-    # Unknown of those that an older a2d has kept.
-    baselines: tuple[str, ...] = ()
-    teachers: tuple[str, ...] = ()  # first digits of their weights' SHA-256
-    decoding: Mapping[str, Any] = field(default_factory=dict)
+    baselines: tuple[str, ...]
+    teachers: tuple[str, ...]  # first digits of their weights' SHA-256
+    decoding: Mapping[str, Any]
     label: str = ""  # of runs with other settings
 
     @property
@@ -73,41 +74,9 @@ def keep(project: Project, comparison: KeptComparison) -> Path:
 
 def read_kept(path: Path) -> KeptComparison:
     """Raises A2DError: not one of ours, or of a newer a2d."""
-    try:
-        values = read_json(path, "comparison")
-        check_format(path, values.get("format"), FORMAT)
-        return _comparison(values)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else error
-        raise A2DError(f"{path}: not a comparison of a2d: {what}", "delete it, and repeat the comparison") from None
-
-
-def _comparison(values: Mapping[str, Any]) -> KeptComparison:
-    grid = values["grid"]
-    return KeptComparison(
-        made_at=str(values["made_at"]),
-        a2d=str(values["a2d"]),
-        command=str(values["command"]),
-        grid=Grid(
-            str(grid["pair"]),
-            dict(grid["student"]),
-            tuple(map(str, grid["methods"])),
-            tuple(map(int, grid["seeds"])),
-            tuple(map(int, grid["updates"])),
-            tuple(map(str, grid["test_sets"])),
-            tuple(map(str, grid.get("baselines", ()))),
-            tuple(map(str, grid.get("teachers", ()))),
-            dict(grid.get("decoding", {})),
-            str(grid.get("label", "")),
-        ),
-        weights={run: str(digest) for run, digest in values["weights"].items()},
-        texts={name: (str(src), str(tgt)) for name, (src, tgt) in values["texts"].items()},
-        tables=tuple(map(_table, values["tables"])),
-    )
-
-
-def _table(values: Mapping[str, Any]) -> Table:
-    columns, rows = list(map(str, values["columns"])), [list(map(str, row)) for row in values["rows"]]
-    if any(len(row) != len(columns) for row in rows):
-        raise ValueError(f"a row of '{values['title']}' has not {len(columns)} cells")
-    return Table(str(values["title"]), columns, rows, str(values["note"]))
+    kept = read_json(path, "comparison", KeptComparison, FORMAT, ANEW)
+    for table in kept.tables:
+        if any(len(row) != len(table.columns) for row in table.rows):
+            problem = f"a row of '{table.title}' has not {len(table.columns)} cells"
+            raise A2DError(f"{path}: not a comparison of a2d: {problem}", ANEW)
+    return kept

@@ -54,7 +54,7 @@ class MeasuredRun:
     kl: float  # KL(teacher ‖ student), nats per target token, on the references
     valid_nll: float  # of the weights chosen
     elapsed_s: float  # of training, validations included
-    peak_memory_bytes: int | None  # of the GPU, else of the training process; None: an older a2d did not record it
+    peak_memory_bytes: int | None  # of the GPU, else of the training process; None: not recorded, see the notes
     parameters: int
     initial_weights: str
     weights_sha256: str
@@ -294,7 +294,7 @@ class Comparison:
             "minutes (or seconds) a run: wall time of training and its validations, whatever else the machine did; "
             + "a teacher's cache and translations, made once, are not in them",
             "peak MB: the most that a training process of the method held, on the GPU where there was one"
-            + " (–: an older a2d did not record it)" * unknown,
+            + " (–: ended by a kill before it was recorded)" * unknown,
             "Δ: mean of the paired differences ± half-width of its 95 % interval (Student's t over seeds)",
             f"p: exact two-sided sign-flip permutation over seeds; {reach}",
             f"p Holm: corrected over methods ({told}); not over baselines, metrics, test sets and lengths",

@@ -15,6 +15,7 @@ from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.data.corpus import evenly_spaced
+from a2d_cli.data.report import Report
 from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine, load_ctranslate2
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import Translator
@@ -23,11 +24,11 @@ from a2d_cli.export.ctranslate2 import QUANTIZATIONS, write_ctranslate2
 from a2d_cli.export.huggingface import check_huggingface, write_huggingface
 from a2d_cli.export.model_card import write_model_card
 from a2d_cli.export.verification import Gate, check_exactness, gate_facts, measure_gate, require_passed
-from a2d_cli.files import atomic_folder, read_json, sha256_file
+from a2d_cli.files import atomic_folder, sha256_file
 from a2d_cli.project.checkpoint import Checkpoint, load_checkpoint
 from a2d_cli.project.exported import MANIFEST, Exported, Manifest, is_export, read_export, write_manifest
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import Run, export_name, find_checkpoint, find_model, find_teachers_of
+from a2d_cli.project.run import Run, export_name, find_checkpoint, find_model, find_teachers_of, teacher_digits
 from a2d_cli.project.score_cache import ScoreCache
 from a2d_cli.reporting import Reporter
 
@@ -215,8 +216,7 @@ def _write_hf(job: _Job, folder: Path) -> _Written:
 
 def _manifest(job: _Job, to: str, quantization: str, written: _Written, files: dict[str, str]) -> Manifest:
     info, config, head = job.run.info, job.checkpoint.config, written.alignment_head
-    report = read_json(job.project.report_path, "report") if job.project.report_path.exists() else {}
-    pairs = report.get("steps", {}).get("decontaminate", {}).get("texts", {}).get("train", {}).get("num_pairs")
+    texts = Report(job.project.report_path).sections.get("decontaminate", {}).get("texts", {})
     return Manifest(
         to=to,
         quantization=quantization,
@@ -235,7 +235,7 @@ def _manifest(job: _Job, to: str, quantization: str, written: _Written, files: d
         data={
             "recipe": job.recipe.name,
             "licence": job.recipe.data.licence,
-            "training_pairs": pairs,
+            "training_pairs": texts.get("train", {}).get("num_pairs"),
             "fingerprint": info.get("settings", {}).get("data"),
         },
         teacher=_teacher(job),
@@ -247,7 +247,7 @@ def _manifest(job: _Job, to: str, quantization: str, written: _Written, files: d
 
 
 def _teacher(job: _Job) -> dict[str, Any] | None:
-    digits = job.run.info.get("settings", {}).get("teacher")
+    digits = teacher_digits(job.run.info)
     if not digits:
         return None
     names = [teacher.name for teacher in find_teachers_of(job.project, job.run)]

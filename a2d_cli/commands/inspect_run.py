@@ -53,6 +53,7 @@ from a2d_cli.project.run import (
     find_model,
     find_weights,
     list_runs,
+    teacher_digits,
 )
 from a2d_cli.reporting import Reporter, count_text
 from a2d_cli.training.distributed import choose_device
@@ -217,7 +218,7 @@ def _open(project: Project, run: Run, device: torch.device) -> _Opened:
 
 def _teachers_of(project: Project, run: Run, recipe: Recipe) -> list[Checkpoint]:
     """The weights that the run learned from: of one teacher, or of an ensemble's members."""
-    hashes, names = run.info["settings"]["teacher"].split(","), recipe.distillation.teachers
+    hashes, names = teacher_digits(run.info).split(","), recipe.distillation.teachers
     folders = [_teacher_folder(project, run, *each) for each in zip(hashes, names, strict=True)]
     return [matching_teacher(project, recipe, folder) for folder in folders]
 

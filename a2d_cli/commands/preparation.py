@@ -9,7 +9,7 @@ from typing import Any
 
 from a2d_cli.config.keys import differences, first_of
 from a2d_cli.config.loader import read_project_recipe
-from a2d_cli.config.schema import Cleaning, Data, Recipe, Tokenizer
+from a2d_cli.config.schema import Recipe
 from a2d_cli.errors import ConfigError
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
@@ -25,16 +25,10 @@ def asked_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def changes_since(project: Project, recipe: Recipe) -> list[str]:
-    """`tokenizer.vocab_size: auto -> 8000` for each key that was another when the data were prepared.
-
-    What an older a2d kept lacks keys that it did not know: they stood at their defaults.
-    """
+    """`tokenizer.vocab_size: auto -> 8000` for each key that was another when the data were prepared."""
     found = project.state().get("prepared", {}).get(ASKED)
     if found is None:
         return []
-    defaults = {"data": asdict(Data()), "cleaning": asdict(Cleaning()), "tokenizer": asdict(Tokenizer())}
-    for section, values in json.loads(json.dumps(defaults)).items():
-        found[section] = values | found.get(section, {})
     return [f"{key}: {values}" for key, values in differences(found, asked_of(recipe)).items()]
 
 

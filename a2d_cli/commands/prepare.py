@@ -34,7 +34,8 @@ from a2d_cli.data.sources import DEFAULT_TEST, identify_sources, open_sources, o
 from a2d_cli.data.splitting import automatic_split, split_pairs
 from a2d_cli.data.tokenizer import Tokenizer, train_tokenizer
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import LOCK, fingerprint, read_json, remove_leftovers, write_text
+from a2d_cli.files import LOCK, fingerprint, remove_leftovers, write_text
+from a2d_cli.json_files import read_json
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import CONFIG, Run, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter, count_text

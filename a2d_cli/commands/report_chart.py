@@ -100,6 +100,9 @@ def round_step(wanted: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * (1 - 1e-9))
 
 
+LARGEST = 3.4e38  # float32
+
+
 def scale_over(
     values: Sequence[float], start: float, end: float, may_be_log: bool = False, padding: float = 0.05
 ) -> Scale:
@@ -121,8 +124,11 @@ def tick_text(value: float) -> str:
 
 
 def thinned(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
-    """At most `limit` points: means of neighbours, in equal groups. What is no number is left out."""
-    finite = [point for point in points if all(map(math.isfinite, point))]
+    """At most `limit` points: means of neighbours, in equal groups.
+
+    What is no number, or one that no model computes, is left out.
+    """
+    finite = [point for point in points if all(abs(each) <= LARGEST for each in point)]
     size = math.ceil(len(finite) / limit) or 1
     groups = [finite[i : i + size] for i in range(0, len(finite), size)]
     return [

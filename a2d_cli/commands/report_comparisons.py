@@ -10,7 +10,7 @@ from a2d_cli.commands.report_html import Block, Code, Fold, Missing, Paragraph
 from a2d_cli.commands.report_runs import KnownRun
 from a2d_cli.errors import A2DError
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import is_taught_by
+from a2d_cli.project.run import is_taught_by, teacher_digits
 from a2d_cli.reporting import some_names
 
 
@@ -74,7 +74,7 @@ def _strays(kept: KeptComparison, runs: Sequence[KnownRun], weights: Mapping[str
     for each in runs:
         settings = each.info.get("settings", {})
         taught_otherwise = (
-            any(is_taught_by(settings.get("teacher", ""), digest) for digest in changed)
+            any(is_taught_by(teacher_digits(each.info), digest) for digest in changed)
             or settings.get("data", data) != data
         )
         if (

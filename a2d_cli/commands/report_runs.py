@@ -13,19 +13,20 @@ from a2d_cli.commands.report_chart import Line, LineChart, Point
 from a2d_cli.commands.report_html import Block, Charts, Fold, Missing, Paragraph
 from a2d_cli.commands.table import Table
 from a2d_cli.errors import A2DError
-from a2d_cli.files import holding_process, read_json, sha256_file
+from a2d_cli.files import holding_process, sha256_file
+from a2d_cli.json_files import read_json
 from a2d_cli.project.exported import Exported, broken_exports, list_exports
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import CONFIG, WEIGHTS, Run, broken_runs, list_runs
+from a2d_cli.project.run import CONFIG, WEIGHTS, CheckpointConfig, Run, RunInfo, broken_runs, list_runs, teacher_digits
 from a2d_cli.reporting import Reporter, duration_text
 
 WEIGHT = "weight"  # λ of the terms as it was applied, a mean over the updates of a line
-FIRST_WEIGHTS = ("term_weight", "attention_weight")  # λ at update 1; and what an older a2d called it
+FIRST_WEIGHT = "term_weight"  # λ at update 1
 GRADIENTS = ("gradient_ratio", "gradient_cosine")  # that the first was set by
 SELECTED = "selected"  # of all target tokens, the share that learns from the teacher's words
 # What a line of metrics.jsonl holds besides terms of the loss.
 NO_TERMS = frozenset(
-    ("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, *FIRST_WEIGHTS, *GRADIENTS)
+    ("event", "update", "epoch", "gnorm", "wps", "ups", "lr", "elapsed_s", SELECTED, WEIGHT, FIRST_WEIGHT, *GRADIENTS)
 )
 WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
 VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
@@ -37,7 +38,7 @@ MANY_RUNS = 12  # more than these stand in one fold
 @dataclass(frozen=True)
 class KnownRun:
     run: Run
-    info: Mapping[str, Any]  # run.json
+    info: RunInfo
     weights_sha256: str  # of its best weights; empty while it has none
     file_bytes: int  # of these
     family: str  # its name without the seed, which runs that differ in the seed alone have in common
@@ -141,14 +142,16 @@ def _shape(known: KnownRun) -> Mapping[str, Any]:
     """Of an imported teacher only its checkpoint tells it."""
     config = known.run.best_dir / CONFIG
     if "settings" not in known.info and config.is_file():
-        return read_json(config, "checkpoint config").get("shape", {})
+        return read_json(config, "checkpoint config", CheckpointConfig)["shape"]
     return known.info.get("settings", {}).get("shape", {})
 
 
 def _sizes(shape: Mapping[str, Any]) -> str:
     """`2+2 · 128 · 4 · 256`."""
-    layers = f"{shape['encoder_layers']}+{shape['decoder_layers']}"
-    return " · ".join([layers, *(str(shape[key]) for key in ("d_model", "num_heads", "ffn_dim"))])
+    enc, dec, *sizes = (
+        str(shape.get(key, "?")) for key in ("encoder_layers", "decoder_layers", "d_model", "num_heads", "ffn_dim")
+    )
+    return " · ".join([f"{enc}+{dec}", *sizes])
 
 
 def _state(known: KnownRun) -> str:
@@ -255,16 +258,11 @@ def _charts_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[LineChart]:
     train = [row for row in rows if row.get("event") == "train"]
     logged = list(dict.fromkeys(name for row in train for name, value in row.items() if isinstance(value, float)))
     terms = [name for name in logged if name not in (*NO_TERMS, *WORD_TERMS)]
-    weight_title, weights = "Weight of these terms, λ", (WEIGHT,)
-    if WEIGHT not in logged:
-        weight_title, weights = f"{weight_title} at update 1 (an older a2d has logged no later one)", FIRST_WEIGHTS
     groups = {
         "Training: words": [name for name in WORD_TERMS if name in logged],
         "Training: share of tokens selected": [name for name in (SELECTED,) if name in logged],
         "Training: terms of maps and states": terms,
-        weight_title: [
-            name for name in weights if terms and name in logged
-        ],  # an older a2d logged it without terms, too
+        "Weight of these terms, λ": [name for name in (WEIGHT,) if name in logged],
     }
     for title, names in groups.items():
         yield LineChart(
@@ -302,7 +300,7 @@ def environment_blocks(runs: Sequence[KnownRun]) -> Iterator[Block]:
 def model_hashes(runs: Sequence[KnownRun]) -> Iterator[Block]:
     rows = [
         [each.name, str(each.info.get("seed", "–")), each.info.get("initial_weights", "–")]
-        + [str(each.info.get("settings", {}).get("teacher", "–")), each.weights_sha256 or "–"]
+        + [teacher_digits(each.info) or "–", each.weights_sha256 or "–"]
         for each in runs
     ]
     note = "taught by: the first digits of the teacher's SHA-256; runs of one seed and size begin with the same weights"

@@ -21,12 +21,12 @@ from a2d_cli.comparison import Sample, seeds_for_significance
 from a2d_cli.config.keys import FREE_KEYS, differences, first_of
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.method_name import BASELINES
-from a2d_cli.config.schema import Decoding, ModelShape, Training
+from a2d_cli.config.schema import Decoding
 from a2d_cli.errors import A2DError
 from a2d_cli.files import sha256_file
 from a2d_cli.project.fidelity_cache import FidelityResult, open_fidelity_cache
 from a2d_cli.project.project import Project
-from a2d_cli.project.run import best_by_validation, find_model, is_taught_by
+from a2d_cli.project.run import best_by_validation, find_model, is_taught_by, teacher_digits
 from a2d_cli.project.score_cache import NO_SPEED, Result, ScoreCache
 from a2d_cli.reporting import count_text
 
@@ -97,11 +97,11 @@ def _latest(
     cache, forced = ScoreCache(project.scores_dir), open_fidelity_cache(project.scores_dir).results.values()
     found: dict[str, list[ScoredRun]] = {}
     # Whoever had no teacher is held against the one that most have had.
-    usual = Counter(filter(None, map(_teacher_digits, runs))).most_common(1)
+    usual = Counter(filter(None, (teacher_digits(each.info) for each in runs))).most_common(1)
     for test_set, hashes in texts.items():
         for known in runs:
             digest = known.weights_sha256
-            teacher = _teacher_digits(known) or (usual[0][0] if usual else "")
+            teacher = teacher_digits(known.info) or (usual[0][0] if usual else "")
             of_text = [each for each in cache.of_weights(digest) if (each.src_sha256, each.tgt_sha256) == hashes]
             fidelity = [
                 each
@@ -118,10 +118,6 @@ def _latest(
             if latest:
                 found.setdefault(test_set, []).extend(latest.values())
     return found
-
-
-def _teacher_digits(known: KnownRun) -> str:
-    return known.info.get("settings", {}).get("teacher", "")
 
 
 def _is_teacher(digits: str, sha256: str) -> bool:
@@ -192,7 +188,7 @@ def _teacher_option(project: Project, runs: Sequence[KnownRun], students: Sequen
             find_model(project, name)
     except A2DError:
         usual = ()
-    digits = next(filter(None, (each.info.get("settings", {}).get("teacher") for each in students)), "").split(",")
+    digits = next(filter(None, (teacher_digits(each.info) for each in students)), "").split(",")
     own = tuple(each.name for part in digits for each in teachers if is_taught_by(part, each.weights_sha256))
     chosen = own or usual or tuple(each.name for each in teachers[:1])
     if not chosen:
@@ -333,18 +329,15 @@ def _changes(one: ScoredRun, other: ScoredRun, ignored: Collection[str] = ()) ->
 
 
 def _conditions(scored: ScoredRun) -> dict[str, Any]:
-    """What an older a2d has not recorded stands at its default."""
     info = scored.known.info
     settings = {key: value for key, value in info.get("settings", {}).items() if key != "decoding"}  # of validations
-    sections = {"shape": asdict(ModelShape()), "training": asdict(Training())}
-    known = {section: usual | settings.get(section, {}) for section, usual in sections.items()}
-    return settings | known | {"method": info.get("method"), "updates": info.get("updates")}
+    return settings | {"method": info.get("method"), "updates": info.get("updates")}
 
 
 def teacher_of(scored: Sequence[ScoredRun], student: ScoredRun | None = None) -> ScoredRun | None:
     """As `own_teacher`; without a student the first."""
     teachers = [each for each in scored if each.known.is_teacher and not each.is_export]
-    digits = student.known.info.get("settings", {}).get("teacher", "") if student else ""
+    digits = teacher_digits(student.known.info) if student else ""
     return own_teacher(digits, teachers)
 
 

@@ -14,8 +14,9 @@ from a2d_cli.config.keys import first_of
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.report import Report
+from a2d_cli.distillation.pseudo_corpus import read_index
 from a2d_cli.errors import A2DError
-from a2d_cli.files import holding_process, read_json
+from a2d_cli.files import holding_process
 from a2d_cli.project.exported import MANIFEST, manifests, read_export
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, Run, broken_runs, list_runs
@@ -186,11 +187,10 @@ def _export_line(project: Project, folder: Path) -> StatusLine:
 def _pseudo_line(project: Project, path: Path) -> StatusLine:
     what = "teacher's words"
     try:
-        info = read_json(path, "list of translations")
-        done, total = sum(shard["lines"] for shard in info["shards"].values()), info["origin"]["text"]["num_pairs"]
-    except (A2DError, KeyError, TypeError, AttributeError) as error:
-        problem = error if isinstance(error, A2DError) else A2DError("not a list of translations of a2d")
-        return StatusLine(what, _broken(problem, path), _short(project, path.parent))
+        index = read_index(path)
+    except A2DError as error:
+        return StatusLine(what, _broken(error, path), _short(project, path.parent))
+    done, total = sum(shard.lines for shard in index.shards.values()), index.origin["text"]["num_pairs"]
     state = f"{total:,} sentences translated" if done == total else f"{done:,} of {total:,} sentences translated"
     return StatusLine(what, state, _short(project, path.parent))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,13 +13,12 @@ import torch
 
 from a2d_cli import __version__
 from a2d_cli.config.keys import SOFT_KEYS, differences, first_of
-from a2d_cli.config.schema import Decoding, ModelShape, Recipe, Training
+from a2d_cli.config.schema import ModelShape, Recipe, Training
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.data.batching import BatchPlan, BatchSettings, SpecialIds
 from a2d_cli.data.corpus import ParallelCorpus
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.torch_engine import machine_of
-from a2d_cli.distillation.methods import recorded_settings
 from a2d_cli.distillation.pseudo_text import Encoding, TaughtText
 from a2d_cli.errors import ConfigError, Interrupted
 from a2d_cli.files import atomic_folder, lock_folder, remove_leftovers, write_json, write_text
@@ -157,7 +156,7 @@ def _open_run(
                 f"choose another --name, or --overwrite to train a new '{run.name}' in its place",
             )
         asked = {"method": request.method, **settings}
-        found = {"method": info.get("method"), **settings_of(info)}
+        found = {"method": info.get("method"), **info.get("settings", {})}
         changes = differences(found, asked)
         hard = {key: values for key, values in changes.items() if key not in request.soft_keys}
         if hard:
@@ -233,16 +232,6 @@ def _settings(project: Project, recipe: Recipe, request: RunRequest) -> dict[str
     }
 
 
-def settings_of(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a run, as this a2d records them: keys that an older one did not know stand at their defaults."""
-    settings = dict(info.get("settings", {}))
-    for section, defaults in (("shape", ModelShape()), ("training", Training()), ("decoding", Decoding())):
-        settings[section] = asdict(defaults) | settings.get(section, {})
-    if "distillation" in settings:
-        settings["distillation"] = recorded_settings(settings["distillation"])
-    return settings
-
-
 def _train(
     project: Project,
     recipe: Recipe,
@@ -310,7 +299,7 @@ def _tell_finished(run: Run, request: RunRequest, reporter: Reporter) -> None:
     best = run.info.get("best", {})
     fixed = run.info["updates"] >= request.training.max_updates and "training.max_updates" not in request.soft_keys
     reporter.info(
-        f"{run.name} is finished ({run.info['stop_reason']}; best at update {best.get('updates', ['?'])[-1]}); "
+        f"{run.name} is finished ({run.info['stop_reason']}; best at update {(best.get('updates') or ['?'])[-1]}); "
         + ("" if fixed else "raise that limit with --set to train on, or ")
         + "train anew with --overwrite, or under another --name"
     )

@@ -196,6 +196,8 @@ def _parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}:{position} {error.problem}", "the file must be YAML") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}", "the file must be YAML") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: nested too deep", "the file must be YAML of a few levels") from None
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypedDict
 
 from a2d_cli.errors import A2DError
 from a2d_cli.files import atomic_path
@@ -22,6 +23,13 @@ class TextStamp:
 
     num_pairs: int
     digest: str  # rolling SHA-256 of the pairs in their order, 16 hex digits
+
+
+class StampFacts(TypedDict):
+    """A `TextStamp` as JSON has it."""
+
+    num_pairs: int
+    digest: str
 
 
 class _StampWriter:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.data.workers import CHUNK_PAIRS, map_chunks
 from a2d_cli.errors import A2DError
-from a2d_cli.files import atomic_path, check_format, fingerprint, read_json, write_json
+from a2d_cli.files import atomic_path, fingerprint, write_json
+from a2d_cli.json_files import read_json
 
 FORMAT = 1  # of *.ids.json
 _ONE_THREAD_LINES = 256  # for so few the tokenizer takes one thread: in a worker, whose sisters have the other cores
@@ -30,7 +31,7 @@ _ONE_THREAD_LINES = 256  # for so few the tokenizer takes one thread: in a worke
 class SideIndex:
     """What one side's files hold."""
 
-    dtype: str  # of the ids: uint16 or uint32
+    dtype: Literal["uint16", "uint32"]  # of the ids
     num_tokens: int
     num_unknown: int
 
@@ -247,9 +248,4 @@ def _map(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
 def _read_index(path: Path) -> CorpusIndex:
     if not path.exists():
         raise A2DError(f"{path}: no such file: the text is not encoded yet", "run 'a2d prepare' again")
-    values: dict[str, Any] = read_json(path, "corpus index")
-    check_format(path, values.pop("format", None), FORMAT)
-    try:
-        return CorpusIndex(**{**values, "src": SideIndex(**values["src"]), "tgt": SideIndex(**values["tgt"])})
-    except (KeyError, TypeError) as error:
-        raise A2DError(f"{path}: not a corpus index: {error}", "delete it and run 'a2d prepare' again") from None
+    return read_json(path, "corpus index", CorpusIndex, FORMAT, "delete it and run 'a2d prepare' again")

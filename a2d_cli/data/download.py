@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
 import re
 import time
@@ -15,12 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from a2d_cli import __version__
 from a2d_cli.config.schema import Download
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import disk_errors, sha256_file, user_path, write_json, write_text
+from a2d_cli.json_files import read_json
 from a2d_cli.reporting import Progress, Reporter
 
 BLOCK_BYTES = 1 << 17
@@ -205,6 +205,11 @@ def _take_checked(source: str, path: Path, expected: str | None, patience: _Pati
     return found
 
 
+class _Notes(TypedDict, total=False):
+    source: str
+    validator: str | None
+
+
 class _Part:
     """NAME.part, and beside it in NAME.part.json what tells whether the server still holds the same file."""
 
@@ -237,12 +242,12 @@ class _Part:
         self.path.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 
-    def _read_notes(self) -> dict[str, Any]:
+    def _read_notes(self) -> _Notes:
+        """Empty where there are none that can be read: then nothing is kept."""
         try:
-            notes = json.loads(self._notes.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json(self._notes, "note", _Notes)
+        except A2DError:
             return {}
-        return notes if isinstance(notes, dict) else {}
 
 
 def _take(source: str, part: _Part, patience: _Patience, reporter: Reporter) -> None:

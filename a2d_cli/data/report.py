@@ -4,13 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from a2d_cli.data.aligned_text import StampFacts
 from a2d_cli.errors import A2DError
-from a2d_cli.files import check_format, read_json, write_json
+from a2d_cli.files import write_json
+from a2d_cli.json_files import read_json
 
 FORMAT = 1  # of report.json
 STEPS = ("clean", "decontaminate", "tokenizer", "ids")  # each builds on the one before
+
+
+class _Step(TypedDict):
+    key: str  # fingerprint of all that decides the result
+    files: dict[str, int]  # bytes of each that was written
+
+
+class _Counts(TypedDict):
+    read: int
+    kept: int
+
+
+class _Dropped(_Counts, total=False):
+    dropped: dict[str, int]  # by rule, or by the text in which it stands
+    samples: dict[str, list[list[str]]]
+
+
+class _CleanedText(_Dropped):
+    set: str  # train, valid or a test set
+
+
+class _Cleaned(_CleanedText, total=False):  # of one source
+    src: str | None
+    tgt: str | None
+
+
+class _Download(TypedDict):
+    url: str
+    sha256: str
+
+
+class _Split(TypedDict):
+    valid_pairs: int
+    test_pairs: int
+    by: str
+    seed: int
+
+
+class _Lengths(TypedDict):
+    mean: float
+    median: float
+    p95: float
+    max: float
+
+
+class Section(_Step, total=False):
+    """What a step did; each has some of these."""
+
+    duration_s: float
+    sources: list[_Cleaned]
+    left_out: list[dict[str, str | None]]
+    downloads: dict[str, _Download]
+    split: _Split | None
+    leaks: dict[str, _Dropped]
+    texts: dict[str, StampFacts]
+    fingerprint: str
+    vocab_size: list[int]
+    lengths: dict[str, dict[str, _Lengths]]  # by text and language
+    unknown: dict[str, dict[str, float]]
+    fingerprints: dict[str, str]
+
+
+class _Steps(TypedDict):
+    steps: dict[str, Section]
+
+
+class ReportValues(_Steps, total=False):
+    """report.json."""
+
+    format: int
+    unfinished: list[str]
+    replaced: list[str]  # files of earlier versions, which may go once all steps are done
+    recipe: str
+    data_fingerprint: str
+    tokenizer_fingerprint: str
 
 
 class Report:
@@ -24,13 +101,12 @@ class Report:
     def __init__(self, path: Path):
         self.path = path
         self._folder = path.parent
-        self._values: dict[str, Any] = {"format": FORMAT, "steps": {}}
+        self._values: ReportValues = {"format": FORMAT, "steps": {}}
         if path.exists():
-            self._values = read_json(path, "report")
-            check_format(path, self._values.get("format"), FORMAT)
+            self._values = read_json(path, "report", ReportValues, FORMAT)
 
     @property
-    def sections(self) -> dict[str, dict[str, Any]]:
+    def sections(self) -> dict[str, Section]:
         return self._values["steps"]
 
     def key(self, step: str) -> str | None:

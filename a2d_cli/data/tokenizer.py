@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypedDict
 
 import sentencepiece
 
@@ -26,7 +27,8 @@ from a2d_cli.config import schema
 from a2d_cli.data.aligned_text import Pair
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import atomic_path, check_format, read_json, write_json
+from a2d_cli.files import atomic_path, write_json
+from a2d_cli.json_files import read_json
 
 EOS = 0
 UNK = 1
@@ -271,18 +273,15 @@ def _is_numbered(model: bytes) -> bool:
     return processor.piece_to_id("</s>") == EOS and processor.unk_id() == UNK
 
 
+class PieceLists(TypedDict):
+    """pieces.json: of both languages, or of each."""
+
+    pieces: list[list[str]]
+
+
 def _read_pieces(path: Path) -> list[list[str]]:
-    values = read_json(path, "list of pieces")
-    check_format(path, values.get("format"), FORMAT)
-    lists = values.get("pieces")
-    whole = isinstance(lists, list) and len(lists) in (1, 2)
-    whole = whole and all(
-        isinstance(pieces, list)
-        and all(isinstance(piece, str) for piece in pieces)
-        and len(set(pieces)) == len(pieces) > UNK
-        for pieces in lists
-    )
-    if not whole:
+    lists = read_json(path, "list of pieces", PieceLists, FORMAT)["pieces"]
+    if len(lists) not in (1, 2) or not all(len(set(pieces)) == len(pieces) > UNK for pieces in lists):
         raise A2DError(f"{path}: not one or two lists of different pieces", "copy the file anew, with its folder")
     return lists
 

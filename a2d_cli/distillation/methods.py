@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from a2d_cli.config.method_name import NOT_OWN, own_settings, own_suffix, terms_of
 from a2d_cli.config.schema import Distillation
@@ -121,16 +120,6 @@ def idle_settings(settings: Distillation, keys: Iterable[str]) -> list[str]:
     """Of the keys of `Distillation` those that change nothing for `settings.method`."""
     used = _used_by(parse_method(settings), settings) | {*NOT_OWN}
     return [key for key in keys if key in vars(settings) and key not in used]
-
-
-def recorded_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What `settings_that_count` gave an older a2d, as this one gives it.
-
-    Settings that were not known yet stand at their defaults, those for which the method has no use are left out.
-    """
-    known = {name: value for name, value in recorded.items() if name in vars(Distillation())}
-    cache = "topk" if "cache_top_k" in recorded else "none"
-    return settings_that_count(Distillation(**{**known, "cache": cache}))
 
 
 def _used_by(method: Method, settings: Distillation) -> set[str]:

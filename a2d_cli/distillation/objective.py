@@ -35,7 +35,7 @@ class GradientNorms(NamedTuple):
 
     terms: float
     rest: float
-    cosine: float = math.nan  # between the two; NaN: an older a2d did not measure it
+    cosine: float  # between the two
 
 
 class DistillationObjective(Objective):

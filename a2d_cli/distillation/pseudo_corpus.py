@@ -16,35 +16,38 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+import msgspec
 
 from a2d_cli.config.keys import differences
 from a2d_cli.config.schema import Decoding
-from a2d_cli.data.aligned_text import AlignedText, TextStamp
+from a2d_cli.data.aligned_text import AlignedText, StampFacts, TextStamp
 from a2d_cli.data.cleaning import normalise
 from a2d_cli.decoding.alarms import has_repetition_loop
 from a2d_cli.decoding.translator import Translation, Translator
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
-from a2d_cli.files import (
-    LOCK,
-    atomic_path,
-    check_format,
-    disk_errors,
-    fingerprint,
-    lock_folder,
-    read_json,
-    remove_leftovers,
-    write_json,
-)
+from a2d_cli.files import LOCK, atomic_path, disk_errors, fingerprint, lock_folder, remove_leftovers, write_json
+from a2d_cli.json_files import read_json
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.interruption import Interruption
 
 FORMAT = 1  # of pseudo.json and the shards
 INFO = "pseudo.json"
 SHARD_LINES = 2000  # sentences of a shard: sorted by length and held in memory together, and lost by a kill
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 WHOLE = "whole"
 # Cut: the source was too long to be read, or the translation did not end by itself.
 STATES = (WHOLE, "empty", "loop", "cut")
+
+
+class OriginFacts(TypedDict):
+    """A `PseudoOrigin` as JSON has it."""
+
+    teacher: str
+    text: StampFacts
+    quantization: str
+    decoding: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class PseudoOrigin:
         quantised = "" if self.quantization == "float32" else f"-{self.quantization}"
         return f"{self.teacher[:8]}-beam{self.decoding.beam}{quantised}"
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> OriginFacts:
         decoding = asdict(self.decoding)
         del decoding["nbest"], decoding["batch_sentences"]  # which change no translation
         return {
@@ -95,9 +98,9 @@ class Shard:
 class PseudoIndex:
     """What pseudo.json says."""
 
-    origin: dict[str, Any]
-    nbest: int  # translations of each sentence
-    shard_lines: int
+    origin: OriginFacts
+    nbest: Positive  # translations of each sentence
+    shard_lines: Positive
     shards: dict[int, Shard]  # by number
 
     @property
@@ -108,6 +111,11 @@ class PseudoIndex:
     @property
     def not_whole(self) -> dict[str, int]:
         return dict(sum((Counter(shard.not_whole) for shard in self.shards.values()), Counter()))
+
+
+def read_index(path: Path) -> PseudoIndex:
+    """Raises A2DError: cut short, damaged or of a newer format."""
+    return read_json(path, "list of translations", PseudoIndex, FORMAT)
 
 
 class PseudoCorpus:
@@ -177,11 +185,7 @@ class PseudoCorpus:
         path = self.folder / INFO
         if not path.exists():
             return self._new_index()
-        info = read_json(path, "list of translations")
-        check_format(path, info.pop("format", None), FORMAT)
-        return PseudoIndex(
-            **{**info, "shards": {int(number): Shard(**shard) for number, shard in info["shards"].items()}}
-        )
+        return read_index(path)
 
     def _new_index(self) -> PseudoIndex:
         return PseudoIndex(self.origin.facts(), self.nbest, SHARD_LINES, {})
@@ -198,10 +202,7 @@ class PseudoCorpus:
     def _own_index(self) -> PseudoIndex:
         """What stands in the folder, and is of this origin."""
         index = self.index()
-        # What an older a2d wrote lacks keys that it did not know: they stand at their defaults.
-        defaults = replace(self.origin, decoding=Decoding()).facts()["decoding"]
-        found = {**index.origin, "decoding": defaults | index.origin["decoding"]}
-        changes = [f"{key}: {values}" for key, values in differences(found, self.origin.facts()).items()]
+        changes = [f"{key}: {values}" for key, values in differences(index.origin, self.origin.facts()).items()]
         anew = "translate anew with 'a2d pseudo --overwrite'"
         if changes:
             raise ConfigError(

@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 import numpy as np
 
 from a2d_cli.errors import A2DError
-from a2d_cli.files import disk_errors, fingerprint, lock_folder, read_json, remove_leftovers, write_json
+from a2d_cli.files import disk_errors, fingerprint, lock_folder, remove_leftovers, write_json
+from a2d_cli.json_files import read_json
 
 FORMAT = 1  # of cache.json and all beside it
 INFO = "cache.json"
@@ -39,6 +40,18 @@ class CacheOrigin:
     @property
     def folder_name(self) -> str:
         return f"teacher-{fingerprint([FORMAT, self.teacher, self.text, self.longest])}"
+
+
+class CacheInfo(TypedDict, total=False):
+    """cache.json: the origin, and what each part holds."""
+
+    format: int
+    teacher: str
+    text: str
+    longest: int
+    teacher_place: str
+    text_place: str
+    pairs: dict[str, int]  # by file name
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,9 +229,9 @@ def remove_cache(folder: Path, command: str) -> int:
     return size
 
 
-def _read_info(folder: Path) -> dict[str, Any]:
+def _read_info(folder: Path) -> CacheInfo:
     """cache.json; empty where there is none that can be read: then nothing is held."""
     try:
-        return read_json(folder / INFO)
+        return read_json(folder / INFO, "cache", CacheInfo)
     except A2DError:
         return {}

@@ -16,12 +16,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from a2d_cli import __version__
+from a2d_cli.config.rules import check_shape
 from a2d_cli.config.schema import ModelShape
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError
-from a2d_cli.files import atomic_path, check_format, read_json, sha256_file, write_json
+from a2d_cli.files import atomic_path, sha256_file, write_json
+from a2d_cli.json_files import fit, read_json
 from a2d_cli.model.transformer import Transformer, Vocabularies
-from a2d_cli.project.run import CONFIG, WEIGHTS, find_checkpoint
+from a2d_cli.project.run import CONFIG, WEIGHTS, CheckpointConfig, find_checkpoint
 
 FORMAT = 1  # of config.json
 
@@ -140,13 +142,13 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         A2DError: not a folder of ours, cut short, of a newer format, or without its tokenizer.
     """
     folder = find_checkpoint(Path(path))
-    config = read_json(folder / CONFIG, "checkpoint config")
-    check_format(folder / CONFIG, config.get("format"), FORMAT)
+    config = read_json(folder / CONFIG, "checkpoint config", CheckpointConfig, FORMAT)
     try:
-        model = Transformer(ModelShape(**config["shape"]), Vocabularies(**config["vocabularies"]))
-        pair, fingerprint = config["pair"], config["tokenizer"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise A2DError(f"{folder / CONFIG}: not a checkpoint config of a2d: {error!r}") from None
+        shape, vocabularies = fit(config["shape"], ModelShape), fit(config["vocabularies"], Vocabularies)
+    except ValueError as error:
+        raise A2DError(f"{folder / CONFIG}: not a checkpoint config of a2d: {error}", "copy the folder again") from None
+    check_shape(shape, str(folder / CONFIG))
+    model, fingerprint = Transformer(shape, vocabularies), config["tokenizer"]
     tokenizer = Tokenizer.beside(folder)
     if tokenizer.fingerprint != fingerprint:
         raise A2DError(
@@ -157,4 +159,4 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
             "copy the whole run folder, spm.model included",
         )
     load_weights(model, read_weights(folder / WEIGHTS), str(folder))
-    return Checkpoint(folder, model.to(device).eval(), tokenizer, pair, config, sha256_file(folder / WEIGHTS))
+    return Checkpoint(folder, model.to(device).eval(), tokenizer, config["pair"], config, sha256_file(folder / WEIGHTS))

@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
-from a2d_cli.config.schema import Decoding
+from a2d_cli.config.schema import Decoding, ModelShape
 from a2d_cli.errors import A2DError
-from a2d_cli.files import check_format, read_json, write_json
+from a2d_cli.files import write_json
+from a2d_cli.json_files import fit, read_json
 from a2d_cli.project.project import Project
 
 FORMAT = 1  # of a2d.json
+ANEW = "run 'a2d export' again"
 MANIFEST = "a2d.json"
 MODEL_FILE = "model.bin"  # of a CTranslate2 export
+
+
+class Limits(TypedDict):
+    """What of a manifest's shape is read again, and has no default there."""
+
+    max_positions: int
+
+
+class GateScores(TypedDict):
+    chrf_float: float
+    chrf_quantised: float
+
+
+class Checks(TypedDict, total=False):
+    """What of a manifest's checks is read again."""
+
+    gate: GateScores
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,7 @@ class Manifest:
     decoding: dict[str, Any]
     data: dict[str, Any]  # recipe, licence, training pairs, data fingerprint
     teacher: dict[str, Any] | None  # of a distilled student: name, weights_sha256
-    checks: dict[str, Any]  # how the folder was proved: differences, agreement, the gate's scores
+    checks: dict[str, Any]  # how the folder was proved: differences, agreement, and the gate's scores under `gate`
     files: dict[str, str]  # SHA-256 by name
     alignment_head: dict[str, Any] | None = None  # layer, head (both from 1) and how well it agrees with the teacher
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that took part
@@ -52,7 +71,7 @@ class Exported:
 
     @property
     def decoding(self) -> Decoding:
-        return Decoding(**self.manifest.decoding)
+        return fit(self.manifest.decoding, Decoding)
 
     @property
     def file_bytes(self) -> int:
@@ -72,14 +91,15 @@ def read_export(folder: Path) -> Exported:
 def _read(folder: Path) -> Exported:
     """Its manifest alone."""
     path = folder / MANIFEST
-    values = read_json(path, "manifest")
-    check_format(path, values.pop("format", None), FORMAT)
+    manifest = read_json(path, "manifest", Manifest, FORMAT, ANEW)
     try:
-        exported = Exported(folder, Manifest(**values))
-        exported.decoding  # noqa: B018  # reads it
-    except TypeError as error:
-        raise A2DError(f"{path}: not a manifest of a2d: {error}", "run 'a2d export' again") from None
-    return exported
+        fit(manifest.shape, ModelShape)
+        fit(manifest.shape, Limits)
+        fit(manifest.decoding, Decoding)
+        fit(manifest.checks, Checks)
+    except ValueError as error:
+        raise A2DError(f"{path}: not a manifest of a2d: {error}", ANEW) from None
+    return Exported(folder, manifest)
 
 
 def _with_files(exported: Exported) -> Exported:

@@ -144,7 +144,7 @@ def _find_files(folder: Path) -> Path:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value, problem = json.loads(path.read_text(encoding="utf-8")), "no JSON object"
-    except ValueError as error:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
         value, problem = None, str(error)
     if not isinstance(value, dict):
         raise A2DError(f"{path}: cannot be read: {problem}", DOWNLOAD_AGAIN)

@@ -7,12 +7,46 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from a2d_cli.errors import ConfigError
-from a2d_cli.files import check_format, lock_folder, read_json, write_json
+from a2d_cli.errors import A2DError, ConfigError
+from a2d_cli.files import lock_folder, write_json
+from a2d_cli.json_files import read_json
 
 FORMAT = 1  # of project.json
+
+
+class Asked(TypedDict, total=False):
+    """What a recipe said of the data when they were prepared."""
+
+    pair: str
+    data: dict[str, Any]
+    cleaning: dict[str, Any]
+    tokenizer: dict[str, Any]
+
+
+class Prepared(TypedDict):
+    """What a preparation that has ended made."""
+
+    pair: str
+    tests: list[str]  # names of the test sets
+    data_fingerprint: str
+    tokenizer_fingerprint: str
+    recipe: str
+    steps: dict[str, str]  # the key of each
+    asked: Asked
+
+
+class ProjectState(TypedDict, total=False):
+    """project.json."""
+
+    format: int
+    recipe: str
+    recipe_text: str  # fingerprint of a2d.yaml as it was written
+    prepared: Prepared
+    replaced: Prepared  # what stood there before a preparation that has not ended
+    preparing: str  # its command
+    comparing: str  # command of a comparison that has not ended
 
 
 @dataclass(frozen=True)
@@ -72,8 +106,18 @@ class Project:
         return self.text_dir / f"{name}.{lang}"
 
     def read_text(self, name: str, lang: str) -> list[str]:
-        """Its lines, which end with '\\n' and nothing else."""
-        text = self.text_path(name, lang).read_bytes().decode("utf-8")
+        """Its lines, which end with '\\n' and nothing else.
+
+        Raises:
+            A2DError: the file is not UTF-8.
+        """
+        path = self.text_path(name, lang)
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise A2DError(
+                f"{path}: not UTF-8 text: {error}", f"delete it and run '{self.command('prepare')}'"
+            ) from None
         return text.removesuffix("\n").split("\n") if text else []
 
     def command(self, verb: str) -> str:
@@ -82,13 +126,13 @@ class Project:
             return f"a2d {verb}"
         return f"a2d -C {shlex.quote(os.path.relpath(self.folder))} {verb}"
 
-    def state(self) -> dict[str, Any]:
-        """What was done, from project.json; empty in a folder that is no project yet."""
-        if not self.state_path.exists():
-            return {}
-        state = read_json(self.state_path, "project file")
-        check_format(self.state_path, state.get("format"), FORMAT)
-        return state
+    def state(self) -> ProjectState:
+        """What was done; empty in a folder that is no project yet.
+
+        Raises:
+            A2DError: project.json is cut short, damaged or of a newer format.
+        """
+        return read_json(self.state_path, "project file", ProjectState, FORMAT) if self.state_path.exists() else {}
 
     def record(self, **changes: Any) -> None:
         """Set keys of project.json; a value of None removes the key."""

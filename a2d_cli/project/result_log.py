@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from a2d_cli.files import disk_errors
+from a2d_cli.json_files import fit, parse_json
 
 
 class KeyedResult(Protocol):
@@ -35,8 +36,8 @@ class ResultLog(Generic[R]):
         self.results: dict[str, R] = {}
         for line in path.read_bytes().split(b"\n") if path.exists() else ():
             try:
-                result = kind(**json.loads(line))
-            except (ValueError, TypeError):  # cut short by a crash, or of another version: made again
+                result = fit(parse_json(line), kind)
+            except ValueError:  # cut short by a crash, damaged, or of another format: made again
                 continue
             if result.format == kind.format:
                 self.results[result.key] = result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import math
@@ -12,23 +13,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
+
+import msgspec
 
 from a2d_cli.config.keys import first_of
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import (
-    LOCK,
-    atomic_path,
-    check_format,
-    disk_errors,
-    finite,
-    read_json,
-    remove,
-    sha256_file,
-    user_path,
-    write_json,
-    write_text,
-)
+from a2d_cli.files import LOCK, atomic_path, disk_errors, finite, remove, sha256_file, user_path, write_json, write_text
+from a2d_cli.json_files import fit, parse_json, read_json
 from a2d_cli.project.exported import exports_named
 from a2d_cli.project.project import Project
 from a2d_cli.reporting import Reporter
@@ -37,6 +29,110 @@ FORMAT = 1  # of run.json
 MAX_NAME_CHARACTERS = 120  # files that a name begins need some more
 _NAME = re.compile(r"[\w+][\w.+@=-]*")
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # a checkpoint folder
+
+
+class _Model(TypedDict):
+    pair: str
+    shape: dict[str, Any]  # a `ModelShape`
+    vocabularies: dict[str, Any]
+    tokenizer: str  # fingerprint
+    parameters: int
+
+
+class CheckpointConfig(_Model, total=False):
+    """config.json of a checkpoint folder."""
+
+    format: int
+    a2d: str  # version
+    update: int  # of last/
+    updates: list[int]  # of best/; several: a mean of their weights
+    validation: dict[str, float | None]
+
+
+class RunSettings(TypedDict, total=False):
+    """What a run was asked for, but for its method."""
+
+    shape: dict[str, Any]  # of the model
+    training: dict[str, Any]
+    decoding: dict[str, Any]  # of validations
+    data: str  # fingerprint
+    tokenizer: str  # fingerprint
+    # Of students, as far as their method has use for it.
+    teacher: str  # see `teacher_digits`
+    pseudo: Any  # the text that stands in for the references
+    distillation: dict[str, Any]
+
+
+class _Validated(TypedDict):
+    loss: float
+
+
+class BestWeights(_Validated, total=False):
+    """What the validation said of best/."""
+
+    updates: list[int]  # several: a mean of their weights
+    bleu: float | None
+    chrf: float | None
+
+
+class AlignmentHead(TypedDict):
+    """The cross-attention head that aligns words, as it was once chosen."""
+
+    layer: int  # from 1
+    head: int  # from 1
+    agreement: float
+    reference: str  # whose links it was held against
+    weights_sha256: str  # it is theirs
+
+
+class RunInfo(TypedDict, total=False):
+    """run.json, which grows with the run."""
+
+    format: int
+    name: str
+    kind: Literal["teacher", "student"]
+    method: str
+    seed: int
+    pair: str  # e.g. de-en
+    created: str  # UTC
+    a2d: str  # version
+    torch: str  # version
+    command: str  # that goes on with it
+    finished: bool
+    settings: RunSettings  # of an import there are none
+    imported_from: str
+    # From here on what training adds: first at its beginning, ...
+    parameters: int
+    initial_weights: str  # hash
+    text: str  # fingerprint of the training text
+    taught: str  # how the teacher's answers come: live or cached
+    # ... while it goes on, ...
+    best: BestWeights
+    rewinds: int
+    lr_factor: float
+    accumulate_after_out_of_memory: int
+    # ... at its end (see END), ...
+    stop_reason: str
+    updates: int
+    epochs: int
+    target_tokens: int
+    elapsed_s: Annotated[float, msgspec.Meta(ge=0, le=1e12)]  # nor a NaN
+    # ... and behind it: not there if the process was killed in between.
+    machine: str
+    precision: str
+    peak_memory_bytes: int  # of the training process
+    peak_gpu_memory_bytes: int
+    alignment_head: AlignmentHead
+
+
+END = {"stop_reason", "updates", "elapsed_s"}  # keys that every finished run has
+
+
+class MetricsRow(TypedDict):
+    """What each line of metrics.jsonl has; its other values are numbers, null where they were not finite, and flags."""
+
+    event: Literal["train", "valid"]
+    update: int
 
 
 @dataclass(frozen=True)
@@ -91,12 +187,20 @@ class Run:
         return any(self.folder.glob("aligner.*.safetensors"))
 
     @property
-    def info(self) -> dict[str, Any]:
-        """run.json: kind, method, seed, pair, finished, updates, scores …; empty before the run begins."""
+    def info(self) -> RunInfo:
+        """run.json; empty before the run begins.
+
+        Raises:
+            A2DError: it is cut short, damaged or of a newer format.
+        """
         if not self.info_path.exists():
             return {}
-        info = read_json(self.info_path, "run file")
-        check_format(self.info_path, info.get("format"), FORMAT)
+        info = read_json(self.info_path, "run file", RunInfo, FORMAT)
+        if info.get("finished") and (lost := END - info.keys()):
+            raise A2DError(
+                f"{self.info_path}: not the file of a finished run: no {', '.join(sorted(lost))}",
+                "restore the file, or train anew with --overwrite",
+            )
         return info
 
     @property
@@ -112,7 +216,7 @@ class Run:
     def saved_update(self) -> int:
         """Where training goes on; 0: from the start."""
         path = self.last_dir / CONFIG
-        return int(read_json(path, "checkpoint config").get("update", 0)) if path.is_file() else 0
+        return read_json(path, "checkpoint config", CheckpointConfig).get("update", 0) if path.is_file() else 0
 
     def record(self, **changes: Any) -> None:
         """Set keys of run.json."""
@@ -127,14 +231,13 @@ class Run:
         with disk_errors(self.metrics_path), open(self.metrics_path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(finite(row)) + "\n")
 
-    def metrics(self) -> Iterator[dict[str, Any]]:
-        """All lines but one that a crash cut short."""
-        if self.metrics_path.exists():
-            for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError:
-                    continue
+    def metrics(self) -> Iterator[MetricsRow]:
+        """All lines but those that a crash cut short, or that are damaged."""
+        for line in self.metrics_path.read_bytes().split(b"\n") if self.metrics_path.exists() else ():
+            with contextlib.suppress(ValueError):
+                row = fit(parse_json(line), MetricsRow)
+                fit({key: value for key, value in row.items() if key != "event"}, dict[str, float | bool | None])
+                yield row
 
     def keep_healthy_state(self) -> None:
         """Before the training state becomes one whose loss has climbed."""
@@ -239,17 +342,23 @@ def find_teachers_of(project: Project, student: Run) -> list[Run]:
 
     Empty: it learned from none, or not all of them are here any more.
     """
-    digits = student.info.get("settings", {}).get("teacher", "")
-    found = [find_weights(project, each) for each in digits.split(",") if each]
+    found = [find_weights(project, each) for each in teacher_digits(student.info).split(",") if each]
     return [run for run in found if run] if all(found) else []
+
+
+def teacher_digits(info: RunInfo) -> str:
+    """First digits of the SHA-256 of the weights that taught a run, an ensemble's with commas between.
+
+    Empty: nobody has taught it.
+    """
+    return info.get("settings", {}).get("teacher", "")
 
 
 def is_taught_by(digits: str, weights_sha256: str) -> bool:
     """Whether these weights are the teacher's, or a member's of the ensemble.
 
     Args:
-        digits: as `settings.teacher` of a run has them: first digits of the weights' SHA-256, an ensemble's with commas
-            between; empty: nobody has taught it.
+        digits: as of `teacher_digits`.
     """
     return weights_sha256.startswith(tuple(filter(None, digits.split(","))))
 

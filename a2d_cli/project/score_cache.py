@@ -6,13 +6,24 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
-from a2d_cli.errors import A2DError
-from a2d_cli.files import fingerprint, read_json, sha256_file, write_text
+import msgspec
+
+from a2d_cli.files import fingerprint, sha256_file, write_text
+from a2d_cli.json_files import read_json
 from a2d_cli.project.exported import MODEL_FILE, Exported
 from a2d_cli.project.result_log import ResultLog
-from a2d_cli.project.run import CONFIG, WEIGHTS, Run, find_checkpoint, is_taught_by, model_name
+from a2d_cli.project.run import (
+    CONFIG,
+    WEIGHTS,
+    CheckpointConfig,
+    Run,
+    find_checkpoint,
+    is_taught_by,
+    model_name,
+    teacher_digits,
+)
 
 NO_SPEED = "–: no speed, for other work shared the machine; 'a2d score --refresh' measures it"  # below a table
 
@@ -67,26 +78,33 @@ def describe_model(folder: Path) -> ScoredModel:
     """Raises A2DError: no checkpoint here, or its config.json is not ours."""
     checkpoint = find_checkpoint(folder)
     weights = checkpoint / WEIGHTS
-    config = read_json(checkpoint / CONFIG, "checkpoint config")
+    config = read_json(checkpoint / CONFIG, "checkpoint config", CheckpointConfig)
     info = Run(checkpoint.parent).info  # empty for a checkpoint that was copied out of its run
     weights_sha256 = sha256_file(weights)
-    try:
-        return ScoredModel(
-            name=model_name(checkpoint),
-            folder=checkpoint,
-            kind=info.get("kind", ""),
-            method=info.get("method", "") if info.get("kind") == "student" else "",
-            seed=info.get("seed"),
-            updates=info.get("updates"),
-            teacher=info.get("settings", {}).get("teacher", ""),
-            pair=config["pair"],
-            parameters=config["parameters"],
-            file_bytes=weights.stat().st_size,
-            weights_sha256=weights_sha256,
-            identity=fingerprint([weights_sha256, config["tokenizer"], config["shape"]]),
-        )
-    except KeyError as error:
-        raise A2DError(f"{checkpoint / CONFIG}: not a checkpoint config of a2d: no {error}") from None
+    return ScoredModel(
+        name=model_name(checkpoint),
+        folder=checkpoint,
+        kind=info.get("kind", ""),
+        method=info.get("method", "") if info.get("kind") == "student" else "",
+        seed=info.get("seed"),
+        updates=info.get("updates"),
+        teacher=teacher_digits(info),
+        pair=config["pair"],
+        parameters=config["parameters"],
+        file_bytes=weights.stat().st_size,
+        weights_sha256=weights_sha256,
+        identity=fingerprint([weights_sha256, config["tokenizer"], config["shape"]]),
+    )
+
+
+class ScoreFacts(TypedDict):
+    """A `scoring.Score` as JSON has it."""
+
+    name: str
+    value: float
+    signature: str
+    verbose: str
+    confidence: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,7 @@ class Result:
     machine: str  # `cpu, 2 threads`, or the GPU's name
     a2d: str  # version
     engine: str  # that searched, with its version
-    scores: list[dict[str, Any]]
+    scores: Annotated[list[ScoreFacts], msgspec.Meta(min_length=2)]  # BLEU and chrF2
     format: int = 2
 
     @property

@@ -295,8 +295,7 @@ class Trainer:
     def _next_batch(self) -> Any:
         if self._batches_epoch != self.state.epoch:
             self._batches, self._batches_epoch = self.plan.epoch(self.state.epoch), self.state.epoch
-        # A run begun by an older a2d may stand behind the end of an epoch that has fewer batches now.
-        return self._batches[min(self.state.batch, len(self._batches) - 1)]
+        return self._batches[self.state.batch]
 
     def _load(self, indices: Any) -> Batch:
         return self.plan.load(indices, self.ids).to(self.device)
@@ -430,8 +429,7 @@ class Trainer:
             check_format(path, saved["format"], STATE_FORMAT)
             values = saved["state"]
             values["best_rank"] = tuple(values["best_rank"])
-            values.pop("best_update", None)  # of states that earlier versions wrote
-            values["log"] = LogWindow(**values.get("log", {}))
+            values["log"] = LogWindow(**values["log"])
             self.state = TrainingState(**values)
             load_weights(self.objective, saved["objective"], str(path))
             self.optimizer.load_state_dict(saved["optimizer"])
