@@ -108,7 +108,7 @@ def test_a_recipe_that_was_edited_or_broken_since_is_told(here: Path, capsys: py
 def test_runs_that_belong_to_other_data_or_another_teacher_are_told(here: Path):
     prepared = Project(here).state()["prepared"]
     current = {"data": prepared["data_fingerprint"], "tokenizer": prepared["tokenizer_fingerprint"]}
-    done = {"finished": True, "updates": 250, "elapsed_s": 72.4}
+    done = {**ENDED, "finished": True, "updates": 250, "elapsed_s": 72.4}
     add_run(here, "teacher", kind="teacher", **done, settings=current, command="a2d train-teacher")
     taught = {**current, "teacher": sha256_file(here / "runs/teacher/best/model.safetensors")[:16]}
     add_run(here, "word", kind="student", **done, settings=taught, command="a2d distill --method word")
