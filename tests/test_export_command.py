@@ -305,6 +305,15 @@ def test_an_export_that_lost_a_file_is_named(a2d, project):
     assert "'model.bin' is missing" in said and "a2d export" in said
 
 
+def test_a_damaged_export_translates_nothing(a2d, project):
+    path = project / FOLDER / "model.bin"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 64
+    path.write_bytes(data)
+    said = a2d.error(project, "translate", stdin=b"x\n", code=1)
+    assert "'model.bin' is not as it was exported: damaged, or edited" in said and "a2d export" in said
+
+
 def test_a_broken_export_is_no_matter_of_other_models(a2d, project):
     other = shutil.copytree(project / FOLDER, project / "exports/other")
     edit(other / "a2d.json", lambda values: values.update(name="other", weights_sha256="0" * 64))

@@ -464,13 +464,22 @@ def test_what_cannot_be_trained_replaces_nothing_and_leaves_no_run(a2d: Launcher
     a2d.well(project, "distill", "--method", "ce", "--name", "new", *settings({**SHORT, "training.max_updates": 2}))
 
 
-def test_weights_for_the_average_that_are_gone_are_done_without(a2d: Launcher, project: Path):
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:999])])
+def test_weights_for_the_average_that_are_gone_are_done_without(a2d: Launcher, project: Path, damage):
     assert train(a2d, project, average_last=3, validate_every_updates=5).code == 0
-    (project / "runs/teacher/snapshots/15.safetensors").unlink()
+    damage(project / "runs/teacher/snapshots/15.safetensors")
     ended = train(a2d, project, average_last=3, validate_every_updates=5, max_updates=25)
     assert ended.code == 0
-    assert f"warning: {project}/runs/teacher/snapshots: 1 of the weights are gone" in ended.err
+    assert f"warning: {project}/runs/teacher/snapshots: 1 of the weights are gone or damaged" in ended.err
     assert "average of 2 weights" in ended.err
+
+
+def test_a_run_whose_state_is_gone_tells_that_it_begins_anew(a2d: Launcher, project: Path):
+    assert train(a2d, project, max_updates=5).code == 0
+    Run(project / "runs/teacher").record(finished=False)
+    (project / "runs/teacher/training_state.pt").unlink()
+    ended = train(a2d, project, max_updates=5)
+    assert "training_state.pt is gone: teacher begins anew, not at update 5" in ended.err and ended.code == 0
 
 
 def test_the_shortest_time_is_one_update(a2d: Launcher, project: Path):

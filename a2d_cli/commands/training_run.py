@@ -256,6 +256,8 @@ def _train(
         request.shape, Vocabularies(tokenizer.src_vocab_size, tokenizer.tgt_vocab_size, tokenizer.joint)
     )
     is_new = not run.state_path.exists()
+    if is_new and run.saved_update and world.is_main:
+        reporter.warn(f"{run.state_path} is gone: {run.name} begins anew, not at update {run.saved_update}")
     if is_new and request.initialize:
         request.initialize(model)
     if is_new and world.is_main:

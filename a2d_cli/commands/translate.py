@@ -19,7 +19,15 @@ from a2d_cli.decoding.translator import Translation, Translator
 from a2d_cli.decoding.word_alignment import pharaoh
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.files import atomic_path, disk_errors, sha256_file
-from a2d_cli.project.exported import Exported, broken_exports, ct2_exports_of, exports_named, is_export, read_export
+from a2d_cli.project.exported import (
+    Exported,
+    broken_exports,
+    check_files,
+    ct2_exports_of,
+    exports_named,
+    is_export,
+    read_export,
+)
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, Run, export_name, find_checkpoint, find_model
 from a2d_cli.reporting import Reporter
@@ -131,7 +139,12 @@ def name_of_export(project: Project, exported: Exported) -> str:
 
 
 def open_export(exported: Exported, device: str, threads: int = 0) -> Translator:
-    """An export folder of CTranslate2; loads no torch."""
+    """An export folder of CTranslate2; loads no torch.
+
+    Raises:
+        A2DError: a file of it is damaged.
+    """
+    check_files(exported)
     from a2d_cli.decoding.ctranslate2_engine import CTranslate2Engine
 
     tokenizer = Tokenizer.load(exported.folder)

@@ -67,6 +67,15 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], where: str) -> N
             parameter.copy_(weights[name])
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file of weights is there and can be read."""
+    try:
+        read_weights(path)
+    except A2DError:
+        return False
+    return True
+
+
 def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
     """The average of several files of the same model."""
     weights = [read_weights(path) for path in paths]

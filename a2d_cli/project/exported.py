@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from a2d_cli.config.schema import Decoding, ModelShape
 from a2d_cli.errors import A2DError
-from a2d_cli.files import write_json
+from a2d_cli.files import sha256_file, write_json
 from a2d_cli.json_files import fit, read_json
 from a2d_cli.project.project import Project
 
@@ -109,6 +109,20 @@ def _with_files(exported: Exported) -> Exported:
                 f"{exported.folder}: '{name}' is missing", "copy the whole folder, or run 'a2d export' again"
             )
     return exported
+
+
+def check_files(exported: Exported) -> None:
+    """Before they are used: a damaged model translates, and wrongly.
+
+    Raises:
+        A2DError: a file is not as it was written (names it).
+    """
+    for name, digest in exported.manifest.files.items():
+        if sha256_file(exported.folder / name) != digest:
+            raise A2DError(
+                f"{exported.folder}: '{name}' is not as it was exported: damaged, or edited",
+                "copy the whole folder again, or run 'a2d export' again",
+            )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
