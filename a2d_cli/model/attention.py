@@ -76,8 +76,8 @@ class MultiHeadAttention(nn.Module):
         Returns:
             (B, Q, d) and the map (B, H, Q, K) or None.
         """
-        q, keys, values = (
-            self.split_heads(each) for each in (self.q_proj(query), self.k_proj(memory), self.v_proj(memory))
+        keys, values, q = (
+            self.split_heads(each) for each in (self.k_proj(memory), self.v_proj(memory), self.q_proj(query))
         )
         returned = None
         if form is not None:
