@@ -113,6 +113,9 @@ def test_a_text_keeps_its_own_numbers(text):
         ("um 7:30 Uhr", "at 07.30", []),
         ("12:30 Uhr", "12h30", []),
         ("um 17.30 Uhr", "at 5:30 p.m.", []),
+        ("um 13:30 Uhr", "at 1:30 p.m.", []),
+        ("um 23:59 Uhr", "at 11:59 p.m.", []),
+        ("um 24:30 Uhr", "at 12:30 p.m.", ["24:30"]),  # no hour of the day
         ("um 17.30 Uhr", "at 5:40 p.m.", ["17.30"]),
         ("um 14:00 Uhr", "um 14 Uhr", []),
         ("1999-2003", "from 1999 to 2003", []),

@@ -125,6 +125,20 @@ def test_an_aligner_draws_from_its_own_generator_alone(aligner):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 5.0])
+def test_a_drawn_mixture_is_nearly_even_but_no_two_heads_are_alike(temperature: float):
+    mixture = SimplexAlignment(5, 7, torch.Generator().manual_seed(3), temperature).mixture.detach()
+    assert 0.01 < float((5 * mixture - 1).abs().max()) < 0.3
+    assert all(len(set(row)) == 5 for row in mixture.tolist())
+
+
+def test_a_drawn_convolution_has_the_usual_range_of_its_inputs():
+    aligner = AttentionAlignment(25, 97, torch.Generator().manual_seed(3))
+    for parameter in aligner.parameters():
+        assert 0.95 * 25**-0.5 < float(parameter.detach().abs().max()) <= 25**-0.5
+        assert float(parameter.detach().min()) < 0 < float(parameter.detach().max())
+
+
 @pytest.mark.parametrize("aligner", ALIGNERS)
 def test_gradients_reach_every_aligner_weight_and_every_student_map(aligner):
     maps, module = random_maps(3).requires_grad_(), aligner(3, 5)

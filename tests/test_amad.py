@@ -88,8 +88,9 @@ def test_equal_models_are_far_nearer_than_others():
     """Not at 0: some weight always goes to maps that are only alike."""
     student = tiny_model()
     same, other = (parts_of(make("amad", student, Teacher(tiny_model(seed=seed))), random_batch()) for seed in (1, 7))
-    for kind in ("encoder_self", "decoder_self", "cross"):
-        assert 0 < same[f"attn_{kind}"] < other[f"attn_{kind}"]
+    kinds = ("encoder_self", "decoder_self", "cross")
+    assert all(0 < same[f"attn_{kind}"] < other[f"attn_{kind}"] for kind in kinds)
+    assert 2 * sum(same[f"attn_{kind}"] for kind in kinds) < sum(other[f"attn_{kind}"] for kind in kinds)
 
 
 def test_no_tensor_holds_all_pairs_of_maps():

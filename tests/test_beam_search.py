@@ -87,6 +87,24 @@ def greedy(table: Table, sentence: int, limit: int) -> Hypothesis:
         prefix = (*prefix, token)
 
 
+def textbook(table: Table, sentence: int, limit: int, beam: int, length_penalty: float) -> Hypothesis:
+    """Extend, sort, book the ends among the best `beam`, go on with the best `beam` others until as many have ended."""
+    alive, ended = [((), 0.0)], []
+    for length in range(1, limit + 1):
+        extended = []
+        for prefix, log_prob in alive:
+            for token, score in enumerate(table.next(sentence, prefix).tolist()):
+                if token == EOS or length < limit:
+                    extended.append(((*prefix, token), log_prob + score))
+        extended.sort(key=lambda each: -each[1])
+        ended += [(each, length) for each in extended[:beam] if each[0][-1] == EOS]
+        alive = [each for each in extended if each[0][-1] != EOS][:beam]
+        if len(ended) >= beam or not alive:
+            break
+    found = [Hypothesis(tokens[:-1], log_prob / length**length_penalty) for (tokens, log_prob), length in ended]
+    return max(found, key=lambda hypothesis: hypothesis.score)
+
+
 few = settings(max_examples=25, deadline=None)
 seeds, limit_lists = st.integers(0, 10**6), st.lists(st.integers(1, 4), min_size=1, max_size=3)
 
@@ -105,6 +123,15 @@ def test_a_beam_that_holds_every_sequence_finds_what_enumeration_finds(seed, lim
 def test_a_beam_of_one_is_greedy(seed, limit):
     table = Table(seed, vocabulary=5)
     assert_same(search(table, [limit], beam=1)[0], [greedy(table, 0, limit)])
+
+
+@given(seeds, st.lists(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from([0.0, 1.0]))
+@few
+def test_the_one_translation_of_a_beam_of_four_is_that_of_the_textbook(seed, limits, length_penalty):
+    table = Table(seed, vocabulary=7)
+    found = search(table, limits, beam=4, nbest=1, length_penalty=length_penalty)
+    for sentence, limit in enumerate(limits):
+        assert_same(found[sentence], [textbook(table, sentence, limit, 4, length_penalty)])
 
 
 @given(seeds, st.lists(st.integers(1, 7), min_size=2, max_size=5), st.integers(1, 5))

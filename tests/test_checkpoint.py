@@ -50,6 +50,15 @@ def test_what_is_written_is_read(prepared: Path, tmp_path: Path, joint: bool):
     assert len(load_file(tmp_path / "best" / "model.safetensors")) == len(list(model.parameters()))  # a tied table once
 
 
+def test_the_hash_of_weights_tells_which_tensor_is_which():
+    one = torch.nn.ModuleDict({name: torch.nn.Linear(3, 5) for name in "ab"})
+    swapped = torch.nn.ModuleDict({"a": one["b"], "b": one["a"]})
+    same = torch.nn.ModuleDict({"b": one["b"], "a": one["a"]})
+    renamed = torch.nn.ModuleDict({"c": one["a"], "d": one["b"]})  # in the same order
+    assert weights_hash(one) == weights_hash(same)
+    assert len({weights_hash(each) for each in (one, swapped, renamed)}) == 3
+
+
 def test_best_comes_before_last_and_either_will_do(run: Path):
     assert load_checkpoint(run).folder == run / "best"
     assert load_checkpoint(run / "last").folder == run / "last"

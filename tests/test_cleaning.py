@@ -90,11 +90,16 @@ def test_cleaning_is_idempotent_and_counts_every_pair(pairs):
         (("a b c d e f g", "b"), None),
         (("a" * 43, "b" * 43), "too_long"),
         (("a" * 42, "b" * 42), None),
+        (("a" * 43, "b" * 42), "too_long"),
+        (("a" * 42, "b" * 43), "too_long"),
+        (("b", "a b c d e f g h"), "too_long"),
         (("a" * 22, "b" * 11), None),
         (("a" * 23, "b" * 11), "ratio"),
         (("b" * 11, "a" * 23), "ratio"),
         (("a" * 19, "b"), None),  # short: any ratio
         (("ein  Hund", "ein Hund"), "identical"),
+        (("Haus", "haus"), None),  # only what is exactly the same
+        (("Haus", "Haus."), None),
     ],
 )
 def test_rules(pair, rule):

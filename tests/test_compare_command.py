@@ -53,7 +53,7 @@ from a2d_cli.commands.compare_report import (
 from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.report import report
-from a2d_cli.commands.score import score_project
+from a2d_cli.commands.score import ScoredText, score_project
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import Sample
 from a2d_cli.config.keys import FREE_KEYS
@@ -234,7 +234,16 @@ def test_scores_are_those_of_a2d_score_and_losses_are_kept_beside_them(grid: Pat
     assert kept.keys() == {"teacher", *NAMES}
     assert kept["teacher"]["kl"] == pytest.approx(0, abs=1e-6)
     assert {each.run: each.test_nll for each in block.runs} == {name: kept[name]["nll"] for name in NAMES}
+    assert {each.run: each.kl for each in block.runs} == {name: kept[name]["kl"] for name in NAMES}
     assert all(each["num_tokens"] == kept["teacher"]["num_tokens"] for each in kept.values())
+
+
+def test_resampled_sentences_and_seeds_tell_of_the_same_differences(grid: Path):
+    (contrast,) = run(grid).blocks[0].contrasts
+    differences = contrast.tests["bleu"].differences
+    assert any(differences.values)
+    assert [each.delta for each in contrast.bootstrap.by_seed] == pytest.approx(differences.values)
+    assert contrast.bootstrap.mean.delta == pytest.approx(differences.mean)
 
 
 def test_a_line_that_a_crash_cut_short_is_measured_again(grid: Path):
@@ -722,20 +731,23 @@ def test_which_keys_may_differ_between_runs_that_are_compared():
     }
 
 
-def test_a_loss_is_kept_by_teacher_vocabulary_and_length(grid: Path):
+def test_a_loss_is_kept_by_teacher_vocabulary_length_and_text(grid: Path):
     project = Project(grid)
     plan = make_plan(project, REQUEST, Reporter())
     (text,), (teacher,) = plan.texts, plan.teachers
     model = describe_model(plan.cells[0].run.folder.absolute())
     asked = []
+    known = FidelityResult("key", "ce-seed1", "test", "w", "t", "s", "r", 2.0, 0.5, 7, 0, "torch", "0")
 
-    class Asked(Exception):
-        pass
+    class Cache:
+        def find(self, key: str) -> FidelityResult:
+            asked.append(key)
+            return known
 
-    def keys_of(**changes: object) -> str:
+    def key_of(text: ScoredText, **changes: object) -> str:
         forced = _Forced(project, replace(plan, **changes), Reporter())
-        forced._cache = type("Cache", (), {"find": lambda _, key: asked.append(key) or FidelityResult(*[0] * 13)})()
-        forced.measure(model, text)
+        forced._cache = Cache()
+        assert forced.measure(model, text) is known
         return asked[-1]
 
     class OtherPieces:
@@ -748,7 +760,9 @@ def test_a_loss_is_kept_by_teacher_vocabulary_and_length(grid: Path):
         {"teachers": (replace(teacher, tokenizer=OtherPieces()),)},
         {"recipe": shorter},
     ]
-    assert len({keys_of(**change) for change in changes}) == len(changes)
+    texts = [replace(text, src_sha256="0" * 64), replace(text, tgt_sha256="0" * 64)]
+    keys = [key_of(text, **change) for change in changes] + [key_of(other) for other in texts]
+    assert len(set(keys)) == len(keys)
 
 
 def test_students_of_copied_layers_have_a_start_of_their_own(tmp_path: Path):
@@ -1436,6 +1450,23 @@ def test_tables_tell_levels_differences_and_their_meaning():
         "a note\nnot measured: ",
     ):
         assert part in others.note
+
+
+@pytest.mark.parametrize(("teacher", "said", "suffices"), [(30.0, "better", True), (21.0, "none", False)])
+def test_tables_and_json_say_what_the_headroom_allows(teacher: float, said: str, suffices: bool):
+    shown = comparison(block({"ce": SEVEN, "word": BETTER}, teacher=teacher))
+    assert [row[-1] for row in shown.tables()[1].rows] == [said]
+    (values,) = shown.to_json()["blocks"]
+    assert [each["claim"] for each in values["differences"]] == [said]
+    assert values["headroom_suffices"] is suffices
+    assert values["headroom_bleu"] == pytest.approx(teacher - 20)
+
+
+def test_every_line_of_the_csv_has_the_teachers_bleu_of_its_own_test_set():
+    bleu = {"ce": [20.0, 21.0], "word": [23.0, 25.0]}
+    news, web = block(bleu, teacher=30.0), replace(block(bleu, teacher=40.0), test_set="web")
+    rows = list(csv.DictReader(io.StringIO(comparison(news, web).to_csv())))
+    assert [(row["test_set"], float(row["teacher_bleu"])) for row in rows] == [("news", 30.0)] * 4 + [("web", 40.0)] * 4
 
 
 def test_runs_of_less_than_a_minute_are_told_in_seconds():

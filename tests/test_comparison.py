@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from a2d_cli.comparison import (
     ALPHA,
+    PairedTest,
     Sample,
+    claim,
     detectable_difference,
     holm,
     paired_tests,
@@ -181,6 +183,7 @@ def test_a_sample_is_told_by_mean_sd_and_interval():
     assert sample.half_width == pytest.approx(4.3027 * math.sqrt(7 / 3), abs=1e-3)
     assert sample.is_within(3.0 + 2.92 * math.sqrt(7 / 3) + 1e-3) and not sample.is_within(7.0)  # t of 95 %, ν = 2
     assert not Sample((0.0,)).is_within(9.0)
+    assert not Sample((-3.0, -3.1, -2.9)).is_within(0.3) and not Sample((3.0, 3.1, 2.9)).is_within(0.3)
     margin = abs(sample.mean) + 6.965 * sample.sd / math.sqrt(3)  # t of 99 %: of five methods
     assert sample.is_within(margin + 0.01, num_methods=5) and not sample.is_within(margin - 0.01, num_methods=5)
     single = Sample((5.0,))
@@ -197,6 +200,11 @@ def test_swapping_method_and_baseline_turns_the_differences_round_and_nothing_el
     assert forth.detectable == pytest.approx(back.detectable, nan_ok=True)
 
 
+def test_the_differences_are_those_of_the_same_seeds():
+    found = paired_tests(Sample((1, 2, 3)), {"x": Sample((3, 1, 2))})["x"]
+    assert found.differences.values == (2, -1, -1)
+
+
 def test_methods_tested_together_are_one_family():
     baseline = Sample((1.0, 1.0, 1.0))
     tests = paired_tests(baseline, {"clear": Sample((2.0, 3.0, 4.0)), "mixed": Sample((2.0, -1.0, 4.0))})
@@ -206,3 +214,39 @@ def test_methods_tested_together_are_one_family():
     seven = {name: Sample((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)) for name in "ab"}
     (found, _) = paired_tests(Sample((1.0,) * 7), seven).values()
     assert found.detectable == detectable_difference(found.differences.sd, 7, 2) > 3
+
+
+# --- claims
+
+
+def of_differences(*rivals: tuple[float, ...]) -> list[PairedTest]:
+    baseline = Sample((0.0,) * len(rivals[0]))
+    return list(paired_tests(baseline, {str(i): Sample(values) for i, values in enumerate(rivals)}).values())
+
+
+def test_a_p_value_that_the_correction_lifts_above_the_level_claims_nothing():
+    unsure = (3.0, 3.0, 3.1, 2.9, 3.0, 3.0, -0.1)  # only the two signs of -0.1 are as far from 0: 4 of 128
+    (alone,) = of_differences(unsure)
+    assert (alone.p_value, claim(alone, 2.0, 3.0, 10.0)) == (1 / 32, "better")
+    for test in of_differences(unsure, unsure):
+        assert (test.p_value, test.holm_p_value) == (1 / 32, 1 / 16) and test.differences.mean > test.detectable
+        assert claim(test, 2.0, 3.0, 10.0) == "none"
+
+
+def test_equal_is_said_of_each_of_several_methods_at_a_stricter_level():
+    """sd 0.35 and mean 0 over seven seeds: t of 95 % gives an interval of ± 0.257, t of 97.5 % one of ± 0.324."""
+    even = (0.35, -0.35, 0.35, -0.35, 0.35, -0.35, 0.0)
+    assert [claim(test, -0.1, 0.1, 10.0) for test in of_differences(even)] == ["equal"]
+    assert [claim(test, -0.1, 0.1, 10.0) for test in of_differences(even, even)] == ["none", "none"]
+
+
+def test_equal_needs_both_ends_of_the_interval_over_sentences():
+    (test,) = of_differences((0.1, -0.1, 0.1, -0.1, 0.1, -0.1, 0.0))
+    ends = [(-0.35, 0.1), (-0.1, 0.35), (-0.1, 0.1)]
+    assert [claim(test, low, high, 10.0) for low, high in ends] == ["none", "none", "equal"]
+
+
+def test_a_headroom_of_just_a_point_and_a_half_is_enough():
+    (test,) = of_differences((3.0, 3.1, 2.9, 3.0, 3.2, 3.0, 2.8))
+    found = [claim(test, 2.0, 4.0, headroom_bleu) for headroom_bleu in (1.5, 1.49, None)]
+    assert found == ["better", "none", "none"]

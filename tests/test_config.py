@@ -14,7 +14,7 @@ from a2d_cli.config import loader, schema
 from a2d_cli.config.keys import recipe_keys
 from a2d_cli.config.loader import load_recipe, parse_recipe, parse_student, read_project_recipe
 from a2d_cli.config.rules import METHOD_TERMS
-from a2d_cli.config.schema import PRESETS, CorpusFiles, Download, ModelShape, Recipe, Training
+from a2d_cli.config.schema import PRESETS, CorpusFiles, Decoding, Distillation, Download, ModelShape, Recipe, Training
 from a2d_cli.config.writer import dump_recipe
 from a2d_cli.errors import A2DError, ConfigError
 
@@ -399,3 +399,24 @@ def message_of(action: typing.Callable[[], object]) -> str:
     with pytest.raises(ConfigError) as caught:
         action()
     return str(caught.value)
+
+
+def test_what_the_method_says_by_default():
+    """METHOD.md's numbers: §3 for the word term and release, §4 for ε, τ and word-selective, §5 for the rest."""
+    words = {"alpha": 0.5, "temperature": 1.0, "divergence": "fkl", "selected_fraction": 0.5, "selection_queue": 30_000}
+    release = {"beta": 1.0, "decay": 0.9, "teacher_mix": "none", "gradient_scale": "mean"}
+    attention = {"row_floor": 1e-3, "half_life": 0.2, "gradient_share": 0.5, "calibrate_at_update": 50}
+    mixtures = {
+        "mixture_temperature": 1.0,
+        "ridge": 1e-3,
+        "gram_decay": 0.9,
+        "map_form": "plain",
+        "layer_map": "forward",
+    }
+    sequences = {"pseudo": "best", "pseudo_beam": 5}
+    expected = words | release | attention | mixtures | sequences
+    assert {key: getattr(Distillation(), key) for key in expected} == expected
+    training = {"label_smoothing": 0.1, "average_last": 5, "adam_beta1": 0.9, "adam_beta2": 0.98}
+    assert {key: getattr(Training(), key) for key in training} == training
+    decoding = {"beam": 5, "length_penalty": 1.0}
+    assert {key: getattr(Decoding(), key) for key in decoding} == decoding

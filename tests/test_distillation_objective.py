@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import (
     JOINT,
@@ -185,31 +185,61 @@ def test_the_students_initial_weights_depend_on_the_seed_alone(seed):
     assert all(torch.equal(state, states[0]) for state in states)
 
 
+def test_what_a_term_draws_follows_the_seed():
+    def drawn(seed: int) -> torch.Tensor:
+        settings = Distillation(method="a2d-simplex")
+        objective = DistillationObjective(tiny_model(), tiny_teacher(), settings, 0.1, max_updates=100, seed=seed)
+        return torch.cat([parameter.detach().flatten() for parameter in objective.terms.parameters()])
+
+    assert torch.equal(drawn(1), drawn(1)) and not torch.equal(drawn(1), drawn(2))
+
+
+def test_terms_of_drawn_layers_pair_the_same_ones():
+    seen = set()
+    for seed in range(1, 6):
+        for order in ("attn-fixed+hidden", "hidden+attn-fixed"):
+            settings = Distillation(method=order, layer_map="random")
+            terms = DistillationObjective(tiny_model(), tiny_teacher(), settings, 0.1, 100, seed).terms
+            assert terms["attn-fixed"].pairs == terms["hidden"].pairs
+            seen.add(str(terms["hidden"].pairs))
+    assert len(seen) > 1
+
+
+def test_a_teacher_that_was_training_teaches_as_it_is_used():
+    shape = replace(SHAPE, dropout=0.5)
+    teacher = Teacher(tiny_model(shape).train())
+    batch = random_batch()
+    told, again = (teacher(batch, need_maps=False).logits(slice(None)) for _ in range(2))
+    assert not teacher.model.training and torch.equal(told, again)
+
+
 # --- sums ---------------------------------------------------------------------------------------------------
+
+
+any_lengths = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4)
 
 
 @pytest.mark.parametrize(
     "method",
-    [
-        "ce",
-        "word",
-        "a2d-masked+a2d-simplex",
-        *FACTORS,
-        "a2d-frozen",
-        "a2d-uniform",
-        "attn-fixed+amad+a2d-proj",
-        "word-selective",
-        "ce+hidden",
-    ],
+    ["ce", "word", "a2d-masked+a2d-simplex", "attn-fixed+amad+a2d-proj", "word-selective", "ce+hidden"],
 )
-@given(
-    lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4),
-    seed=st.integers(0, 99),
-)
+@given(lengths=any_lengths, seed=st.integers(0, 99))
 @quick
-@torch.no_grad()
 def test_every_term_of_a_batch_is_the_sum_over_its_sentences(method, lengths, seed):
     """So neither padding nor the other sentences change it."""
+    assert_sum_over_sentences(method, lengths, seed)
+
+
+@pytest.mark.parametrize("method", [*FACTORS, "a2d-frozen", "a2d-uniform"])
+@given(lengths=any_lengths, seed=st.integers(0, 99))
+@settings(max_examples=5, deadline=None)
+def test_variants_of_aligned_attention_are_the_sum_over_sentences(method, lengths, seed):
+    """Few examples: they share the way of a2d-masked and a2d-simplex."""
+    assert_sum_over_sentences(method, lengths, seed)
+
+
+@torch.no_grad()
+def assert_sum_over_sentences(method, lengths, seed):
     objective, batch = make(method), random_batch(lengths, seed=seed)
     together = parts_of(objective, batch)
     alone = [parts_of(objective, part_of(batch, row)) for row in range(len(lengths))]
@@ -504,6 +534,36 @@ def test_the_weight_acts_on_the_loss_of_its_update():
     objective, batch = make("a2d-simplex", beta=8.0, half_life=0.2), random_batch()
     first, later, never = (float(objective(batch, TrainingStep(1, update)).parts["loss"]) for update in (1, 21, 10**6))
     assert first - never == pytest.approx(2 * (later - never), rel=1e-3)
+
+
+def test_calibration_looks_at_the_first_thirty_two_sentences():
+    """Half as many, or more, would give another weight."""
+    batch = random_batch([(1 + i % 5, 1 + i % 7) for i in range(40)])
+
+    def weight_of(batch) -> float:
+        objective = make("a2d-simplex", gradient_share=0.5)
+        objective.before_update(lambda: batch, FIRST)
+        return objective.term_weight
+
+    expected = weight_of(batch)
+    assert weight_of(batch.head(32)) == pytest.approx(expected, rel=1e-4)
+    assert weight_of(batch.head(31)) != pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_cosine_that_is_told_is_negative_where_the_terms_pull_against_the_rest(sign: int):
+    objective = make("a2d-simplex", gradient_share=0.5)
+    losses = objective._losses
+
+    def along_one_line(batch, with_terms: bool):
+        rest, _, parts = losses(batch, with_terms)
+        return rest, sign * 2 * rest, parts
+
+    objective._losses = along_one_line
+    objective.before_update(random_batch, FIRST)
+    told = objective.extra_state()
+    assert told["gradient_cosine"] == pytest.approx(sign, abs=1e-5)
+    assert told["gradient_ratio"] == pytest.approx(2.0)
 
 
 # --- what is left out -----------------------------------------------------------------------------------------

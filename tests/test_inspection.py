@@ -58,6 +58,14 @@ def measure(aligned: Aligned, *batches, student=None, teacher=None):
     return found
 
 
+def test_all_of_a_mixture_has_moved_where_it_is_on_another_head_than_at_the_start():
+    first, second = torch.eye(10)[:1].repeat(8, 1), torch.eye(10)[1:2].repeat(8, 1)
+    now = aligner(True, 8, 10, second)
+    for start, moved in ((first, 1.0), (second, 0.0), ((first + second) / 2, 0.5)):
+        found = measure(Aligned("moved", "cross", now, start=start), random_batch())
+        assert [one.moved for one in found.stand_ins] == pytest.approx([moved] * 8)
+
+
 # --- properties
 
 

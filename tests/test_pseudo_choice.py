@@ -40,6 +40,12 @@ def test_the_closest_is_the_one_with_the_most_of_the_references_characters():
     assert choose([*N_BEST, Candidate(REFERENCE, -9.0, "whole")], REFERENCE, "closest") == REFERENCE
 
 
+@pytest.mark.parametrize("texts", [("bb", "cc"), ("cc", "bb"), ("a bb", "a cc", "dd")])
+def test_of_equally_close_ones_the_likeliest_is_taken(texts: tuple[str, ...]):
+    n_best = [Candidate(text, -0.1 * number, "whole") for number, text in enumerate(texts)]
+    assert choose(n_best, "a ee", "closest") == texts[0]
+
+
 def test_where_none_is_whole_none_is_chosen():
     assert choose(N_BEST[1:2], REFERENCE, "closest") is None
     assert choose(N_BEST[1:], REFERENCE, "best") is None  # the best is not whole, and no other is the best
@@ -151,12 +157,12 @@ def test_the_texts_digest_tells_translations_apart(tmp_path: Path):
 
 
 def test_the_texts_digest_tells_references_apart_where_they_stand_in_it(tmp_path: Path):
-    for both, num_digests in ((False, 1), (True, 2)):
+    for choice, both, num_digests in (("best", False, 1), ("best", True, 2), ("closest", False, 2)):
         digests = set()
         for number in range(2):
-            folder = tmp_path / f"{both}{number}"
+            folder = tmp_path / f"{choice}{both}{number}"
             folder.mkdir()
-            text = teacher_text(folder, {}, both=both)
+            text = teacher_text(folder, {}, choice=choice, both=both)
             origin = replace(text.corpus.origin, text=replace(text.corpus.origin.text, digest=f"other{number}"))
             corpus = PseudoCorpus(text.corpus.folder, origin, text.corpus.text, 2, 1)
             digests.add(replace(text, corpus=corpus, fill=lambda: None).digest())

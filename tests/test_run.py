@@ -20,6 +20,7 @@ from a2d_cli.project.run import (
     choose_aligned,
     find_model,
     find_teachers_of,
+    is_taught_by,
     list_runs,
     place_for,
 )
@@ -184,3 +185,8 @@ def test_a_run_whose_folders_are_links_is_cleared_and_what_they_point_to_stays(t
     (run.last_dir / WEIGHTS).touch()
     run.clear()
     assert not list(run.folder.iterdir()) and (elsewhere / WEIGHTS).exists()
+
+
+def test_nobody_has_taught_a_run_without_a_teachers_digits():
+    assert not is_taught_by("", "ab12") and not is_taught_by("cd,", "ab12")
+    assert is_taught_by("ab", "ab12") and is_taught_by("cd,ab", "ab12") and not is_taught_by("b1", "ab12")

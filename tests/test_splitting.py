@@ -84,6 +84,15 @@ def test_another_seed_chooses_others(seed, other):
     assert first.test.tolist() != second.test.tolist()
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_sentences_that_differ_in_case_or_spacing_alone_go_to_one_part(side: int):
+    pairs = [pair for i in range(40) for pair in ((f"Ein Satz {i}", f"x{i}"), (f"ein  SATZ {i}", f"y{i}"))]
+    split = split_pairs([pair if side == 0 else pair[::-1] for pair in pairs], Split("components", 8, 8))
+    for part in (split.valid.tolist(), split.test.tolist()):
+        assert len(part) == 8 and part == [i for first in part[::2] for i in (first, first + 1)]
+        assert all(first % 2 == 0 for first in part[::2])
+
+
 def test_a_size_that_no_groups_add_up_to_is_passed_by_a_pair():
     pairs = [(f"s{i // 2}", f"t{i}") for i in range(40)]
     split = split_pairs(pairs, Split("components", 3, 4))

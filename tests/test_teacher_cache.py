@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Launcher, settings
+from conftest import STOP_AT, Launcher, settings
 from hypothesis import given
 from hypothesis import strategies as st
 from listener import Listener
@@ -300,6 +300,16 @@ def test_a_cache_that_says_something_else_is_made_anew(tmp_path: Path):
     assert remember(tmp_path)[1][1:] == []
 
 
+@pytest.mark.parametrize(("change", "is_kept"), [(0.01, False), (0.0003, True)])
+def test_a_map_that_is_a_hundredth_off_is_made_anew(tmp_path: Path, change: float, is_kept: bool):
+    """One of three thousand is what float16 may cost."""
+    remember(tmp_path)
+    path = folder_in(tmp_path) / "cross.float16"
+    path.write_bytes((np.fromfile(path, dtype="<f2") + np.float16(change)).tobytes())
+    _, said = remember(tmp_path)
+    assert any(line.endswith("it is made anew") for line in said) is not is_kept
+
+
 def test_a_cache_that_cannot_be_made_right_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     answers = cached_teacher._answers
     monkeypatch.setattr(
@@ -462,6 +472,19 @@ def test_killed_while_it_fills_it_goes_on_and_training_is_the_live_teachers(
     assert "resuming a2d-diagonal at update 9" in a2d.well(taught_project, "distill", *on).err
     said = a2d.error(taught_project, "distill", *on, "--cache-teacher", "--set", "distillation.cache=topk", code=2)
     assert "distillation.cache_top_k: None -> 32" in said
+
+
+HANG_UP_AT = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n" + STOP_AT.replace("SIGTERM", "SIGHUP")
+
+
+def test_hung_up_it_goes_on_although_the_cache_was_deleted(a2d: Launcher, taught_project: Path, live_run: Path):
+    command = ["distill", "--cache-teacher", *SHORT]
+    ended = a2d(taught_project, *command, before=HANG_UP_AT.format(update=5))
+    assert ended.code == 128 + signal.SIGHUP == 129
+    assert "goes on with: a2d distill --cache-teacher --set" in ended.err
+    shutil.rmtree(taught_project / "cache")
+    assert "resuming a2d-diagonal at update 5" in a2d.well(taught_project, *command).err
+    assert_same_training(live_run, taught_project / "runs" / "a2d-diagonal")
 
 
 def test_several_processes_share_one_cache(a2d: Launcher, taught_project: Path, live_run: Path):

@@ -293,6 +293,28 @@ def test_a_list_that_cannot_be_read(tokenizer, tmp_path, content, message):
         Tokenizer.load(tmp_path)
 
 
+def test_a_text_cannot_spell_the_end_mark(tokenizer):
+    pairs = [(f"ein Baum hat {i}", f"one tree at {i}") for i in range(301)]
+    # Of letters that it does not know SentencePiece makes one piece: here all of the mark's.
+    few = train_tokenizer(pairs, len(pairs), schema.Tokenizer(vocab_size=40))
+    assert "</s>" in few.cut_src("ein </s>")
+    for model in (few, renumbered(few), few.trimmed(pairs[:3]), tokenizer, renumbered(tokenizer)):
+        for line in ("</s>", "der </s> Hund", "Hund</s>"):
+            assert EOS not in model.encode_src([line])[0] + model.encode_tgt([line])[0]
+
+
+def test_a_trimmed_vocabulary_is_filled_up_with_the_first_pieces_of_the_list(tokenizer):
+    num_filled = []
+    for num_pairs in (1, 2, 3, 5):
+        kept = tokenizer.trimmed(PAIRS[:num_pairs]).src_pieces
+        seen = {piece for pair in PAIRS[:num_pairs] for pieces in pieces_of(tokenizer, list(pair)) for piece in pieces}
+        unused = [piece for piece in tokenizer.src_pieces[2:] if piece not in seen and len(piece.strip("▁")) > 1]
+        filled = [piece for piece in kept if piece in unused]
+        assert filled == unused[: len(filled)]
+        num_filled.append(len(filled))
+    assert 0 < max(num_filled) < 8 < len(unused)
+
+
 # --- files that cannot be read
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from tiny import SHAPE, ListCorpus, special_ids, tiny_model
 
 from a2d_cli.config.keys import differences
 from a2d_cli.config.schema import Decoding, Training
+from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError
 from a2d_cli.project.run import Run
 from a2d_cli.training import trainer as trainer_module
@@ -31,7 +33,7 @@ from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.optimizer import learning_rate
 from a2d_cli.training.trainer import Trainer
 from a2d_cli.training.update_sums import LogWindow, UpdateSums
-from a2d_cli.training.validation import Validator
+from a2d_cli.training.validation import ValidationResult, Validator
 
 SHORT = {
     "training.max_updates": 20,
@@ -516,8 +518,9 @@ def test_tensorboard_forgets_what_was_logged_behind_the_state_that_a_run_goes_on
     assert shown == {1: 1.0, 2: 1.0, 3: 1.0, 4: 2.0}
 
 
-def test_a_validation_text_longer_than_the_model_reads(a2d: Launcher, project: Path):
-    """Such pairs do not count in the loss; their source is cut for the translation."""
+def test_a_validation_text_longer_than_the_model_reads_is_cut_and_translated(a2d: Launcher, project: Path):
+    lines = (project / "data" / "text" / "valid.de").read_text(encoding="utf-8").splitlines()
+    assert max(map(len, Tokenizer.load(project / "data").encode_src(lines))) > 8  # tokens, without the end mark
     ended = a2d(
         project,
         *(
@@ -526,6 +529,9 @@ def test_a_validation_text_longer_than_the_model_reads(a2d: Launcher, project: P
         ),
     )
     assert ended.code == 0, ended.err
+    text = (project / "runs" / "teacher" / "metrics.jsonl").read_text(encoding="utf-8")
+    judged = [row for row in map(json.loads, text.splitlines()) if row["event"] == "valid"]
+    assert judged and all(row["bleu"] is not None for row in judged)
 
 
 # --- an update ----------------------------------------------------------------------------------------------
@@ -586,11 +592,11 @@ def test_a_run_goes_on_with_its_scale_and_in_another_precision(tmp_path, monkeyp
     again.update()
 
 
-def test_every_update_and_every_rank_draws_its_own_dropout(tmp_path, monkeypatch):
+def test_every_update_every_rank_and_every_seed_draws_its_own_dropout(tmp_path, monkeypatch):
     drawn = []
 
-    def update_twice(rank: int) -> None:
-        trainer = trainer_of("ce", tmp_path)
+    def update_twice(rank: int, seed: int = 1) -> None:
+        trainer = trainer_of("ce", tmp_path, seed=seed)
         trainer.world = World(rank, 2)
         trainer.objective.register_forward_pre_hook(lambda *_: drawn.append(float(torch.rand(()))))
         trainer.update()
@@ -600,6 +606,8 @@ def test_every_update_and_every_rank_draws_its_own_dropout(tmp_path, monkeypatch
     for rank in (0, 1, 0):
         update_twice(rank)
     assert len(set(drawn[:4])) == 4 and drawn[4:] == drawn[:2]
+    update_twice(0, seed=2)
+    assert len({*drawn[:4], *drawn[6:]}) == 6
 
 
 @pytest.mark.parametrize(("hardware", "chosen"), [(True, torch.bfloat16), (False, torch.float16)])
@@ -660,14 +668,22 @@ def validator_of(
     sentences: int = 0,
     tgt_lang: str = "",
     decode_below_nll: float = math.inf,
+    lengths: Sequence[tuple[int, int]] = ((3, 5), (7, 2)),
 ) -> Validator:
     return Validator(
-        ListCorpus([(3, 5), (7, 2)]),
+        ListCorpus(lengths),
         *(sources, references, special_ids(), Decoding()),
         Training(decode_below_nll=decode_below_nll, valid_sentences=sentences, samples=0, max_tokens=47),
         max_length=41,
         tgt_lang=tgt_lang,
     )
+
+
+def test_validations_are_ranked_by_the_metric_asked_for_and_then_by_loss():
+    result = ValidationResult(1.0, 10.0, 50.0)
+    assert [result.rank(metric)[0] for metric in ("loss", "bleu", "chrf")] == [-1.0, 10.0, 50.0]
+    assert result.rank("chrf") > ValidationResult(2.0, 10.0, 50.0).rank("chrf")
+    assert ValidationResult(9.0, 0.0, 0.0).rank("bleu") > ValidationResult(1.0, None, None).rank("bleu")
 
 
 def test_the_validations_loss_is_the_mean_cross_entropy_of_a_token_without_dropout():
@@ -682,6 +698,17 @@ def test_the_validations_loss_is_the_mean_cross_entropy_of_a_token_without_dropo
     found = [validator(model.train(), CPU) for _ in range(2)]
     assert found[0].loss == found[1].loss == pytest.approx(total / tokens, rel=1e-5)
     assert model.training and found[0].bleu is None
+
+
+def test_a_pair_that_is_too_long_for_the_model_does_not_count_in_the_validations_loss():
+    """41 tokens a side, end mark counted."""
+
+    def loss_of(*lengths: tuple[int, int]) -> float:
+        return validator_of([], [], decode_below_nll=0.0, lengths=lengths)(tiny_model(), CPU).loss
+
+    expected = loss_of((3, 5))
+    assert loss_of((3, 5), (41, 2)) == loss_of((3, 5), (2, 41)) == expected
+    assert loss_of((3, 5), (40, 2)) != expected
 
 
 def test_validation_bleu_is_that_of_the_target_language(monkeypatch):

@@ -141,6 +141,27 @@ def test_the_embedding_of_pad_stays_zero_in_training(vocabularies):
     assert (model.tgt_embedding.weight[EOS] != before[EOS]).any()
 
 
+def test_matrices_begin_within_xaviers_bound_and_biases_at_zero():
+    torch.manual_seed(3)
+    linear = [module for module in Transformer(SHAPE, JOINT).modules() if isinstance(module, torch.nn.Linear)]
+    assert {tuple(module.weight.shape) for module in linear} == {(10, 10), (13, 10), (10, 13)}
+    for module in linear:
+        bound = math.sqrt(6 / sum(module.weight.shape))
+        assert 0.85 * bound < float(module.weight.detach().abs().max()) <= bound
+        assert (module.bias == 0).all()
+
+
+@torch.no_grad()
+def test_a_pre_norm_model_normalises_what_its_last_layers_give():
+    model, batch = tiny_model(replace(SHAPE, norm="pre")), random_batch()
+    output = model(batch.src, batch.tgt_in, need_hidden=True)
+    encoded = model.encode(batch.src, need_hidden=True)
+    torch.testing.assert_close(model.encoder_norm(encoded.hidden[-1]), encoded.states)
+    torch.testing.assert_close(model.decoder_norm(output.hidden.decoder[-1]), output.states)
+    assert not torch.allclose(encoded.hidden[-1], encoded.states)
+    torch.testing.assert_close(output.hidden.encoder[-1], encoded.hidden[-1])
+
+
 def test_initial_weights_are_a_function_of_the_seed():
     def draw(seed):
         torch.manual_seed(seed)

@@ -12,6 +12,7 @@ from tiny import EOS, SHAPE, SIZE, quick, tiny_model
 
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.batching import SpecialIds
+from a2d_cli.decoding.engine import Hypothesis
 from a2d_cli.decoding.torch_engine import TorchEngine
 from a2d_cli.decoding.translator import EMPTY, Translation, Translator
 
@@ -111,3 +112,15 @@ def test_missing_hypotheses_are_empty_lines():
     (found,) = translator(nbest=3, max_length_ratio=0.1, max_length_extra=1).translate(["3"])
     assert len(found) == 3  # one token holds the end mark alone
     assert found[1:] == [replace(EMPTY, score=found[0].score)] * 2  # no better than what was found
+
+
+def test_missing_hypotheses_are_no_better_than_the_last_that_was_found():
+    class Engine:
+        max_tokens = 41
+
+        def search(self, batches, settings, align):
+            for _ in batches:
+                yield [[Hypothesis((3,), -0.5), Hypothesis((5,), -2.0)]]
+
+    (found,) = Translator(Engine(), NumberTokenizer(), replace(SETTINGS, nbest=4)).translate(["7"])
+    assert [(each.text, each.score) for each in found] == [("3", -0.5), ("5", -2.0), ("", -2.0), ("", -2.0)]

@@ -122,6 +122,11 @@ def test_two_words_are_linked_by_any_of_their_pieces():
     assert pharaoh(links) == "0-2 1-0 1-1"
 
 
+def test_a_word_whose_pieces_look_at_two_words_is_linked_to_both():
+    assert word_links(["▁zu", "▁dem"], ["▁zu", "m"], [0, 1]) == ((0, 0), (1, 0))
+    assert word_links(["▁zu", "m"], ["▁to", "▁the"], [0, 1]) == ((0, 0), (0, 1))
+
+
 def test_spaces_alone_link_nothing():
     assert word_links(["▁", "▁ja"], ["▁yes", "▁"], [0, 1]) == ()
     assert pharaoh(()) == ""
