@@ -10,7 +10,14 @@ import pytest
 
 from a2d_cli.project.score_cache import describe_model
 
-CONFIG = {"pair": "de-en", "parameters": 7, "tokenizer": "0123", "shape": {"num_heads": 2, "norm": "post"}}
+CONFIG = {
+    "format": 1,
+    "pair": "de-en",
+    "parameters": 7,
+    "tokenizer": "0123",
+    "shape": {"num_heads": 2, "norm": "post"},
+    "vocabularies": {"src_size": 8, "tgt_size": 8, "joint": True},
+}
 
 
 def identity(folder: Path, weights: bytes = b"weights", **changes: Any) -> str:
