@@ -1455,7 +1455,7 @@ def test_tables_tell_levels_differences_and_their_meaning():
 @pytest.mark.parametrize(("teacher", "said", "suffices"), [(30.0, "better", True), (21.0, "none", False)])
 def test_tables_and_json_say_what_the_headroom_allows(teacher: float, said: str, suffices: bool):
     shown = comparison(block({"ce": SEVEN, "word": BETTER}, teacher=teacher))
-    assert [row[-1] for row in shown.tables()[1].rows] == [said]
+    assert [row[3] for row in shown.tables()[1].rows] == [said]  # the column "claim"
     (values,) = shown.to_json()["blocks"]
     assert [each["claim"] for each in values["differences"]] == [said]
     assert values["headroom_suffices"] is suffices

@@ -587,7 +587,9 @@ def test_a_tokenizer_that_cannot_be_taken(
 ):
     places = {"opus": imported.parent / "opus", "run": imported / "runs/teacher"}
     given = [option.format(**places) for option in options]
-    said = a2d.error(tmp_path, "-C", "p", "prepare", *own_files(text), "--pair", "en-de", *given, code=2)
+    files = own_files(text)
+    swapped = [word for i in range(0, len(files), 3) for word in (files[i], files[i + 2], files[i + 1])]
+    said = a2d.error(tmp_path, "-C", "p", "prepare", *swapped, "--pair", "en-de", *given, code=2)
     assert message.format(**places) in said
 
 
