@@ -125,6 +125,13 @@ def test_on_paper_only_cells_that_are_long_break_inside_words():
     assert "td.wide { overflow-wrap: anywhere; min-width: 12rem; }" in paper  # else a hash beside an address is cut off
 
 
+def test_many_things_that_are_missing_unfold():
+    html = render(page(*(Missing(f"thing {number}", "") for number in range(7))))
+    top = html[html.index("Not in this report yet") : html.index("</details>")]
+    assert "<summary>and 3 more</summary>" in top
+    assert top.index("thing 3") < top.index("<details>") < top.index("thing 4") < top.index("thing 6")
+
+
 def test_what_is_missing_is_told_where_it_would_stand_and_at_the_top():
     html = render(page(Fold("inner", (Missing("Scores:", "a2d score"),)), title="Comparison of models"))
     assert html.count("Scores: <code>a2d score</code>") == 2

@@ -81,6 +81,8 @@ class Fold:
     is_open: bool = False
 
 
+SHOWN_MISSING = 4  # at the top of the page; the others unfold
+
 Block: TypeAlias = "Paragraph | Missing | Code | Charts | Pictures | Examples | Fold | Table"
 
 
@@ -160,7 +162,9 @@ def _all_missing(sections: Sequence[Section]) -> str:
         f'<li><a href="#{section.anchor}">{escape(section.title)}</a>: {_missing_text(block)}</li>'
         for section, block in found
     ]
-    return f'<div class="missing"><strong>Not in this report yet</strong><ul>{"".join(items)}</ul></div>'
+    shown, folded = items[:SHOWN_MISSING], items[SHOWN_MISSING:]
+    rest = f"<details><summary>and {len(folded)} more</summary><ul>{''.join(folded)}</ul></details>" if folded else ""
+    return f'<div class="missing"><strong>Not in this report yet</strong><ul>{"".join(shown)}</ul>{rest}</div>'
 
 
 def _missing_in(blocks: Sequence[Block]) -> Iterator[Missing]:

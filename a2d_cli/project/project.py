@@ -132,7 +132,10 @@ class Project:
         Raises:
             A2DError: project.json is cut short, damaged or of a newer format.
         """
-        return read_json(self.state_path, "project file", ProjectState, FORMAT) if self.state_path.exists() else {}
+        remedy = "delete it and run 'a2d prepare' again: text that is prepared and runs stay as they are"
+        return (
+            read_json(self.state_path, "project file", ProjectState, FORMAT, remedy) if self.state_path.exists() else {}
+        )
 
     def record(self, **changes: Any) -> None:
         """Set keys of project.json; a value of None removes the key."""
