@@ -110,9 +110,7 @@ def _narrow_widths(columns: Sequence[str], rows: list[list[str]], to_right: list
     titles = [max(column.split(), key=len, default="") for column in columns]
     parts = [[_longest_part(cell, right) for cell, right in zip(row, to_right, strict=True)] for row in rows]
     longest = _natural_widths(titles, parts)
-    widths = [
-        max(1, width if right else min(width, LONGEST_WORD)) for width, right in zip(longest, to_right, strict=True)
-    ]
+    widths = [max(1, min(width, LONGEST_WORD)) for width in longest]
     left = space - sum(widths)
     for wanted in (_natural_widths(titles, rows), _natural_widths(columns, rows)):  # cells come before titles
         lacking = sorted((want - width, i) for i, (want, width) in enumerate(zip(wanted, widths, strict=True)))

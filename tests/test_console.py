@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -219,6 +219,7 @@ def test_a_narrow_table_breaks_at_spaces_and_never_within_a_number(terminal):
     assert any("0.36 M" in line for line in lines)  # a short number keeps its unit
 
 
+@example([("777777777777777学学学学学学", "777777777777777学学学学学学", 100000)])  # looks like a number, and is none
 @given(st.lists(st.tuples(CELLS, CELLS, st.integers(0, 10**9)), min_size=1, max_size=5))
 def test_a_drawn_table_is_never_wider_than_the_terminal(rows):
     with pytest.MonkeyPatch.context() as patch, Terminal() as terminal:
