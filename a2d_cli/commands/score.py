@@ -209,8 +209,9 @@ def _renew_model_cards(project: Project, weights: set[str], cache: ScoreCache, r
 
 def find_models(project: Project, names: Sequence[str] | None, pair: str, reporter: Reporter) -> list[ScoredModel]:
     if names is None:
-        models = []
-        for run in list_runs(project, reporter):
+        models, runs = [], list_runs(project, reporter)
+        changed = what_changed_since(project, runs)
+        for run in runs:
             if run.is_finished:
                 try:
                     model = describe_model(run.folder.absolute())
@@ -218,8 +219,8 @@ def find_models(project: Project, names: Sequence[str] | None, pair: str, report
                 except A2DError as error:
                     reporter.warn(f"{run.name} is left out: {error}")
                 else:
-                    if what := what_changed_since(project, run):
-                        reporter.warn(f"{run.name} was {what}")
+                    if run.name in changed:
+                        reporter.warn(f"{run.name} was {changed[run.name]}")
                     models += _with_exports(project, model, reporter)
             else:
                 reporter.info(f"{run.name}: still in training, left out (name it to score its best so far)")

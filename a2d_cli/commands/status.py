@@ -59,10 +59,11 @@ def project_status(project: Project) -> StatusReport:
     """Read the folder; a folder that is no project is a fine answer too."""
     state = project.state()
     runs = list_runs(project)
-    changed = {run.name: what_changed_since(project, run) for run in runs}
+    changed = what_changed_since(project, runs)
+    states = [filter(None, (_known_state(run), changed.get(run.name))) for run in runs]
     run_lines = [
-        StatusLine(_title(run), _joined(_known_state(run), changed[run.name]), _short(project, run.folder))
-        for run in runs
+        StatusLine(_title(run), "; ".join(state), _short(project, run.folder))
+        for run, state in zip(runs, states, strict=True)
     ]
     broken = broken_runs(project)
     run_lines += [
@@ -139,14 +140,10 @@ def _to_train_anew(runs: list[Run], changed: dict[str, str]) -> str:
     """The command of the first run that is in everybody's way: a teacher, or a student where all students are."""
     for kind in ("teacher", "student"):
         finished = [run for run in runs if run.is_finished and run.info.get("kind") == kind]
-        if finished and all(changed[run.name] for run in finished):
+        if finished and all(run.name in changed for run in finished):
             command = finished[0].info.get("command", "")
             return command if "--overwrite" in command.split() else f"{command} --overwrite".strip()
     return ""
-
-
-def _joined(*parts: str) -> str:
-    return "; ".join(filter(None, parts))
 
 
 def _title(run: Run) -> str:

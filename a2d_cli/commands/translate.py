@@ -33,7 +33,6 @@ from a2d_cli.project.run import WEIGHTS, Run, export_name, find_checkpoint, find
 from a2d_cli.reporting import Reporter
 
 MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks are smaller, so that a pipe flows early
-COMPRESSED = b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK\x03\x04"  # first bytes of gzip, bzip2, xz and zip
 READ_BYTES = 1 << 16
 
 
@@ -221,7 +220,7 @@ def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DE
         try:
             lines.append(raw.removesuffix(b"\r").decode("utf-8", errors))
         except UnicodeDecodeError as error:
-            if done + len(lines) == 0 and raw.startswith(COMPRESSED):
+            if done + len(lines) == 0 and _is_packed(raw):
                 return lines, A2DError("the input is compressed", "for example: gzip -dc FILE.gz | a2d translate")
             return lines, A2DError(
                 (
@@ -231,6 +230,12 @@ def _decode(chunk: list[bytes], done: int, errors: str) -> tuple[list[str], A2DE
                 "convert the file, or --errors replace to go on",
             )
     return lines, None
+
+
+def _is_packed(start: bytes) -> bool:
+    from a2d_cli.data.archives import BZIP2, GZIP, XZ, ZIP
+
+    return any(mark.match(start) for mark in (GZIP, BZIP2, XZ, ZIP))
 
 
 def _form(number: int, translation: Translation, form: str) -> str:

@@ -31,10 +31,11 @@ from a2d_cli.files import disk_errors
 
 BUFFER_BYTES = 1 << 18
 
-_GZIP = re.compile(rb"\x1f\x8b\x08")
-_BZIP2 = re.compile(rb"BZh[1-9]1AY&SY")
-_XZ = re.compile(rb"\xfd7zXZ\x00")
-_ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
+# How packed files begin.
+GZIP = re.compile(rb"\x1f\x8b\x08")
+BZIP2 = re.compile(rb"BZh[1-9]1AY&SY")
+XZ = re.compile(rb"\xfd7zXZ\x00")
+ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
 _MAGIC_BYTES = 10  # of the longest mark above
 
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, OSError)
@@ -97,18 +98,18 @@ def _decompressed(stream: BinaryIO, place: str, max_bytes: int) -> BinaryIO:
         stream = io.BufferedReader(stream, BUFFER_BYTES)
     with _damage_named(place):
         head = stream.peek(_MAGIC_BYTES)
-    if _GZIP.match(head):
+    if GZIP.match(head):
         return _bounded(gzip.GzipFile(fileobj=stream), place, max_bytes)
-    if _BZIP2.match(head):
+    if BZIP2.match(head):
         return _bounded(_Concatenated(stream, bz2.BZ2Decompressor), place, max_bytes)
-    if _XZ.match(head):
+    if XZ.match(head):
         return _bounded(_Concatenated(stream, lzma.LZMADecompressor), place, max_bytes)
     return stream
 
 
 @contextlib.contextmanager
 def _find(stream: BinaryIO, place: str, name: str, max_members: int) -> Iterator[BinaryIO]:
-    if _ZIP.match(stream.peek(_MAGIC_BYTES)):
+    if ZIP.match(stream.peek(_MAGIC_BYTES)):
         found = _find_in_zip(stream, place, name, max_members)
     else:
         found = _find_in_tar(stream, place, name, max_members)

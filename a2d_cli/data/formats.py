@@ -15,13 +15,12 @@ from xml.parsers import expat
 
 from a2d_cli.config.schema import CorpusFiles
 from a2d_cli.data.aligned_text import Pair
-from a2d_cli.data.archives import open_member
+from a2d_cli.data.archives import ZIP, open_member
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.reporting import Reporter, shortened
 
 MAX_LINE_BYTES = 16 * 2**20  # a longer line means that the file is not text with one sentence a line
 XML_BLOCK_BYTES = 1 << 16
-ZIP_MARK = b"PK\x03\x04"
 
 Pairs = Iterator[Pair]
 
@@ -94,7 +93,7 @@ def read_lines(text: Text) -> Iterator[str]:
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                if line_number == 1 and raw.startswith(ZIP_MARK):
+                if line_number == 1 and ZIP.match(raw):
                     raise A2DError(f"{text.name}: a zip archive", "unpack it, and name the file in it") from None
                 marks = {b"\xff\xfe\0\0": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
                 known = [name for mark, name in marks.items() if line_number == 1 and raw.startswith(mark)]

@@ -178,8 +178,8 @@ class _Distances:
         cells, student = maps.cells, maps.student
         teacher = maps.teacher.float() * cells[:, None]
 
-        def log(maps: Tensor) -> Tensor:
-            return log_of_floored(maps.float(), cells, ROW_FLOOR)
+        def log(rows: Tensor) -> Tensor:
+            return log_of_floored(rows.float(), cells, ROW_FLOOR)
 
         entropy = -torch.xlogy(teacher, teacher).sum((0, 2, 3))
         intermediate = log(aligned.intermediate(student, cells))

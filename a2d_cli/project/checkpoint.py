@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,18 +68,17 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor], where: str) -> N
             parameter.copy_(weights[name])
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file of weights is there and can be read."""
-    try:
-        read_weights(path)
-    except A2DError:
-        return False
-    return True
+def read_whole(paths: Iterable[Path]) -> dict[Path, dict[str, Tensor]]:
+    """Of files of weights those that are there and can be read."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(A2DError):
+            found[path] = read_weights(path)
+    return found
 
 
-def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """The average of several files of the same model."""
-    weights = [read_weights(path) for path in paths]
+def mean_weights(weights: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The average of several weights of the same model."""
     return {name: torch.stack([each[name] for each in weights]).mean(0) for name in weights[0]}
 
 

@@ -142,7 +142,7 @@ class Project:
         state = {"format": FORMAT, **self.state(), **changes}
         write_json(self.state_path, {key: value for key, value in state.items() if value is not None})
 
-    def require_prepared(self) -> dict[str, Any]:
+    def require_prepared(self) -> Prepared:
         """What `a2d prepare` has recorded; refuse to go on where it has not ended.
 
         Raises:

@@ -34,7 +34,14 @@ from a2d_cli.data.batching import Batch, share
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.errors import A2DError, Interrupted
 from a2d_cli.files import atomic_path, check_format
-from a2d_cli.project.checkpoint import is_whole, load_weights, mean_weights, save_checkpoint, save_weights, weights_of
+from a2d_cli.project.checkpoint import (
+    load_weights,
+    mean_weights,
+    read_whole,
+    save_checkpoint,
+    save_weights,
+    weights_of,
+)
 from a2d_cli.project.run import Run
 from a2d_cli.reporting import Progress, count_text
 from a2d_cli.training.distributed import choose_precision
@@ -530,13 +537,13 @@ class Trainer:
     def _finish(self) -> None:
         """On rank 0: the average of the last snapshots becomes best/ where it is better; the run is closed."""
         state = self.state
-        found = [path for path in map(self._snapshot_path, state.snapshots) if is_whole(path)]
+        found = read_whole(map(self._snapshot_path, state.snapshots))
         if len(found) < len(state.snapshots):
             lost = len(state.snapshots) - len(found)
             self.reporter.warn(f"{self.run.snapshots_dir}: {lost} of the weights are gone or damaged")
         if len(found) > 1:
             current = {name: each.clone() for name, each in weights_of(self.model).items()}  # the model is overwritten
-            average = mean_weights(found)
+            average = mean_weights(list(found.values()))
             load_weights(self.model, average, "average")
             result = self.validator(self.model, self.device)
             load_weights(self.model, current, "last")
