@@ -227,6 +227,18 @@ class Launcher:
         return ended.err[ended.err.index("error: ") :]
 
 
+@pytest.fixture(autouse=True)
+def signals_are_left_as_they_were():
+    """Else a later test, in which one arrives, ends this whole process without a word."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    left = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert left == before
+
+
 @pytest.fixture(scope="session")
 def a2d(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
     with pytest.MonkeyPatch.context() as patch:

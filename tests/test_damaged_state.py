@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -144,6 +145,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def told_by(folder: Path, command: str, capsys: pytest.CaptureFixture[str]) -> str:
     """All that `a2d COMMAND` says, the report's page included; an error is one that is told in words."""
     problem: A2DError | None = None
+    pipes_end = signal.getsignal(signal.SIGPIPE)
     try:
         app(command.split(), prog_name="a2d")
     except SystemExit:
@@ -152,6 +154,8 @@ def told_by(folder: Path, command: str, capsys: pytest.CaptureFixture[str]) -> s
         problem = explain(error)
         if problem is None:
             raise
+    finally:
+        signal.signal(signal.SIGPIPE, pipes_end)  # `translate` has this process end with the reader of its output
     page = folder / "report.html"
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     page.unlink(missing_ok=True)
