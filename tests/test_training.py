@@ -62,29 +62,43 @@ CUDA_ERROR = 'torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00
 CPU_ERROR = (
     """RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")"""
 )
+KNOWN_TRAINER = """
+from a2d_cli.training.trainer import Trainer
+trainers, train = [], Trainer.train
+def known(self):
+    trainers.append(self)
+    return train(self)
+Trainer.train = known
+"""
 # A loss that is no number at one update, as long as the learning rate is what the recipe says.
-DIVERGE_AT = """
+DIVERGE_AT = (
+    KNOWN_TRAINER
+    + """
 import math
 from dataclasses import replace
-from a2d_cli.training.trainer import Trainer
-watch = Trainer._watch
-def diverging(self, sums):
-    too_fast = sums.update == {update} and self.state.lr_factor > {factor}
-    watch(self, replace(sums, terms=dict.fromkeys(sums.terms, math.nan)) if too_fast else sums)
-Trainer._watch = diverging
+from a2d_cli.training.loss_watch import LossWatch
+see = LossWatch.see
+def diverging(self, sums, **given):
+    too_fast = sums.update == {update} and trainers[0].state.lr_factor > {factor}
+    see(self, replace(sums, terms=dict.fromkeys(sums.terms, math.nan)) if too_fast else sums, **given)
+LossWatch.see = diverging
 """
+)
 # A loss that climbs by 0.28 smoothed nats an update, as long as the learning rate is what the recipe says.
-CLIMB_FROM = """
+CLIMB_FROM = (
+    KNOWN_TRAINER
+    + """
 from dataclasses import replace
-from a2d_cli.training.trainer import SMOOTHING_UPDATES, Trainer
-watch = Trainer._watch
-def climbing(self, sums):
-    if sums.update >= {update} and self.state.lr_factor == 1:
-        nll = (self.state.smoothed_loss + 0.28 * SMOOTHING_UPDATES) * sums.num_tokens
+from a2d_cli.training.loss_watch import SMOOTHING_UPDATES, LossWatch
+see = LossWatch.see
+def climbing(self, sums, **given):
+    if sums.update >= {update} and trainers[0].state.lr_factor == 1:
+        nll = (self.smoothed + 0.28 * SMOOTHING_UPDATES) * sums.num_tokens
         sums = replace(sums, terms=dict(sums.terms, nll=nll))
-    watch(self, sums)
-Trainer._watch = climbing
+    see(self, sums, **given)
+LossWatch.see = climbing
 """
+)
 # A gradient that is no number, though the loss is one.
 SPOIL_AT = """
 import math

@@ -47,19 +47,17 @@ from a2d_cli.reporting import Progress, count_text
 from a2d_cli.training.distributed import choose_precision
 from a2d_cli.training.event_files import EventFiles
 from a2d_cli.training.interruption import Interruption
+from a2d_cli.training.loss_watch import Diverged, LossWatch
 from a2d_cli.training.memory import explained_out_of_memory, is_out_of_memory, keep_freed_memory
 from a2d_cli.training.objective import LossTerms, Objective, RunContext, TrainingStep
 from a2d_cli.training.optimizer import learning_rate, make_adam
-from a2d_cli.training.update_sums import LaunchedUpdate, LogWindow, UpdateSums
+from a2d_cli.training.update_sums import LaunchedUpdate, LogWindow
 from a2d_cli.training.validation import ValidationResult, Validator
 
 T = TypeVar("T")
 
 STATE_FORMAT = 1
 MAX_PIECES = 64  # an update cut finer than this does not fit the machine at all
-DIVERGED_NATS = 2.0  # above the lowest smoothed loss: no healthy run climbs that far
-DOUBTFUL_NATS = 0.5  # above it: what is saved there is nothing to return to
-SMOOTHING_UPDATES = 50  # memory of the smoothed loss
 UPDATES_BEHIND = {"cpu": 0, "cuda": 1}  # how far the reading of numbers stays behind their computation
 
 
@@ -77,20 +75,11 @@ class TrainingState:
     pieces: int = 1  # what accumulate has become
     lr_factor: float = 1.0  # halved by each rewind
     rewinds: int = 0
-    smoothed_loss: float | None = None
-    lowest_loss: float = math.inf
+    loss_watch: LossWatch = field(default_factory=LossWatch)
     elapsed_s: float = 0.0
     num_tokens: int = 0  # target tokens seen
     stop_reason: str = ""
     log: LogWindow = field(default_factory=LogWindow)  # kept, so that a resumed run writes the same lines
-
-
-class Diverged(Exception):
-    """The loss is no number any more, or far above its lowest."""
-
-    def __init__(self, update: int, what: str):
-        super().__init__(what)
-        self.update = update
 
 
 class Trainer:
@@ -250,7 +239,7 @@ class Trainer:
             sums = self._launched.popleft().sums()
             self._told_to_stop |= sums.told_to_stop
             self.state.log.add(sums)
-            self._watch(sums)
+            self.state.loss_watch.see(sums, overflow_is_normal=self.scaler.is_enabled())
 
     def _backward(self, indices: Any, step: TrainingStep) -> dict[str, Tensor]:
         """Leave the gradient of the whole update's mean loss in the parameters; return this rank's loss sums by name.
@@ -348,24 +337,6 @@ class Trainer:
 
     # --- divergence ---------------------------------------------------------------------------------------------
 
-    def _watch(self, sums: UpdateSums) -> None:
-        """Follow a smoothed loss; raise where it has left the path."""
-        loss, norm = sums.terms["nll"] / sums.num_tokens, sums.gradient_norm
-        if not math.isfinite(loss) or (not math.isfinite(norm) and not self.scaler.is_enabled()):
-            raise Diverged(sums.update, f"loss {loss:.3g}, gradient norm {norm:.3g}")
-        state = self.state
-        previous = loss if state.smoothed_loss is None else state.smoothed_loss
-        state.smoothed_loss = previous + (loss - previous) / SMOOTHING_UPDATES
-        state.lowest_loss = min(state.lowest_loss, state.smoothed_loss)
-        if state.smoothed_loss > state.lowest_loss + DIVERGED_NATS:
-            raise Diverged(sums.update, f"loss {state.smoothed_loss:.2f} after {state.lowest_loss:.2f}")
-
-    @property
-    def _is_healthy(self) -> bool:
-        """Whether a rewind may lead here. It takes a divergence tens of updates to show in the smoothed loss."""
-        state = self.state
-        return state.smoothed_loss is None or state.smoothed_loss <= state.lowest_loss + DOUBTFUL_NATS
-
     def _rewind(self, found: Diverged) -> None:
         """Back to the last state saved while all was well, at half the learning rate."""
         rewinds, factor = self.state.rewinds + 1, self.state.lr_factor / 2
@@ -400,7 +371,7 @@ class Trainer:
         if not self.world.is_main:
             self._saved_update = self.state.update
             return
-        if not self._is_healthy:
+        if not self.state.loss_watch.is_healthy:
             self.run.keep_healthy_state()
         buffer = io.BytesIO()  # torch.save to a file hides a full disk behind an internal error
         torch.save(
@@ -417,7 +388,7 @@ class Trainer:
         # The view is let go before its buffer is, also where the disk is full.
         with atomic_path(self.run.state_path) as temporary, buffer.getbuffer() as view:
             temporary.write_bytes(view)
-        if self._is_healthy:
+        if self.state.loss_watch.is_healthy:
             self.run.drop_healthy_state()
         self._saved_update = self.state.update
         self._write_last()
@@ -437,6 +408,7 @@ class Trainer:
             values = saved["state"]
             values["best_rank"] = tuple(values["best_rank"])
             values["log"] = LogWindow(**values["log"])
+            values["loss_watch"] = LossWatch(**values["loss_watch"])
             self.state = TrainingState(**values)
             load_weights(self.objective, saved["objective"], str(path))
             self.optimizer.load_state_dict(saved["optimizer"])
@@ -491,7 +463,7 @@ class Trainer:
             state.best_rank = rank
             if self.world.is_main:
                 self._write_best(weights_of(self.model), result, updates=[state.update])
-        if self.settings.average_last > 1 and self._is_healthy:
+        if self.settings.average_last > 1 and self.state.loss_watch.is_healthy:
             self._keep_snapshot()
         self._save()
 
