@@ -17,8 +17,8 @@ from a2d_cli.distillation import inspection
 from a2d_cli.distillation.alignment import AttentionAlignment, SimplexAlignment
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.inspection import (
-    Aligned,
     Head,
+    InspectedAligner,
     gradient_share,
     head_maps,
     heads_of,
@@ -45,15 +45,15 @@ def aligner(simplex: bool, num_teacher_maps: int, num_student_maps: int, weight:
     return made
 
 
-def drawn(kind: str, simplex: bool = True, by_rows: bool = False) -> Aligned:
+def drawn(kind: str, simplex: bool = True, by_rows: bool = False) -> InspectedAligner:
     made = aligner(simplex, TEACHER_MAPS[kind], STUDENT_MAPS[kind])
     if simplex:
         with torch.no_grad():
             made.scores.mul_(20.0)
-    return Aligned("drawn", kind, made, by_rows)
+    return InspectedAligner("drawn", kind, made, by_rows)
 
 
-def measure(aligned: Aligned, *batches, student=None, teacher=None):
+def measure(aligned: InspectedAligner, *batches, student=None, teacher=None):
     (found,) = measure_alignments(student or tiny_model(), teacher or tiny_teacher(), [aligned], batches)
     return found
 
@@ -62,7 +62,7 @@ def test_all_of_a_mixture_has_moved_where_it_is_on_another_head_than_at_the_star
     first, second = torch.eye(10)[:1].repeat(8, 1), torch.eye(10)[1:2].repeat(8, 1)
     now = aligner(True, 8, 10, second)
     for start, moved in ((first, 1.0), (second, 0.0), ((first + second) / 2, 0.5)):
-        found = measure(Aligned("moved", "cross", now, start=start), random_batch())
+        found = measure(InspectedAligner("moved", "cross", now, start=start), random_batch())
         assert [one.moved for one in found.stand_ins] == pytest.approx([moved] * 8)
 
 
@@ -77,7 +77,7 @@ def test_the_identity_between_equal_models_leaves_no_residual(
     monkeypatch.setattr(inspection, "ROW_FLOOR", 0.0)
     student = tiny_model()
     count = STUDENT_MAPS[kind]
-    same = Aligned("same", kind, aligner(simplex, count, count, torch.eye(count)), by_rows)
+    same = InspectedAligner("same", kind, aligner(simplex, count, count, torch.eye(count)), by_rows)
     found = measure(same, random_batch(), student=student, teacher=Teacher(tiny_model()))
     for one in found.stand_ins:
         assert one.residual == pytest.approx(0.0, abs=1e-4)
@@ -108,7 +108,7 @@ def test_a_mixture_of_one_head_is_as_far_as_that_head(kind: str):
     for index in range(STUDENT_MAPS[kind]):
         weight = torch.zeros(TEACHER_MAPS[kind], STUDENT_MAPS[kind])
         weight[:, index] = 1.0
-        alone = Aligned("one", kind, aligner(True, *weight.shape, weight))
+        alone = InspectedAligner("one", kind, aligner(True, *weight.shape, weight))
         residuals.append([one.residual for one in measure(alone, batch).stand_ins])
     heads = heads_of(kind, (SHAPE,))
     for number, one in enumerate(single):
@@ -163,7 +163,7 @@ def test_effective_heads_are_the_exponential_of_the_entropy():
     student, teacher = (
         tiny_model(replace(SHAPE, d_model=12, num_heads=3, encoder_layers=1), seed=seed) for seed in (1, 2)
     )
-    conv = Aligned("conv", "encoder_self", aligner(False, 3, 3, weight))
+    conv = InspectedAligner("conv", "encoder_self", aligner(False, 3, 3, weight))
     found = measure(conv, random_batch(), student=student, teacher=Teacher(teacher)).stand_ins
     assert [one.effective_heads for one in found] == pytest.approx([2.0, 1.0, 2.0**1.5])
     assert [one.shares for one in found] == [(0.5, 0.5, 0.0), (1.0, 0.0, 0.0), (0.25, -0.5, 0.25)]
@@ -186,11 +186,13 @@ def test_the_heads_of_an_ensemble_are_measured_like_those_of_its_members():
     weight = torch.rand(sum(counts), STUDENT_MAPS["encoder_self"])
     weight /= weight.sum(-1, keepdim=True)
     together = measure(
-        Aligned("x", "encoder_self", aligner(True, *weight.shape, weight)), batch, teacher=EnsembleTeacher(members)
+        InspectedAligner("x", "encoder_self", aligner(True, *weight.shape, weight)),
+        batch,
+        teacher=EnsembleTeacher(members),
     )
     residuals = []
     for member, part in zip(members, weight.split(counts), strict=True):
-        alone = measure(Aligned("x", "encoder_self", aligner(True, *part.shape, part)), batch, teacher=member)
+        alone = measure(InspectedAligner("x", "encoder_self", aligner(True, *part.shape, part)), batch, teacher=member)
         residuals += [one.residual for one in alone.stand_ins]
     assert [one.residual for one in together.stand_ins] == pytest.approx(residuals, rel=1e-5)
 

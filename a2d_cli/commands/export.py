@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli import __version__
-from a2d_cli.commands.alignment import find_alignment_head
+from a2d_cli.commands.alignment_head import find_alignment_head
 from a2d_cli.commands.preparation import prepared_recipe
 from a2d_cli.config.loader import read_project_recipe
 from a2d_cli.config.schema import Decoding, Recipe

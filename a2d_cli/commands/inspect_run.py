@@ -22,10 +22,10 @@ from a2d_cli.decoding.translator import Translator
 from a2d_cli.distillation.aligned_attention import AlignedAttention
 from a2d_cli.distillation.ensemble import EnsembleTeacher, one_teacher
 from a2d_cli.distillation.inspection import (
-    Aligned,
     Alignment,
     GradientShare,
     Head,
+    InspectedAligner,
     gradient_share,
     head_maps,
     heads_of,
@@ -91,7 +91,7 @@ class _Opened:
     teacher_name: str
     update: int
     objective: DistillationObjective | ReleaseObjective
-    aligned: tuple[Aligned, ...]
+    aligned: tuple[InspectedAligner, ...]
     device: torch.device
 
     @property
@@ -243,12 +243,16 @@ def _teacher_folder(project: Project, student: Run, digits: str, name: str) -> P
     return folder
 
 
-def _aligners(objective: DistillationObjective | ReleaseObjective, method: Method) -> list[Aligned]:
+def _aligners(objective: DistillationObjective | ReleaseObjective, method: Method) -> list[InspectedAligner]:
     if isinstance(objective, ReleaseObjective):
         (term,) = method.terms
-        return [Aligned(term.removeprefix("a2d-"), kind, aligner) for kind, aligner in objective.aligners.items()]
+        return [
+            InspectedAligner(term.removeprefix("a2d-"), kind, aligner) for kind, aligner in objective.aligners.items()
+        ]
     return [
-        Aligned(name.removeprefix("a2d-"), kind, aligner, isinstance(term, AlignedAttention) and term.profile.rows)
+        InspectedAligner(
+            name.removeprefix("a2d-"), kind, aligner, isinstance(term, AlignedAttention) and term.profile.rows
+        )
         for name, term in objective.terms.items()
         if isinstance(term.saved, nn.ModuleDict) and term.noun == "aligner"
         for kind, aligner in term.saved.items()
@@ -297,7 +301,7 @@ def _notes(opened: _Opened, num_left_out: int, gradient: GradientShare | None) -
 # --- a sentence
 
 
-def _check_request(request: SentenceRequest, opened: _Opened, aligned: Sequence[Aligned]) -> None:
+def _check_request(request: SentenceRequest, opened: _Opened, aligned: Sequence[InspectedAligner]) -> None:
     """Before anything is measured."""
     kinds = list(dict.fromkeys(each.kind for each in aligned))
     for kind in request.kinds:
@@ -326,7 +330,7 @@ def _check_request(request: SentenceRequest, opened: _Opened, aligned: Sequence[
 
 
 def _look_at(
-    request: SentenceRequest, opened: _Opened, aligned: Sequence[Aligned], alignments: Sequence[Alignment]
+    request: SentenceRequest, opened: _Opened, aligned: Sequence[InspectedAligner], alignments: Sequence[Alignment]
 ) -> Sentence:
     tokenizer, ids = opened.student.tokenizer, opened.ids
     (src,) = tokenizer.encode_src([request.src])

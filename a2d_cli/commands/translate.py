@@ -67,7 +67,7 @@ def open_translator(
         what = f"{exported.manifest.name} in {exported.manifest.quantization}, ctranslate2"
         reporter.info(f"translating with {os.path.relpath(exported.folder)} ({what})")
         return Translator(translator.engine, translator.tokenizer, _settings(decoding, overrides), align)
-    from a2d_cli.commands.alignment import alignment_head
+    from a2d_cli.commands.alignment_head import alignment_head
 
     if threads:
         limit_threads(threads)

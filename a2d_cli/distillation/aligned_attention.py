@@ -89,7 +89,7 @@ class AlignedAttention(MapTerm):
             elif is_frozen:
                 aligner.scores.normal_(std=FROZEN_SPREAD, generator=context.generator)
             elif profile.rows and not profile.simplex:
-                start_positive(aligner)
+                aligner.start_positive()
 
     @property
     def saved(self) -> nn.Module:
@@ -122,16 +122,6 @@ def aligned(profile: Profile) -> type[AlignedAttention]:
             super().__init__(context, profile)
 
     return OfProfile
-
-
-@torch.no_grad()
-def start_positive(aligner: AttentionAlignment) -> None:
-    """Without a bias and with weights above 0, every cell that `as_rows` keeps is above 0 and has a gradient.
-
-    A teacher head whose weights and bias were drawn below 0 would stay at rows of zeros for good.
-    """
-    aligner.weight.abs_()
-    aligner.bias.zero_()
 
 
 def as_rows(maps: Tensor, cells: Tensor) -> Tensor:

@@ -29,6 +29,15 @@ class AttentionAlignment(nn.Module):
             self.weight.uniform_(-bound, bound, generator=generator)
             self.bias.uniform_(-bound, bound, generator=generator)
 
+    @torch.no_grad()
+    def start_positive(self) -> None:
+        """Let every intermediate cell start above 0, for a term that keeps only the positive part.
+
+        A teacher head whose weights and bias were drawn below 0 would have no gradient there, and stay at 0 for good.
+        """
+        self.weight.abs_()
+        self.bias.zero_()
+
     def forward(self, student_maps: Tensor) -> Tensor:
         """(B, C_S, Q, K) -> (B, C_T, Q, K)"""
         return align(student_maps, self.weight, self.bias)

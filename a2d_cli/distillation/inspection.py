@@ -98,7 +98,7 @@ class HeadMaps:
 
 
 @dataclass(frozen=True)
-class Aligned:
+class InspectedAligner:
     """An aligner and how its term reads what it makes."""
 
     term: str
@@ -152,7 +152,7 @@ def term_inputs_of(student: Transformer, teacher: Teacher | EnsembleTeacher, bat
 def measure_alignments(
     student: Transformer,
     teacher: Teacher | EnsembleTeacher,
-    aligned: Sequence[Aligned],
+    aligned: Sequence[InspectedAligner],
     batches: Iterable[Batch],
 ) -> list[Alignment]:
     """Shares and residuals of every aligner, over all real rows of the batches."""
@@ -173,7 +173,7 @@ class _Distances:
     single: Tensor | float = 0.0  # (C_T, C_S)
     uniform: Tensor | float = 0.0  # (C_T,)
 
-    def add(self, aligned: Aligned, inputs: TermInputs) -> None:
+    def add(self, aligned: InspectedAligner, inputs: TermInputs) -> None:
         maps = inputs.maps(aligned.kind)
         cells, student = maps.cells, maps.student
         teacher = maps.teacher.float() * cells[:, None]
@@ -192,7 +192,7 @@ class _Distances:
 
 
 def _alignment(
-    aligned: Aligned, sums: _Distances, student: Transformer, teacher: Teacher | EnsembleTeacher
+    aligned: InspectedAligner, sums: _Distances, student: Transformer, teacher: Teacher | EnsembleTeacher
 ) -> Alignment:
     student_heads, teacher_heads = (
         heads_of(aligned.kind, (student.shape,)),
@@ -229,7 +229,7 @@ def strongest(stand_in: StandIn, student_heads: Sequence[Head], count: int) -> l
 def head_maps(
     student: Transformer,
     teacher: Teacher | EnsembleTeacher,
-    aligned: Aligned,
+    aligned: InspectedAligner,
     batch: Batch,
     wanted: Sequence[Head],
 ) -> tuple[HeadMaps, ...]:
