@@ -246,8 +246,8 @@ def test_a_file_size_limit_is_told(a2d: Launcher, project: Path):
 def test_a_full_disk_stops_translation_to_a_file(a2d: Launcher, taught: Path, tmp_path: Path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1009, 1009))"  # stderr is a file too
     said = a2d.error(taught, "translate", "-o", str(tmp_path / "out"), stdin=b"dose labi\n" * 307, before=limit, code=1)
-    assert f"{tmp_path / 'out'}: larger than a file may be here" in said
-    assert not list(tmp_path.iterdir())
+    assert f"{tmp_path / 'out.part'}: larger than a file may be here" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["out.part"]
 
 
 # Locks

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -199,8 +200,18 @@ def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
     assert "new/../in: it is the input itself\nhint: name another file" in itself
     assert (tmp_path / "in").read_bytes() == b"dose labi\n"
     # A file is whole or not there; what is no file is written to, and never replaced by one.
-    assert a2d(taught, "translate", "-o", str(tmp_path / "out"), stdin=b"labi\n\xff\n").code == 1
-    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").write_text("what was there before\n")
+    said = a2d.error(taught, "translate", "-o", str(tmp_path / "out"), stdin=b"dose labi\n\xff\n", code=1)
+    assert "input line 2: not UTF-8" in said
+    assert (tmp_path / "out").read_text() == "what was there before\n"
+    begun = tmp_path / "out.part"
+    assert begun.read_bytes() == text
+    said = a2d.error(taught, "translate", "-i", str(begun), "-o", str(tmp_path / "out"), code=2)
+    assert "its beginning, FILE.part, is the input itself" in said and begun.read_bytes() == text
+    a2d.well(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"))
+    assert (tmp_path / "out").read_bytes() == text and not begun.exists()
+    assert a2d(taught, "translate", "-o", str(tmp_path / "none"), stdin=b"\xff\n").code == 1
+    assert not list(tmp_path.glob("none*"))
     os.mkfifo(tmp_path / "pipe")
     with open(os.open(tmp_path / "pipe", os.O_RDWR), "rb", buffering=0) as pipe:
         a2d.well(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "pipe"))
@@ -311,6 +322,21 @@ def test_answers_come_before_the_input_ends_and_a_closed_pipe_ends_it_quietly(a2
     assert process.wait(60) == -signal.SIGPIPE
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_it_keeps_what_it_has_written(taught: Path, tmp_path: Path, number: int):
+    process = start(taught, "-o", str(tmp_path / "out"), stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"dose labi\nlabi\n")
+    begun = tmp_path / "out.part"
+    while process.poll() is None and not (begun.exists() and begun.read_bytes().count(b"\n") == 2):
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert [*tmp_path.iterdir()] == [begun] and begun.read_bytes().count(b"\n") == 2
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert said.decode() == f"warning: stopped before the end: 2 lines so far, in {begun}\n"
 
 
 def test_a_terminal_is_a_prompt_that_answers_line_by_line(a2d: Launcher, taught: Path):

@@ -109,7 +109,7 @@ def translate(
         context.obj, model, overrides, device or "auto", reporter, engine=engine, threads=threads, align=alignment
     )
     lines = command.Prompt(source) if source.isatty() else source
-    with command.open_output(output_path) as sink:
+    with command.open_output(output_path, reporter) as sink:
         command.translate_stream(translator, lines, sink, reporter, errors, form)
 
 

@@ -18,7 +18,7 @@ from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.translator import Translation, Translator
 from a2d_cli.decoding.word_alignment import pharaoh
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.files import atomic_path, disk_errors, sha256_file
+from a2d_cli.files import disk_errors, sha256_file
 from a2d_cli.project.exported import (
     Exported,
     broken_exports,
@@ -30,7 +30,7 @@ from a2d_cli.project.exported import (
 )
 from a2d_cli.project.project import Project
 from a2d_cli.project.run import WEIGHTS, Run, export_name, find_checkpoint, find_model
-from a2d_cli.reporting import Reporter
+from a2d_cli.reporting import Reporter, count_text
 
 MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks are smaller, so that a pipe flows early
 READ_BYTES = 1 << 16
@@ -292,21 +292,50 @@ def check_output(path: Path | None, input_path: Path | None) -> None:
     Raises:
         ConfigError: the two are one file.
     """
-    if path and input_path and path.is_file() and input_path.is_file() and path.samefile(input_path):
-        raise ConfigError(f"--output {path}: it is the input itself", "name another file")
+    if path and input_path and input_path.is_file():
+        for written, what in ((path, "it"), (_part_of(path), "its beginning, FILE.part,")):
+            if written.is_file() and written.samefile(input_path):
+                raise ConfigError(f"--output {path}: {what} is the input itself", "name another file")
 
 
 @contextlib.contextmanager
-def open_output(path: Path | None) -> Iterator[BinaryIO]:
-    """A file, which is whole or not there, or stdout."""
+def open_output(path: Path | None, reporter: Reporter) -> Iterator[BinaryIO]:
+    """A file, or stdout. Until the block has ended well the file is FILE.part, which stays if the block does not."""
     if path is None or str(path) == "-":
         yield sys.stdout.buffer
     elif path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
         with disk_errors(path), path.open("wb") as sink:
             yield sink
     else:
-        with atomic_path(path.resolve()) as temporary, temporary.open("wb") as sink:
-            yield sink
+        path = path.resolve()
+        part = _part_of(path)
+        with disk_errors(part):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("wb") as sink:
+                    yield sink
+                    sink.flush()
+                    os.fsync(sink.fileno())
+            except BaseException:
+                _tell_kept(part, reporter)
+                raise
+            os.replace(part, path)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _tell_kept(part: Path, reporter: Reporter) -> None:
+    """Hours of work may be in it."""
+    if not part.exists():  # could not be opened
+        return
+    with part.open("rb") as stream:
+        lines = sum(1 for _ in stream)
+    if lines:
+        reporter.warn(f"stopped before the end: {count_text(lines, 'line')} so far, in {part}")
+    else:
+        part.unlink()
 
 
 def limit_threads(threads: int) -> None:
