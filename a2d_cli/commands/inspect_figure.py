@@ -24,6 +24,11 @@ FORMATS = ("svg", "png")
 FOLDER = "inspection"  # in a run folder
 SEQUENTIAL, DIVERGING = "magma_r", "coolwarm"  # nothing is light; equal steps look equal
 TEXT = 7.0  # points
+SIDES = {  # of a map: what stands in its rows, and in its columns
+    "encoder_self": ("source", "source"),
+    "decoder_self": ("target, next to be written", "target, written so far"),
+    "cross": ("target, next to be written", "source"),
+}
 LAYER_GAP = 0.35  # between two layers, in cells
 OTHER_SCRIPTS = (
     "Noto Sans CJK JP",
@@ -280,7 +285,7 @@ def _draw_sentence(maps: SentenceMaps, inspection: Inspection) -> Figure:
     small = min(TEXT, cell * 72 * 0.8)
     width, height = cell * len(maps.keys), cell * len(maps.queries)
     step_x, step_y = max(width + 0.14, 0.95), height + 0.36
-    left, bottom = (0.3 + 0.62 * small / 72 * max(map(_columns, labels)) for labels in (maps.queries, maps.keys))
+    left, bottom = (0.44 + 0.62 * small / 72 * max(map(_columns, labels)) for labels in (maps.queries, maps.keys))
     top, right = 0.42, 0.62
     total_width = max(left + step_x * num_columns + right, 4.4)
     total_height = bottom + step_y * num_rows + top
@@ -303,6 +308,10 @@ def _draw_sentence(maps: SentenceMaps, inspection: Inspection) -> Figure:
                 centres[0], map(_shown, maps.keys) if row == num_rows - 1 else [""] * len(maps.keys), rotation=90
             )
             axes.set_yticks(centres[1], map(_shown, maps.queries) if column == 0 else [""] * len(maps.queries))
+    looking, looked_at = SIDES[maps.kind]
+    middle = bottom + (step_y * (num_rows - 1) + height) / 2
+    canvas.text(0.16, middle, f"query: {looking}", ha="center", va="center", rotation=90)
+    canvas.text(left + (step_x * (num_columns - 1) + width) / 2, 0.1, f"key: {looked_at}", ha="center")
     scale_height = min(1.6, height)
     scale_left = left + step_x * (num_columns - 1) + width + 0.14
     scale = canvas.figure.colorbar(mesh, cax=canvas.axes(scale_left, bottom, 0.08, scale_height))
