@@ -12,7 +12,8 @@ from test_teacher_cache import every_batch, plan_of, remember
 from tiny import SHAPE, LargestTensor, random_batch, special_ids, tiny_model, tiny_teacher
 
 from a2d_cli.config.schema import Distillation
-from a2d_cli.distillation.cached_teacher import MAPS_TOLERANCE, WORDS_TOLERANCE_NATS, CachedTeacher
+from a2d_cli.distillation.cache_filling import MAPS_TOLERANCE, WORDS_TOLERANCE_NATS
+from a2d_cli.distillation.cached_teacher import CachedTeacher
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.fidelity import FidelityTest
 from a2d_cli.distillation.methods import parse_method

@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import a2d_cli
 from a2d_cli.config.schema import Distillation, Training
 from a2d_cli.data.batching import BatchPlan, BatchSettings
-from a2d_cli.distillation.cached_teacher import CachedTeacher, CacheRequest, cached_or_live
+from a2d_cli.distillation.cache_filling import CacheRequest, cached_or_live
+from a2d_cli.distillation.cached_teacher import CachedTeacher
 from a2d_cli.distillation.methods import TERMS
 from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.model.transformer import Transformer

@@ -12,11 +12,11 @@ from test_distillation_objective import make, parts_of
 from test_teacher_cache import every_batch, folder_in, plan_of, remember
 from tiny import part_of, quick, random_batch, tiny_model, tiny_teacher
 
-from a2d_cli.distillation.cached_teacher import KINDS, MAPS_TOLERANCE
+from a2d_cli.distillation.cache_filling import MAPS_TOLERANCE
 from a2d_cli.distillation.ensemble import EnsembleTeacher
 from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.distillation.teachers import Teacher
-from a2d_cli.model.attention import PLAIN, MapForm
+from a2d_cli.model.attention import KINDS, PLAIN, MapForm
 
 FORMS = [MapForm("softened", 3.0), MapForm("value-norm")]
 in_each_form = pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])

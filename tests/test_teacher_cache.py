@@ -25,20 +25,15 @@ from tiny import SHAPE, ListCorpus, quick, special_ids, tiny_model, tiny_teacher
 from a2d_cli.config.loader import parse_recipe
 from a2d_cli.config.schema import Distillation
 from a2d_cli.data.batching import BatchPlan, BatchSettings, share
-from a2d_cli.distillation import cached_teacher, teacher_cache
-from a2d_cli.distillation.cached_teacher import (
-    KINDS,
-    MAPS_TOLERANCE,
-    WORDS_TOLERANCE_NATS,
-    CachedTeacher,
-    CacheRequest,
-    cached_or_live,
-)
+from a2d_cli.distillation import cache_filling, teacher_cache
+from a2d_cli.distillation.cache_filling import MAPS_TOLERANCE, WORDS_TOLERANCE_NATS, CacheRequest, cached_or_live
+from a2d_cli.distillation.cached_teacher import CachedTeacher
 from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.distillation.teacher_cache import CacheOrigin, Part, TeacherCache
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.errors import A2DError, ConfigError, Interrupted
 from a2d_cli.files import lock_folder
+from a2d_cli.model.attention import KINDS
 from a2d_cli.training.distributed import World
 from a2d_cli.training.objective import RunContext, TrainingStep
 
@@ -311,9 +306,9 @@ def test_a_map_that_is_a_hundredth_off_is_made_anew(tmp_path: Path, change: floa
 
 
 def test_a_cache_that_cannot_be_made_right_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    answers = cached_teacher._answers
+    answers = cache_filling.answers_of
     monkeypatch.setattr(
-        cached_teacher, "_answers", lambda *given: {name: 0 * numbers for name, numbers in answers(*given).items()}
+        cache_filling, "answers_of", lambda *given: {name: 0 * numbers for name, numbers in answers(*given).items()}
     )
     with pytest.raises(
         A2DError, match=r"made anew, it still differs from the live teacher: words by .*leave out --cache-teacher"
@@ -414,8 +409,8 @@ SHORT = settings(
 )
 SIGNAL_AT_BATCH = """
 import os
-from a2d_cli.distillation import cached_teacher, teacher_cache
-cached_teacher.FILL_TOKENS = teacher_cache.MARK_EVERY_S = 0
+from a2d_cli.distillation import cache_filling, teacher_cache
+cache_filling.FILL_TOKENS = teacher_cache.MARK_EVERY_S = 0
 append, left = teacher_cache.CacheWriter.append, [{count}]
 def append_or_die(*given):
     left[0] -= 1
@@ -536,7 +531,7 @@ def test_members_of_an_ensemble_share_the_room(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_interruption_ends_filling_behind_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cached_teacher, "FILL_TOKENS", 0)
+    monkeypatch.setattr(cache_filling, "FILL_TOKENS", 0)
     append = teacher_cache.CacheWriter.append
 
     def append_and_interrupt(*given) -> None:

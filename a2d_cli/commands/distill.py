@@ -11,7 +11,7 @@ from a2d_cli.commands.teachers import find_teachers, load_teacher, matching_teac
 from a2d_cli.commands.training_run import RunRequest, train_run
 from a2d_cli.config.schema import Distillation, ModelShape, Recipe
 from a2d_cli.data.tokenizer import Tokenizer
-from a2d_cli.distillation.cached_teacher import CacheRequest, cached_or_live
+from a2d_cli.distillation.cache_filling import CacheRequest, cached_or_live
 from a2d_cli.distillation.copied_layers import check_copying, copy_layers
 from a2d_cli.distillation.ensemble import EnsembleTeacher, one_teacher
 from a2d_cli.distillation.methods import Method, idle_settings, parse_method, settings_that_count

@@ -49,7 +49,8 @@ from training_speed import (
 
 from a2d_cli.config.schema import Training
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings
-from a2d_cli.distillation.cached_teacher import CachedTeacher, CacheRequest, cached_or_live
+from a2d_cli.distillation.cache_filling import CacheRequest, cached_or_live
+from a2d_cli.distillation.cached_teacher import CachedTeacher
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.project.run import Run

@@ -52,7 +52,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from a2d_cli.config.schema import Distillation, ModelShape, Training
 from a2d_cli.data.batching import Batch, BatchPlan, BatchSettings, SpecialIds
-from a2d_cli.distillation.cached_teacher import CachedTeacher, CacheRequest, cached_or_live
+from a2d_cli.distillation.cache_filling import CacheRequest, cached_or_live
+from a2d_cli.distillation.cached_teacher import CachedTeacher
 from a2d_cli.distillation.objective import DistillationObjective
 from a2d_cli.distillation.teachers import Teacher
 from a2d_cli.model.transformer import Transformer, Vocabularies, sinusoids
