@@ -244,6 +244,28 @@ def test_a_missing_package_is_told_with_the_way_to_get_it(tmp_path: Path, monkey
         CTranslate2Engine(tmp_path, Pieces.of(JOINT), 41)
 
 
+def test_a_gpu_is_used_only_where_it_is_asked_for_and_tried_before_the_work_begins(tmp_path: Path, monkeypatch):
+    """A driver alone makes CTranslate2 count a GPU; whether its libraries are there shows at the first product."""
+    ctranslate2 = pytest.importorskip("ctranslate2")
+    write_ctranslate2(tiny_model(), Pieces.of(JOINT), tmp_path / "export", "float32", HEAD)
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 1)
+    engine = CTranslate2Engine(tmp_path / "export", Pieces.of(JOINT), 41)
+    assert engine.machine.startswith("cpu, ")
+
+    class WithoutLibraries:
+        def __init__(self, folder: str, device: str, **settings: object):
+            assert device == "cuda"
+
+        def translate_batch(self, source: list[list[str]], **settings: object) -> None:
+            assert len(source) == 1
+            raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
+
+    monkeypatch.setattr(ctranslate2, "Translator", WithoutLibraries)
+    message = r"CTranslate2 cannot use cuda:0: Library libcublas.so.12 is not found.*use --device cpu, or install"
+    with pytest.raises(A2DError, match=message):
+        CTranslate2Engine(tmp_path / "export", Pieces.of(JOINT), 41, device="cuda:0")
+
+
 def test_a_folder_that_is_no_model_is_told(tmp_path: Path):
     with pytest.raises(A2DError, match=f"{tmp_path}: CTranslate2 cannot load it.*run 'a2d export' again"):
         CTranslate2Engine(tmp_path, Pieces.of(JOINT), 41, device="cpu")

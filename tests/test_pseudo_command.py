@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import KILL_AT_RENAME, Launcher, own_files, settings, write_language
 from listener import Listener
 from safetensors.torch import load_file, save_file
 
-from a2d_cli.commands.pseudo import tell_what_is_whole
+from a2d_cli.commands.pseudo import batched_for, tell_what_is_whole
 from a2d_cli.config.schema import Decoding, Distillation
 from a2d_cli.data.aligned_text import AlignedText, TextStamp
 from a2d_cli.data.cleaning import normalise
@@ -42,6 +43,15 @@ def stopped(self, *args, **kwargs):
     return translate(self, *args, **kwargs)
 Translator.translate = stopped
 """
+
+
+def test_a_gpu_translates_many_sentences_at_once():
+    found = [
+        batched_for(torch.device(device), Decoding(batch_sentences=size)).batch_sentences
+        for device in ("cpu", "cuda:1")
+        for size in (32, 1009)
+    ]
+    assert found == [32, 1009, 256, 1009]
 
 
 @pytest.fixture(scope="module")

@@ -206,8 +206,10 @@ def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
     assert (tmp_path / "out").read_text() == "what was there before\n"
     begun = tmp_path / "out.part"
     assert begun.read_bytes() == text
-    said = a2d.error(taught, "translate", "-i", str(begun), "-o", str(tmp_path / "out"), code=2)
-    assert "its beginning, FILE.part, is the input itself" in said and begun.read_bytes() == text
+    said = a2d.error(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), code=2)
+    assert f"{begun} is there, with 1 line of a translation that was stopped\nhint: give it another name" in said
+    assert begun.read_bytes() == text
+    begun.unlink()
     a2d.well(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"))
     assert (tmp_path / "out").read_bytes() == text and not begun.exists()
     assert a2d(taught, "translate", "-o", str(tmp_path / "none"), stdin=b"\xff\n").code == 1

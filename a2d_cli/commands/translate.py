@@ -33,7 +33,7 @@ from a2d_cli.project.run import WEIGHTS, Run, export_name, find_checkpoint, find
 from a2d_cli.reporting import Reporter, count_text
 
 MAX_CHUNK_LINES = 2048  # enough for batches of like length; the first chunks are smaller, so that a pipe flows early
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 20  # more than so many lines of a file take; a pipe gives what it holds
 
 
 def open_translator(
@@ -287,15 +287,19 @@ def open_input(path: Path | None) -> BinaryIO:
 
 
 def check_output(path: Path | None, input_path: Path | None) -> None:
-    """Refuse before the work begins to replace the text that is translated.
+    """Refuse before the work begins to replace the text that is translated, or what is kept of an earlier try.
 
     Raises:
-        ConfigError: the two are one file.
+        ConfigError: input and output are one file; there is a FILE.part.
     """
-    if path and input_path and input_path.is_file():
-        for written, what in ((path, "it"), (_part_of(path), "its beginning, FILE.part,")):
-            if written.is_file() and written.samefile(input_path):
-                raise ConfigError(f"--output {path}: {what} is the input itself", "name another file")
+    if path and input_path and path.is_file() and input_path.is_file() and path.samefile(input_path):
+        raise ConfigError(f"--output {path}: it is the input itself", "name another file")
+    if path and (path.is_file() or not path.exists()) and (lines := _lines_of(_part_of(path))):
+        told = count_text(lines, "line")
+        raise ConfigError(
+            f"--output {path}: {_part_of(path)} is there, with {told} of a translation that was stopped",
+            "give it another name, to go on behind its last line, or delete it",
+        )
 
 
 @contextlib.contextmanager
@@ -326,16 +330,19 @@ def _part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
+def _lines_of(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    with path.open("rb") as stream:
+        return sum(1 for _ in stream)
+
+
 def _tell_kept(part: Path, reporter: Reporter) -> None:
     """Hours of work may be in it."""
-    if not part.exists():  # could not be opened
-        return
-    with part.open("rb") as stream:
-        lines = sum(1 for _ in stream)
-    if lines:
+    if lines := _lines_of(part):
         reporter.warn(f"stopped before the end: {count_text(lines, 'line')} so far, in {part}")
     else:
-        part.unlink()
+        part.unlink(missing_ok=True)
 
 
 def limit_threads(threads: int) -> None:

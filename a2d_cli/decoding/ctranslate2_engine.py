@@ -49,10 +49,10 @@ class CTranslate2Engine:
 
     Args:
         threads: batches that are searched at the same time, each on one core; 0 = `default_threads`.
-        device: auto, cpu, cuda or cuda:N.
+        device: cpu, cuda or cuda:N; auto = cpu, for which these models are made, and which needs no CUDA libraries.
 
     Raises:
-        A2DError: the package is missing, or the folder cannot be loaded.
+        A2DError: the package is missing, the folder cannot be loaded, or the device cannot be used.
     """
 
     name = "ct2"
@@ -72,9 +72,7 @@ class CTranslate2Engine:
         self._tgt_ids = {piece: i for i, piece in enumerate(self._tgt_pieces)}
         ctranslate2 = load_ctranslate2()
         num_gpus = ctranslate2.get_cuda_device_count()
-        if device == "auto":
-            device = "cuda" if num_gpus else "cpu"
-        kind, number = read_device(device)
+        kind, number = ("cpu", None) if device == "auto" else read_device(device)
         if kind == "cuda" and (number or 0) >= num_gpus:
             raise A2DError(
                 f"device '{device}' is asked for, but CTranslate2 finds {num_gpus} GPUs",
@@ -91,7 +89,12 @@ class CTranslate2Engine:
                 inter_threads=self._workers if kind == "cpu" else 1,
                 intra_threads=1,
             )
+            if kind == "cuda":  # whose libraries are looked for by the first product
+                self._translator.translate_batch([self._src_pieces[:1]], max_decoding_length=1)
         except (RuntimeError, ValueError) as error:
+            if kind == "cuda":
+                hint = "use --device cpu, or install the CUDA libraries that it names"
+                raise A2DError(f"{folder}: CTranslate2 cannot use {device}: {error}", hint) from None
             raise A2DError(f"{folder}: CTranslate2 cannot load it: {error}", "run 'a2d export' again") from None
         finally:
             if torch:  # whose threads CTranslate2 sets to its own number: they share one OpenMP
