@@ -53,7 +53,7 @@ def test_every_method_has_the_losses_and_gradients_of_the_cpu(method):
     for device in (CPU, CUDA):
         objective = objective_on(device, method)
         batch = random_batch([(5, 3), (2, 7), (11, 1), (4, 7)])
-        objective.before_update(lambda batch=batch: batch, TrainingStep(1, 1))
+        objective.before_update(lambda _, batch=batch: batch, TrainingStep(1, 1))
         terms = objective(batch.to(device), TrainingStep(1, 1))
         terms.total.backward()
         gradients = {name: p.grad.cpu() for name, p in objective.named_parameters() if p.grad is not None}
@@ -144,7 +144,7 @@ def test_memory_that_does_not_suffice_cuts_updates_finer(tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer.objective, "forward", hungry)
     trainer.update()
-    assert trainer.state.pieces == 2 and len(calls) == 3 and sum(calls[1:]) == calls[0]
+    assert trainer.state.pieces_found == 2 and len(calls) == 3 and sum(calls[1:]) == calls[0]
 
 
 # --- search -------------------------------------------------------------------------------------------------

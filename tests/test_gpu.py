@@ -40,7 +40,7 @@ class Text(ListCorpus):
 
 
 def plan() -> BatchPlan:
-    return BatchPlan(Text(LENGTHS), BatchSettings(max_tokens=47), seed=1)
+    return BatchPlan(Text(LENGTHS), special_ids(), BatchSettings(max_tokens=47), seed=1)
 
 
 def objective_of(way: str, folder: Path, dropout: float = 0.1) -> Objective:
@@ -51,7 +51,7 @@ def objective_of(way: str, folder: Path, dropout: float = 0.1) -> Objective:
     if way.startswith("cached"):
         mode = "topk" if way == "cached-topk" else "states"
         request = CacheRequest(mode, 5, True, True, folder, "random", "a teacher", "a text")
-        teacher = cached_or_live(teacher, request, RunContext(plan(), special_ids(), CPU, World(), Reporter(), ""))
+        teacher = cached_or_live(teacher, request, RunContext(plan(), CPU, World(), Reporter(), ""))
         assert isinstance(teacher, CachedTeacher)
         way = "a2d-simplex"
     return DistillationObjective(student, teacher, Distillation(method=way), 0.1, max_updates=1000, seed=1)
@@ -63,7 +63,7 @@ def trainer_of(way: str, folder: Path, device: torch.device = CPU, dropout: floa
     if isinstance(objective, DistillationObjective):
         objective._teacher[0].model.to(device)  # as `distill` does
     training = Training(clip_norm=0.5, **settings)
-    context = RunContext(plan(), special_ids(), device, World(), Reporter(), "")
+    context = RunContext(plan(), device, World(), Reporter(), "")
     trainer = Trainer(Run(folder), objective, context, None, special_ids(), training, "xx-yy")
     trainer.state.update = LATE
     return trainer

@@ -136,7 +136,7 @@ def test_a_teacher_head_that_is_all_but_uniform_counts_for_nothing():
 @torch.no_grad()
 def test_equal_models_explain_each_other():
     objective = make("a2d-proj", tiny_model(), Teacher(tiny_model()), ridge=1e-7)
-    objective.before_update(random_batch, FIRST)
+    objective.before_update(lambda _: random_batch(), FIRST)
     parts = parts_of(objective, random_batch())
     for kind in KINDS:
         assert abs(parts[f"attn_{kind}"]) < 0.01 * random_batch().num_tgt_tokens
@@ -166,7 +166,7 @@ def test_a_resumed_term_goes_on_as_the_uninterrupted_one():
     settings = {"half_life": 0.0, "gradient_share": 0.5}
     whole, resumed = make("a2d-proj", **settings), make("a2d-proj", **settings)
     for update in (1, 2):
-        whole.before_update(lambda update=update: random_batch(seed=update), TrainingStep(1, update))
+        whole.before_update(lambda _, update=update: random_batch(seed=update), TrainingStep(1, update))
     stream = io.BytesIO()
     torch.save([dict(whole.named_parameters()), whole.extra_state()], stream)
     stream.seek(0)
@@ -174,6 +174,6 @@ def test_a_resumed_term_goes_on_as_the_uninterrupted_one():
     resumed.load_state_dict(parameters, strict=False)  # but for buffers, which are constants
     resumed.load_extra_state(extra)
     for objective in (whole, resumed):
-        objective.before_update(lambda: random_batch(seed=3), TrainingStep(1, 3))
+        objective.before_update(lambda _: random_batch(seed=3), TrainingStep(1, 3))
     assert all(torch.equal(value, dict(resumed.named_parameters())[name]) for name, value in whole.named_parameters())
     assert parts_of(whole, random_batch()) == parts_of(resumed, random_batch())

@@ -117,7 +117,7 @@ def test_half_of_the_tokens_learn_the_teachers_words_as_word_does_and_half_the_r
     """Of the very tokens that were looked at, dropout off."""
     student, batch = tiny_model(), random_batch(((5, 3), (2, 8), (11, 1)))  # 15 target tokens
     objective = make("word-selective", student, selection_queue=15, selected_fraction=0.4)
-    objective.before_update(lambda: batch, FIRST)
+    objective.before_update(lambda _: batch, FIRST)
     parts = parts_of(objective, batch)
     assert parts["selected"] == 6
     # By hand: token after token.
@@ -176,27 +176,27 @@ def test_before_an_update_it_looks_at_some_sentences_with_dropout_off_and_leaves
     selective = make("word-selective+a2d-proj", student)
     selective.train()
     state, before = torch.get_rng_state(), {name: value.clone() for name, value in student.named_parameters()}
-    selective.before_update(lambda: random_batch(lengths), FIRST)
+    selective.before_update(lambda count: random_batch(lengths[:count]), FIRST)
     assert student.training and torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in student.named_parameters())
     assert (
         int(selective.selection.recent.isfinite().sum()) == random_batch().num_tgt_tokens + 5 * 32
     )  # of `make`, and now
     exact = make("word-selective+a2d-proj", tiny_model())
-    exact.before_update(lambda: random_batch(lengths), FIRST)
+    exact.before_update(lambda count: random_batch(lengths[:count]), FIRST)
     for name, value in state_of(exact).items():
         assert torch.equal(state_of(selective)[name], value), name
 
 
 def test_a_resumed_selection_goes_on_as_the_uninterrupted_one():
     whole, resumed = make("word-selective"), make("word-selective")
-    whole.before_update(lambda: random_batch(seed=5), TrainingStep(1, 2))
+    whole.before_update(lambda _: random_batch(seed=5), TrainingStep(1, 2))
     stream = io.BytesIO()
     torch.save(dict(whole.named_parameters()), stream)
     stream.seek(0)
     resumed.load_state_dict(torch.load(stream, weights_only=True), strict=False)  # but for buffers, which are constants
     for objective in (whole, resumed):
-        objective.before_update(lambda: random_batch(seed=6), TrainingStep(1, 3))
+        objective.before_update(lambda _: random_batch(seed=6), TrainingStep(1, 3))
     theirs = state_of(resumed)
     assert all(torch.equal(value, theirs[name]) for name, value in state_of(whole).items())
 
@@ -205,6 +205,6 @@ def test_selection_goes_on_where_other_terms_have_faded():
     objective = make("word-selective+a2d-proj", half_life=0.01)
     terms = {name: value.clone() for name, value in objective.terms.named_parameters()}
     threshold = float(objective.selection.threshold)
-    objective.before_update(lambda: random_batch(seed=9), TrainingStep(1, 99))
+    objective.before_update(lambda _: random_batch(seed=9), TrainingStep(1, 99))
     assert all(torch.equal(value, terms[name]) for name, value in objective.terms.named_parameters())
     assert float(objective.selection.threshold) != threshold

@@ -169,6 +169,24 @@ def test_out_of_memory_at_the_smallest_piece_stops_and_the_same_command_goes_on(
     assert losses(project) == pytest.approx(losses(plain), rel=1e-4)
 
 
+def test_an_update_is_cut_as_asked_now_or_finer_where_memory_did_not_suffice(a2d: Launcher, project: Path):
+    pieces = """
+from a2d_cli.training.trainer import Trainer
+step = Trainer._step
+def telling(self, *given):
+    print(self.state.update + 1, self._pieces)
+    return step(self, *given)
+Trainer._step = telling
+"""
+    told = []
+    for accumulate, updates in ((4, 5), (2, 7), (1, 9)):
+        before = pieces + (SMALL_MEMORY.format(sentences=9, error=CUDA_ERROR) if accumulate == 1 else "")
+        told += train(a2d, project, before=before, accumulate=accumulate, max_updates=updates).out.split("\n")[:-1]
+    told += train(a2d, project, before=pieces, max_updates=10).out.split("\n")[:-1]
+    expected = [4] * 5 + [2] * 2 + [2] * 2 + [2]
+    assert told == [f"{update} {each}" for update, each in enumerate(expected, start=1)]
+
+
 def test_out_of_memory_in_a_validation_stops_and_smaller_batches_go_on(a2d: Launcher, project: Path):
     command = ["train-teacher", *settings({**SHORT, "training.decode_below_nll": 99, "training.valid_sentences": 7})]
     before = """
@@ -220,6 +238,20 @@ def test_what_was_saved_while_the_loss_climbed_is_nothing_to_return_to(a2d: Laun
     ended = train(a2d, killed, before=CLIMB_FROM.format(update=14), save_every_updates=5, max_updates=30)
     assert "back to update 10 at 0.5 of" in ended.err
     assert losses(killed) == losses(project)
+
+
+def test_a_rewind_does_not_forget_which_weights_are_the_best(a2d: Launcher, project: Path):
+    """They may have been judged while the loss was doubtful, after the state that it goes back to."""
+    judged = """
+from a2d_cli.training.validation import ValidationResult
+ranks = iter([1.0, 3.0, 2.0, 2.0])  # at 10, 20, and, once it is back at 10, at 20 and 30
+ValidationResult.rank = lambda self, metric: (0.0, next(ranks))
+"""
+    before = CLIMB_FROM.format(update=14) + judged
+    ended = train(a2d, project, before=before, save_every_updates=5, max_updates=30)
+    assert ended.code == 0 and "back to update 10 at 0.5 of" in ended.err, ended.err
+    lines = [line for line in ended.err.splitlines() if line.startswith("valid  update")]
+    assert [line.endswith("(best)") for line in lines] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("before", ["", ONE_BEHIND])
@@ -705,7 +737,7 @@ def test_the_validations_loss_is_the_mean_cross_entropy_of_a_token_without_dropo
     model = tiny_model(replace(SHAPE, dropout=0.3))
     total, tokens = 0.0, 0
     for index in range(2):  # each sentence alone, position by position
-        batch = validator.plan.load([index], special_ids())
+        batch = validator.plan.load([index])
         scores = model.logits(model.eval()(batch.src, batch.tgt_in).states)[0].log_softmax(-1)
         total -= float(scores.detach().gather(1, batch.tgt_out[0][:, None]).sum())
         tokens += batch.tgt_out.shape[1]

@@ -125,18 +125,18 @@ def inspect_run(
     reporter.info(f"inspecting {opened.run.folder} after update {opened.update:,}{why and f': {why}'}")
     text = _validation_text(project, opened)
     settings = BatchSettings(max(BATCH_TOKENS, opened.longest), CALIBRATION_SENTENCES, opened.longest)
-    plan = BatchPlan(text, settings, seed=0)
+    plan = BatchPlan(text, opened.ids, settings, seed=0)
     chosen = plan.in_order()
     with reporter.progress("maps of validation text", len(chosen), "batches") as progress:
 
         def batches() -> Iterator[Batch]:
             for indices in chosen:
-                yield plan.load(indices, opened.ids).to(opened.device)
+                yield plan.load(indices).to(opened.device)
                 progress.advance()
 
         alignments = measure_alignments(opened.student.model, opened.teacher, aligned, batches())
     some = chosen[:: -(-len(chosen) // CALIBRATION_BATCHES)]
-    parts = [plan.load(indices, opened.ids).to(opened.device) for indices in some]
+    parts = [plan.load(indices).to(opened.device) for indices in some]
     gradient = _measure_gradient(opened, parts)
     return Inspection(
         run=opened.run.name,

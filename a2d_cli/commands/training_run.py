@@ -170,13 +170,14 @@ def _open_run(
             )
         if changes:
             run.record(settings=settings, command=request.resume_command, finished=False)
+    tokenizer = Tokenizer.load(project.data_dir)
     with contextlib.ExitStack() as begun:
         text_dir = _text_dir(project, request, run)
         if request.pseudo and not (info and any(text_dir.glob("*.ids.json"))):
             text_dir = begun.enter_context(atomic_folder(text_dir))
             _encode_pseudo(project, recipe, request.pseudo, text_dir, reporter)
         if not info:
-            _batch_plan(recipe, request, text_dir)
+            _batch_plan(recipe, request, text_dir, tokenizer)
         if overwrite:
             run.clear()
     if not info:
@@ -194,7 +195,7 @@ def _open_run(
             settings=settings,
         )
     write_text(run.recipe_path, dump_recipe(recipe))
-    Tokenizer.load(project.data_dir).save(run.folder)
+    tokenizer.save(run.folder)
 
 
 def _text_dir(project: Project, request: RunRequest, run: Run) -> Path:
@@ -202,12 +203,13 @@ def _text_dir(project: Project, request: RunRequest, run: Run) -> Path:
     return run.folder / "pseudo" if request.pseudo else project.data_dir
 
 
-def _batch_plan(recipe: Recipe, request: RunRequest, text_dir: Path) -> BatchPlan:
+def _batch_plan(recipe: Recipe, request: RunRequest, text_dir: Path, tokenizer: Tokenizer) -> BatchPlan:
     """Raises A2DError: no pair of the text is short enough."""
     text = ParallelCorpus.open(text_dir, "train", recipe.src_lang, recipe.tgt_lang)
     settings = request.training
     longest = min(settings.max_length, request.shape.max_positions)
-    return BatchPlan(text, BatchSettings(settings.max_tokens, settings.max_sentences, longest), settings.seed)
+    batches = BatchSettings(settings.max_tokens, settings.max_sentences, longest)
+    return BatchPlan(text, SpecialIds.of(tokenizer), batches, settings.seed)
 
 
 def _encode_pseudo(project: Project, recipe: Recipe, pseudo: TaughtText, folder: Path, reporter: Reporter) -> None:
@@ -249,7 +251,7 @@ def _train(
     section = "training" if request.kind == "teacher" else "student_training"
     warn_of_long_warmup(section, settings, [settings.max_updates], reporter)
     tokenizer = Tokenizer.load(project.data_dir)
-    plan = _batch_plan(recipe, request, _text_dir(project, request, run))
+    plan = _batch_plan(recipe, request, _text_dir(project, request, run), tokenizer)
     # The initial weights are a function of the seed and the shape alone, whatever the method, unless it copies layers.
     torch.manual_seed(settings.seed)
     model = Transformer(
@@ -267,8 +269,7 @@ def _train(
             f"{count_text(len(plan.corpus) - plan.num_left_out, 'pair')} "
             f"({plan.num_left_out:,} over {plan.settings.max_length} tokens left out), on {device}"
         )
-    ids = SpecialIds.of(tokenizer)
-    context = RunContext(plan, ids, device, world, reporter, request.resume_command)
+    context = RunContext(plan, device, world, reporter, request.resume_command)
     objective = make_objective(model, context)
     validator = _make_validator(project, recipe, request, tokenizer)
     trainer = Trainer(run, objective, context, validator, tokenizer, settings, recipe.pair)

@@ -40,12 +40,6 @@ class Batch:
         tensors = self.src, self.tgt_in, self.tgt_out, self.tgt_mask, self.tgt_places
         return Batch(*(move(tensor, device) for tensor in tensors), self.indices)
 
-    def head(self, count: int) -> Batch:
-        """Its first `count` pairs, of a batch on the host."""
-        tensors = [tensor[:count] for tensor in (self.src, self.tgt_in, self.tgt_out, self.tgt_mask)]
-        places = self.tgt_places[: np.count_nonzero(tensors[-1])]
-        return Batch(*tensors, places, None if self.indices is None else self.indices[:count])
-
 
 def move(tensor: Tensor, device: torch.device) -> Tensor:
     """To a device; to a GPU by way of pinned memory, so that the host waits for nothing that runs there."""
@@ -103,12 +97,15 @@ class BatchSettings:
 class BatchPlan:
     """Which pairs make which batch: a function of the corpus, the settings, the seed and the epoch alone.
 
+    Args:
+        ids: frame the sentences of a batch that is loaded.
+
     Raises:
         A2DError: no pair is within `max_length` and `max_tokens`.
     """
 
-    def __init__(self, corpus: ParallelCorpus, settings: BatchSettings, seed: int):
-        self.corpus, self.settings, self.seed = corpus, settings, seed
+    def __init__(self, corpus: ParallelCorpus, ids: SpecialIds, settings: BatchSettings, seed: int):
+        self.corpus, self.ids, self.settings, self.seed = corpus, ids, settings, seed
         self._src_lengths = np.asarray(corpus.src_lengths, dtype=np.int64) + 1
         self._tgt_lengths = np.asarray(corpus.tgt_lengths, dtype=np.int64) + 1
         longest = np.maximum(self._src_lengths, self._tgt_lengths)
@@ -164,9 +161,9 @@ class BatchPlan:
         """Real target tokens of a batch, end marks counted."""
         return int(self._tgt_lengths[indices].sum())
 
-    def load(self, indices: np.ndarray, ids: SpecialIds) -> Batch:
+    def load(self, indices: np.ndarray) -> Batch:
         """Read and pad the pairs of one batch."""
-        batch = pad_batch([self.corpus.src(i) for i in indices], [self.corpus.tgt(i) for i in indices], ids)
+        batch = pad_batch([self.corpus.src(i) for i in indices], [self.corpus.tgt(i) for i in indices], self.ids)
         return replace(batch, indices=np.asarray(indices))
 
 

@@ -242,7 +242,8 @@ def _map(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
             f"{path}: {found:,} bytes where {expected:,} were written",
             "the file was cut short or changed: delete it and run 'a2d prepare' again",
         )
-    return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype=dtype)
+    # A plain view: slices of a memmap object cost more than the ids in them.
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r")) if count else np.empty(0, dtype=dtype)
 
 
 def _read_index(path: Path) -> CorpusIndex:

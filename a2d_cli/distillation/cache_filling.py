@@ -83,7 +83,7 @@ class _Preparation:
         self.model, self.plan, self.reporter = live.model, context.plan, context.reporter
         pairs = np.concatenate(self.plan.in_order())
         chosen = np.random.default_rng(self.plan.seed).permutation(len(pairs))[:SAMPLED_PAIRS]
-        self.sample = self.plan.load(pairs[chosen], context.ids).to(context.device)
+        self.sample = self.plan.load(pairs[chosen]).to(context.device)
         with torch.no_grad():
             self.said = self.model(self.sample.src, self.sample.tgt_in, request.maps, form=live.form)
 
@@ -174,7 +174,7 @@ class _Preparation:
         total = self.plan.num_tgt_tokens(cache.order)
         longest = cache.origin.longest
         batches = BatchPlan(
-            self.plan.corpus, BatchSettings(max(FILL_TOKENS, longest), max_length=longest), seed=0
+            self.plan.corpus, self.plan.ids, BatchSettings(max(FILL_TOKENS, longest), max_length=longest), seed=0
         ).in_order()
         with (
             cache.appending(self.context.resume_hint) as writer,
@@ -187,9 +187,7 @@ class _Preparation:
                 begin += len(batch)
                 if len(pairs) == 0:
                     continue
-                answers = answers_of(
-                    self.model, contents, self.plan.load(pairs, self.context.ids).to(self.context.device)
-                )
+                answers = answers_of(self.model, contents, self.plan.load(pairs).to(self.context.device))
                 writer.append(answers, len(pairs))
                 bar.advance(self.plan.num_tgt_tokens(pairs))
                 if interruption.number:

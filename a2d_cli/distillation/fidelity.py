@@ -43,9 +43,9 @@ class FidelityTest:
         max_length: int,
         device: torch.device,
     ):
-        plan = BatchPlan(text, BatchSettings(max(_BATCH_TOKENS, max_length), max_length=max_length), seed=0)
+        plan = BatchPlan(text, ids, BatchSettings(max(_BATCH_TOKENS, max_length), max_length=max_length), seed=0)
         self._device, self._num_left_out = device, plan.num_left_out
-        self._batches = [plan.load(indices, ids).to(device) for indices in plan.in_order()]
+        self._batches = [plan.load(indices).to(device) for indices in plan.in_order()]
         # What is kept of the teacher is a state a token; its logits are made again for each model.
         self._said = [teacher(batch, need_maps=False) for batch in self._batches]
 

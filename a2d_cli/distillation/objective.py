@@ -132,28 +132,28 @@ class DistillationObjective(Objective):
     def _inputs(self, batch: Batch, output: ForwardOutput, taught: TeacherOutput) -> TermInputs:
         return TermInputs(batch, output, taught, self.model.src_mask(batch.src))
 
-    def before_update(self, load: Callable[[], Batch], step: TrainingStep) -> None:
+    def before_update(self, load: Callable[[int], Batch], step: TrainingStep) -> None:
         """Show the update to what looks ahead. Set λ from the gradient norms of the first updates, and once more after
         `calibrate_at_update`."""
         curious = [term for term in self.terms.values() if term.looks_ahead] if self._has_terms(step.update) else []
         if curious or self.selection is not None:
-            self._look_ahead(self._head(load(), SENTENCES_AHEAD), curious)
+            self._look_ahead(load(SENTENCES_AHEAD).to(self._device), curious)
         if not self._has_terms(step.update) or self.settings.gradient_share <= 0:
             return
         first = self.settings.calibrate_at_update
         if first < step.update <= first + CALIBRATION_BATCHES or step.update <= min(first, CALIBRATION_BATCHES):
             if step.update in (1, first + 1):
                 self._norms = []
-            self._norms.append(self.gradient_norms(self._head(load(), CALIBRATION_SENTENCES)))
+            self._norms.append(self.gradient_norms(load(CALIBRATION_SENTENCES).to(self._device)))
             terms, rest, _ = self._mean_norms()
             # The half-life has run since update 1: undo it, so that the share holds now.
             faded = terms * self._fading(step.update)
             if faded > 0:
                 self.term_weight = self.settings.gradient_share * rest / faded
 
-    def _head(self, batch: Batch, num_sentences: int) -> Batch:
-        """The first sentences of a batch on the host, where the model is."""
-        return batch.head(num_sentences).to(self.model.tgt_embedding.weight.device)
+    @property
+    def _device(self) -> torch.device:
+        return self.model.tgt_embedding.weight.device
 
     @torch.no_grad()
     def _look_ahead(self, batch: Batch, terms: Collection[Term]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2d_cli.data.batching import Batch, BatchPlan, SpecialIds
+from a2d_cli.data.batching import Batch, BatchPlan
 from a2d_cli.model.transformer import Transformer
 from a2d_cli.reporting import Reporter
 from a2d_cli.training.distributed import World
@@ -41,7 +41,6 @@ class RunContext:
     """What a run trains on and where; its objective may depend on this, besides the model."""
 
     plan: BatchPlan
-    ids: SpecialIds
     device: torch.device
     world: World
     reporter: Reporter
@@ -60,8 +59,12 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, step: TrainingStep) -> LossTerms:
         raise NotImplementedError
 
-    def before_update(self, load: Callable[[], Batch], step: TrainingStep) -> None:
-        """A chance to look at an update's whole batch, read by `load` (on the host), before it is cut into shares."""
+    def before_update(self, load: Callable[[int], Batch], step: TrainingStep) -> None:
+        """A chance to look at an update's first pairs before it is cut into shares.
+
+        Args:
+            load: reads so many of them, on the host.
+        """
 
     def helper_modules(self) -> dict[str, nn.Module]:
         """Trainable modules beside the model (aligners), by name: saved beside it, never inside."""

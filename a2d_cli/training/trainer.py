@@ -72,7 +72,7 @@ class TrainingState:
     best_rank: tuple[float, float] = (-math.inf, -math.inf)
     bad_validations: int = 0
     snapshots: list[int] = field(default_factory=list)  # updates of the weights kept for averaging
-    pieces: int = 1  # what accumulate has become
+    pieces_found: int = 1  # that an update must be cut into, by running out of memory
     lr_factor: float = 1.0  # halved by each rewind
     rewinds: int = 0
     loss_watch: LossWatch = field(default_factory=LossWatch)
@@ -104,7 +104,7 @@ class Trainer:
         pair: str,
     ):
         self.run, self.validator, self.tokenizer, self.settings, self.pair = run, validator, tokenizer, settings, pair
-        self.plan, self.ids, self.device, self.world = context.plan, context.ids, context.device, context.world
+        self.plan, self.device, self.world = context.plan, context.device, context.world
         self.reporter, self.resume_hint = context.reporter, context.resume_hint
         device = context.device
         self.objective = objective.to(device)
@@ -115,7 +115,7 @@ class Trainer:
         self.optimizer = make_adam(self.parameters, settings)
         self.precision = choose_precision(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
-        self.state = TrainingState(pieces=settings.accumulate)
+        self.state = TrainingState()
         self.parallel: nn.Module = objective
         if self.world.size > 1:
             devices = [device] if device.type == "cuda" else None
@@ -213,7 +213,7 @@ class Trainer:
             "train anew with a smaller model or training.max_length, "
             "or measure nothing: --set distillation.gradient_share=0",
         ):
-            self.objective.before_update(lambda: self.plan.load(indices, self.ids), step)
+            self.objective.before_update(lambda count: self.plan.load(indices[:count]), step)
         parts = self._within_memory(lambda: self._backward(indices, step), len(indices))
         with explained_out_of_memory(
             f"on {self.device} in the step of update {step.update}, beside which Adam keeps two numbers a parameter",
@@ -251,7 +251,7 @@ class Trainer:
         self.objective.train()
         parts: dict[str, Tensor] = {}
         tokens = self.plan.num_tgt_tokens(indices)
-        num_ranks, pieces = self.world.size, self.state.pieces
+        num_ranks, pieces = self.world.size, self._pieces
         num_rounds = min(pieces, math.ceil(len(indices) / num_ranks))  # in the others there is nothing left to share
         for piece in range(num_rounds):
             mine = share(indices, piece * num_ranks + self.world.rank, num_ranks * pieces)
@@ -293,8 +293,13 @@ class Trainer:
             self._batches, self._batches_epoch = self.plan.epoch(self.state.epoch), self.state.epoch
         return self._batches[self.state.batch]
 
+    @property
+    def _pieces(self) -> int:
+        """Of an update: asked for now, or found necessary before."""
+        return max(self.settings.accumulate, self.state.pieces_found)
+
     def _load(self, indices: Any) -> Batch:
-        return self.plan.load(indices, self.ids).to(self.device)
+        return self.plan.load(indices).to(self.device)
 
     def _within_memory(self, work: Callable[[], T], num_pairs: int) -> T:
         """Do `work`, and again with updates cut finer as long as memory does not suffice."""
@@ -311,10 +316,10 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        pieces = self.state.pieces * 2
+        pieces = self._pieces * 2
         told = (
             f"out of memory on {self.device} at update {self.state.update + 1} "
-            f"({count_text(num_pairs, 'pair')} in {count_text(self.state.pieces, 'piece')})"
+            f"({count_text(num_pairs, 'pair')} in {count_text(self._pieces, 'piece')})"
         )
         if not self.objective.can_be_cut:
             raise A2DError(
@@ -328,7 +333,7 @@ class Trainer:
                 "same command then goes on from the last save; or train anew with a smaller training.max_tokens or a "
                 "smaller model",
             )
-        self.state.pieces = pieces
+        self.state.pieces_found = pieces
         self.reporter.warn(
             f"out of memory: batches are now cut into {pieces} pieces "
             "(same result but for the dropout drawn); recorded in run.json"
@@ -347,8 +352,10 @@ class Trainer:
                 "training.warmup_updates or a training.clip_norm; the best weights so far are kept",
             )
         self._launched.clear()
+        best_rank = self.state.best_rank  # of what lies in best/, perhaps since that state was saved
         self.world.on_main(self.run.restore_healthy_state)
         self._load_state()
+        self.state.best_rank = max(best_rank, self.state.best_rank)
         self.state.rewinds, self.state.lr_factor = rewinds, factor
         self.reporter.warn(
             f"diverged at update {found.update} ({found}): "
@@ -401,7 +408,7 @@ class Trainer:
             save_weights(self.run.folder / f"{name}.safetensors", weights_of(module))
 
     def _load_state(self) -> None:
-        path, pieces = self.run.state_path, self.state.pieces
+        path = self.run.state_path
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
             check_format(path, saved["format"], STATE_FORMAT)
@@ -422,7 +429,6 @@ class Trainer:
                 f"{path}: cut short or not a training state of a2d ({type(error).__name__})",
                 f"begin the run anew with --overwrite, or take its weights from {self.run.last_dir}",
             ) from error
-        self.state.pieces = max(pieces, self.state.pieces)  # asked for now, or found necessary before
         self._saved_update = self.state.update
 
     def _resume(self) -> None:

@@ -75,9 +75,8 @@ class Validator:
         self.sources, self.references = [sources[i] for i in chosen], [references[i] for i in chosen]
         self.tokenizer, self.settings = tokenizer, settings
         self.decoding, self.tgt_lang = decoding, tgt_lang
-        self.ids = SpecialIds.of(tokenizer)
         batches = BatchSettings(max(settings.max_tokens, max_length), max_length=max_length)
-        self.plan = BatchPlan(corpus, batches, seed=0)
+        self.plan = BatchPlan(corpus, SpecialIds.of(tokenizer), batches, seed=0)
 
     @torch.no_grad()
     def __call__(self, model: Transformer, device: torch.device) -> ValidationResult:
@@ -87,7 +86,7 @@ class Validator:
             loss = self._loss(model, device)
             if loss > self.settings.decode_below_nll:
                 return ValidationResult(loss, None, None)
-            translator = Translator(TorchEngine(model, self.ids), self.tokenizer, self.decoding)
+            translator = Translator(TorchEngine(model, self.plan.ids), self.tokenizer, self.decoding)
             translations = [best[0].text for best in translator.translate(self.sources)]
         finally:
             model.train(was_training)
@@ -101,7 +100,7 @@ class Validator:
     def _loss(self, model: Transformer, device: torch.device) -> float:
         total, tokens = 0.0, 0
         for indices in self.plan.in_order():
-            batch = self.plan.load(indices, self.ids).to(device)
+            batch = self.plan.load(indices).to(device)
             states = batch.real(model(batch.src, batch.tgt_in).states)
             loss = SmoothedCrossEntropy(batch.real(batch.tgt_out), smoothing=0.0)
             total += float(vocabulary_loss(states, *model.output_layer, loss)["nll"])

@@ -109,7 +109,7 @@ class DeviceBench(Bench):
     def plan(self) -> BatchPlan:
         pairs = BATCHES * (self.sizes.tokens // self.sizes.length)  # so that every batch is full
         text = SyntheticText(replace(self.sizes, tokens=pairs * self.sizes.length))
-        return BatchPlan(text, BatchSettings(self.sizes.tokens), seed=1)
+        return BatchPlan(text, self.ids, BatchSettings(self.sizes.tokens), seed=1)
 
     def batch(self) -> Batch:
         with torch.device("cpu"):
@@ -148,7 +148,7 @@ class DeviceBench(Bench):
         folder = self.caches_dir / "run"
         folder.mkdir(parents=True, exist_ok=True)
         # Updates need no validator, and of a tokenizer its special ids alone.
-        context = RunContext(self.plan, self.ids, self.device, self.world, Reporter(), "")
+        context = RunContext(self.plan, self.device, self.world, Reporter(), "")
         trainer = Trainer(Run(folder), self._objective(way), context, None, self.ids, settings, "xx-yy")
         trainer.state.update = UNCALIBRATED
         return trainer
@@ -163,7 +163,7 @@ class DeviceBench(Bench):
 
     def _cached(self, live: Teacher, mode: str) -> Teacher:
         request = CacheRequest(mode, 0, True, True, self.caches_dir, "random", "a teacher", "a text")
-        context = RunContext(self.plan, self.ids, self.device, self.world, Reporter(), "")
+        context = RunContext(self.plan, self.device, self.world, Reporter(), "")
         teacher = cached_or_live(live, request, context)
         assert isinstance(teacher, CachedTeacher)
         return teacher

@@ -129,11 +129,11 @@ class Bench:
 
     @property
     def plan(self) -> BatchPlan:
-        return BatchPlan(SyntheticText(self.sizes), BatchSettings(self.sizes.tokens), seed=1)
+        return BatchPlan(SyntheticText(self.sizes), self.ids, BatchSettings(self.sizes.tokens), seed=1)
 
     def batch(self) -> Batch:
         plan = self.plan
-        return plan.load(plan.in_order()[0], self.ids)
+        return plan.load(plan.in_order()[0])
 
     def step(self, way: str) -> Step:
         if way.startswith("yardstick"):
@@ -158,14 +158,14 @@ class Bench:
         """Filled by the first that asks, read by the others."""
         top_k = Distillation().cache_top_k
         request = CacheRequest(mode, top_k, True, True, self.caches_dir / mode, "random", "a teacher", "a text")
-        context = RunContext(self.plan, self.ids, torch.device("cpu"), World(), Reporter(), "")
+        context = RunContext(self.plan, torch.device("cpu"), World(), Reporter(), "")
         teacher = cached_or_live(live, request, context)
         assert isinstance(teacher, CachedTeacher)
         return teacher
 
     def _own(self, objective: Objective) -> Step:
         """As the trainer takes it."""
-        plan, ids = self.plan, self.ids
+        plan = self.plan
         (indices,) = plan.in_order()
         parameters = [each for each in objective.parameters() if each.requires_grad]
         optimizer = make_adam(parameters, Training())
@@ -173,7 +173,7 @@ class Bench:
         def step() -> None:
             optimizer.zero_grad(set_to_none=True)
             objective.train()
-            batch = plan.load(indices, ids)
+            batch = plan.load(indices)
             (objective(batch, TrainingStep(epoch=1, update=1)).total / batch.num_tgt_tokens).backward()
             norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
             torch.nn.utils.clip_grads_with_norm_(parameters, CLIP_NORM, norm)
