@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from listener import Listener
 from sacrebleu.metrics import CHRF
 from small_tokenizers import PAIRS, small_tokenizer
+from test_prepare_workers import ONE_BY_ONE, Sharing
 from test_pseudo_corpus import Spelling, fill
 from tiny import quick
 
@@ -198,3 +199,18 @@ def test_what_decides_the_text_is_known_before_it_is_made(tmp_path: Path, choice
         "nbest": 2,
         "with_references": True,
     }
+
+
+@pytest.mark.parametrize("choice", ["best", "closest"])
+def test_the_choice_is_the_same_on_several_cores(tmp_path: Path, choice: str):
+    alone, shared = (
+        encoded_in(tmp_path / name, sharing, choice)
+        for name, sharing in (("alone", ONE_BY_ONE), ("shared", Sharing(cores=3, chunk_pairs=2, alone_pairs=5)))
+    )
+    assert alone == shared and alone[1]["kept"] == len(TEXT)
+
+
+def encoded_in(folder: Path, sharing: Sharing, choice: str):
+    folder.mkdir()
+    with sharing.in_threads():
+        return encoded(folder, teacher_text(folder, PERFECT | BROKEN, nbest=3, choice=choice))

@@ -19,9 +19,9 @@ from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
 from a2d_cli.cores import num_cores
-from a2d_cli.data.aligned_text import Pair
 from a2d_cli.errors import A2DError
 
+Item = TypeVar("Item")  # a pair of sentences, and perhaps more
 Result = TypeVar("Result")
 
 CHUNK_PAIRS = 10_000  # some 3 MB, and some 0.1 s of work
@@ -31,10 +31,10 @@ MAX_WORKERS = 8  # this process reads and writes as fast as so many encode; and 
 
 
 def map_chunks(
-    function: Callable[[list[Pair]], Result],
-    pairs: Iterable[Pair],
-    alone: Callable[[list[Pair]], Result] | None = None,
-) -> Iterator[tuple[list[Pair], Result]]:
+    function: Callable[[list[Item]], Result],
+    pairs: Iterable[Item],
+    alone: Callable[[list[Item]], Result] | None = None,
+) -> Iterator[tuple[list[Item], Result]]:
     """Every chunk of `pairs` with what `function` makes of it. Close it where it may not come to its end.
 
     Args:
@@ -54,15 +54,15 @@ def map_chunks(
             yield from _share(pipes, chunk, chunks)
 
 
-def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+def _chunks(pairs: Iterable[Item]) -> Iterator[list[Item]]:
     iterator = iter(pairs)
     while chunk := list(islice(iterator, CHUNK_PAIRS)):
         yield chunk
 
 
 def _share(
-    idle: list[Connection], upcoming: list[Pair] | None, chunks: Iterator[list[Pair]]
-) -> Iterator[tuple[list[Pair], Result]]:
+    idle: list[Connection], upcoming: list[Item] | None, chunks: Iterator[list[Item]]
+) -> Iterator[tuple[list[Item], Result]]:
     """Each chunk to a worker that has none, and the results in the chunks' order.
 
     Args:
@@ -70,7 +70,7 @@ def _share(
         upcoming: the first chunk; `chunks` are the others.
     """
     max_held = len(idle) + 1
-    held: dict[int, list[Pair]] = {}  # by number: with a worker, or done and not yet asked for
+    held: dict[int, list[Item]] = {}  # by number: with a worker, or done and not yet asked for
     done: dict[int, Result] = {}
     working: dict[Connection, int] = {}
     num_sent = num_returned = 0
@@ -103,7 +103,7 @@ class _InWorker(Exception):
 
 
 @contextlib.contextmanager
-def _workers(function: Callable[[list[Pair]], Result], number: int) -> Iterator[list[Connection]]:
+def _workers(function: Callable[[list[Item]], Result], number: int) -> Iterator[list[Connection]]:
     """Processes that know `function`; nothing is left of them behind the block."""
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
     pipes: list[Connection] = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from a2d_cli.data.aligned_text import Pair
+from a2d_cli.data.workers import map_chunks
 from a2d_cli.distillation.pseudo_corpus import WHOLE, Candidate, PseudoCorpus
 from a2d_cli.distillation.pseudo_text import Encoding, encode_pairs
 from a2d_cli.files import fingerprint
@@ -16,6 +19,8 @@ from a2d_cli.reporting import Reporter
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import CHRF
+
+Translated = tuple[Pair, list[Candidate]]  # source and reference, and translations of that source
 
 # How many sentences have which translation, as the run's report tells it.
 _OWN, _SAME, _NOT_WHOLE = "in the teacher's words", "in the reference's very words", "not whole: "
@@ -62,15 +67,28 @@ class TeacherText:
         return fingerprint([self.corpus.index().digest, self.facts(), *of_references])
 
     def _pairs(self, tally: Counter[str]) -> Iterator[Pair]:
-        for (src, reference), candidates in self.corpus.read():
-            chosen = choose(candidates[: self.corpus.needed], reference, self.choice)
-            if chosen is None:
-                tally[_NOT_WHOLE + candidates[0].state] += 1
-            else:
-                tally[_SAME if chosen == reference else _OWN] += 1
-                yield src, chosen
-            if chosen is None or self.with_references:
-                yield src, reference
+        choices = map_chunks(_Choice(self.choice, self.corpus.needed), self.corpus.read())
+        with contextlib.closing(choices):
+            chosen_ones = chain.from_iterable(zip(*chunk, strict=True) for chunk in choices)
+            for ((src, reference), candidates), chosen in chosen_ones:
+                if chosen is None:
+                    tally[_NOT_WHOLE + candidates[0].state] += 1
+                else:
+                    tally[_SAME if chosen == reference else _OWN] += 1
+                    yield src, chosen
+                if chosen is None or self.with_references:
+                    yield src, reference
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """`choose` for a chunk of the text: chrF takes a millisecond and a half for a sentence."""
+
+    choice: Literal["best", "closest"]
+    needed: int  # of the candidates
+
+    def __call__(self, sentences: list[Translated]) -> list[str | None]:
+        return [choose(candidates[: self.needed], reference, self.choice) for (_, reference), candidates in sentences]
 
 
 def choose(candidates: Sequence[Candidate], reference: str, choice: Literal["best", "closest"]) -> str | None:
