@@ -13,7 +13,7 @@ from listener import Listener
 from safetensors.torch import load_file, save_file
 
 from a2d_cli.commands.export import warn_of_loops
-from a2d_cli.commands.translate import open_export
+from a2d_cli.commands.opened_model import open_export
 from a2d_cli.errors import A2DError
 from a2d_cli.export.verification import Gate, require_passed
 from a2d_cli.files import sha256_file, write_json

@@ -81,6 +81,7 @@ def translate(
     import signal
 
     from a2d_cli.commands import translate as command
+    from a2d_cli.commands.opened_model import open_translator
     from a2d_cli.config.rules import check_decoding
     from a2d_cli.config.schema import Decoding
 
@@ -105,7 +106,7 @@ def translate(
     }
     overrides = {key: value for key, value in given.items() if value is not None}
     check_decoding(Decoding(**overrides), {"length_penalty": "--length-penalty"})
-    translator = command.open_translator(
+    translator = open_translator(
         context.obj, model, overrides, device or "auto", reporter, engine=engine, threads=threads, align=alignment
     )
     lines = command.Prompt(source) if source.isatty() else source
@@ -272,7 +273,7 @@ def export(
     else:
         print(exported.folder)
     if to == "ct2":
-        from a2d_cli.commands.translate import name_of_export
+        from a2d_cli.commands.opened_model import name_of_export
 
         name = shlex.quote(name_of_export(context.obj, exported))
         tell_next(context.obj, f"translate --model {name} < input.txt")

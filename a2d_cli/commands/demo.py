@@ -7,11 +7,11 @@ from typing import Any
 
 from a2d_cli.commands.distill import distill
 from a2d_cli.commands.export import export
+from a2d_cli.commands.opened_model import open_translator
 from a2d_cli.commands.prepare import prepare
 from a2d_cli.commands.score import ScoreTable, score_project
 from a2d_cli.commands.table import Table
 from a2d_cli.commands.train_teacher import train_teacher
-from a2d_cli.commands.translate import open_translator
 from a2d_cli.config.loader import load_recipe, read_project_recipe
 from a2d_cli.errors import A2DError, ConfigError
 from a2d_cli.project.exported import exports_named

@@ -298,7 +298,7 @@ def load_model(model: ScoredModel, decoding: Decoding, device: str) -> Translato
     Raises:
         A2DError: it cannot be read, or the device is absent.
     """
-    from a2d_cli.commands.translate import open_checkpoint, open_export
+    from a2d_cli.commands.opened_model import open_checkpoint, open_export
 
     opened = (
         open_export(read_export(model.folder), device) if model.is_export else open_checkpoint(model.folder, device)
