@@ -292,9 +292,7 @@ def pseudo(
     corpus = command.pseudo(
         project,
         project_recipe(project, overrides),
-        engine=engine,
-        threads=threads,
-        device=device or "auto",
+        engine=command.EngineChoice(engine, threads, device or "auto"),
         command=typed(),
         reporter=make_reporter(),
         overwrite=overwrite,

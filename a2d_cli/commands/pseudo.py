@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,13 +28,20 @@ GPU_BATCH_SENTENCES = 256  # at least: a GPU takes about as long for these as fo
 MANY_LOST = 0.1  # of the sentences: more than a working model loses
 
 
+@dataclass(frozen=True)
+class EngineChoice:
+    """What is to translate."""
+
+    engine: str = "auto"  # ct2, torch, or auto: ct2 wherever it can, and torch for float32 on a GPU
+    threads: int = 0  # of the CPU; 0 = all
+    device: str = "auto"
+
+
 def pseudo(
     project: Project,
     recipe: Recipe,
     *,
-    engine: str = "auto",
-    threads: int = 0,
-    device: str = "auto",
+    engine: EngineChoice,
     command: str,
     reporter: Reporter,
     overwrite: bool = False,
@@ -42,8 +49,6 @@ def pseudo(
     """Translate the training text as `recipe.distillation` says, or what is missing of it.
 
     Args:
-        engine: ct2, torch, or auto: ct2 wherever it can, and torch for float32 on a GPU.
-        threads: CPU threads; 0 = all.
         command: as typed: what goes on after an interruption.
         overwrite: translate anew what was translated.
 
@@ -55,7 +60,7 @@ def pseudo(
     settings = recipe.distillation
     corpus = _corpus(project, recipe, needed=settings.pseudo_nbest or settings.pseudo_beam)
     with project.lock(command, shared=True):
-        _fill(project, recipe, corpus, engine, threads, device, command, reporter, anew=overwrite)
+        _fill(project, recipe, corpus, engine, command, reporter, anew=overwrite)
     tell_what_is_whole(corpus.index(), corpus.origin.text.num_pairs, reporter)
     return corpus
 
@@ -80,7 +85,7 @@ def teacher_text(project: Project, recipe: Recipe, command: str, reporter: Repor
     corpus = _corpus(project, recipe, needed=kept if settings.pseudo == "closest" else 1)
 
     def fill() -> None:
-        _fill(project, recipe, corpus, "auto", 0, recipe.student_training.device, command, reporter)
+        _fill(project, recipe, corpus, EngineChoice(device=recipe.student_training.device), command, reporter)
 
     return TeacherText(corpus, settings.pseudo, settings.pseudo_references, fill)
 
@@ -104,9 +109,7 @@ def _fill(
     project: Project,
     recipe: Recipe,
     corpus: PseudoCorpus,
-    engine: str,
-    threads: int,
-    device: str,
+    engine: EngineChoice,
     command: str,
     reporter: Reporter,
     anew: bool = False,
@@ -117,8 +120,8 @@ def _fill(
         reporter.info(f"{place} translates the training text: {corpus.folder}")
         if Run(teacher.folder.parent).info.get("finished") is False:
             reporter.warn(f"the training of {teacher.folder.parent} has not ended; what it has so far will translate")
-        opened = _open_engine(teacher, engine, corpus.origin.quantization, threads, device, reporter)
-        decoding = batched_for(choose_device(device), replace(corpus.origin.decoding, nbest=nbest))
+        opened = _open_engine(teacher, engine, corpus.origin.quantization, reporter)
+        decoding = batched_for(choose_device(engine.device), replace(corpus.origin.decoding, nbest=nbest))
         return Translator(opened, teacher.tokenizer, decoding)
 
     corpus.fill(open_translator, command, reporter, anew)
@@ -131,21 +134,19 @@ def batched_for(device: torch.device, decoding: Decoding) -> Decoding:
     return replace(decoding, batch_sentences=max(decoding.batch_sentences, GPU_BATCH_SENTENCES))
 
 
-def _open_engine(
-    teacher: Checkpoint, engine: str, quantization: str, threads: int, device: str, reporter: Reporter
-) -> Engine:
-    """The fastest that can hold the teacher: CTranslate2 on a CPU, torch for float32 on a GPU."""
-    chosen = choose_device(device)
+def _open_engine(teacher: Checkpoint, choice: EngineChoice, quantization: str, reporter: Reporter) -> Engine:
+    """By `auto` the fastest that can hold the teacher."""
+    engine, device = choice.engine, choose_device(choice.device)
     if engine == "torch" and quantization != "float32":
         raise ConfigError(
             f"quantization {quantization} goes with the ct2 engine", "leave out --engine torch, or --quantization"
         )
     may_fall_back = engine == "auto" and quantization == "float32"
     if engine == "auto":
-        engine = "torch" if chosen.type == "cuda" and quantization == "float32" else "ct2"
+        engine = "torch" if device.type == "cuda" and quantization == "float32" else "ct2"
     if engine == "ct2":
         try:
-            return _ct2_engine(teacher, quantization, threads, str(chosen))
+            return _ct2_engine(teacher, quantization, choice.threads, str(device))
         except A2DError as error:
             if not may_fall_back:
                 raise
@@ -153,9 +154,9 @@ def _open_engine(
     from a2d_cli.data.batching import SpecialIds
     from a2d_cli.decoding.torch_engine import TorchEngine
 
-    if threads:
-        torch.set_num_threads(threads)
-    return TorchEngine(teacher.model.to(chosen), SpecialIds.of(teacher.tokenizer))
+    if choice.threads:
+        torch.set_num_threads(choice.threads)
+    return TorchEngine(teacher.model.to(device), SpecialIds.of(teacher.tokenizer))
 
 
 def _ct2_engine(teacher: Checkpoint, quantization: str, threads: int, device: str) -> Engine:
