@@ -550,6 +550,21 @@ def test_runs_with_other_settings_than_asked_are_refused_with_runs_values_and_re
     assert run(grid, replace(REQUEST, student=asked, methods=(*REQUEST.methods, ""))).blocks
 
 
+def test_where_other_keys_end_a_run_the_remedy_is_a_label(grid: Path):
+    edit(grid, "ce-seed2", lambda values: values["settings"]["training"].update(patience=10))
+    with pytest.raises(ConfigError, match=r"patience: 0 asked, 10 in ce-seed2 \| hint: train runs of other names"):
+        run(grid)
+
+
+def test_what_was_changed_while_the_grid_ran_is_refused_at_its_end(grid: Path, monkeypatch: pytest.MonkeyPatch):
+    def with_an_edited_recipe(*_: object) -> None:
+        edit(grid, "ce-seed2", lambda values: values["settings"]["training"].update(lr=0.5))
+
+    monkeypatch.setattr(compare_command, "train_grid", with_an_edited_recipe)
+    with pytest.raises(ConfigError, match=r"training.lr: 0.006 asked, 0.5 in ce-seed2"):
+        run(grid)
+
+
 def validated_with_beam(folder: Path, beam: int, names: list[str], **changes: object) -> None:
     for name in names:
         edit(folder, name, lambda values: values.update(changes) or values["settings"]["decoding"].update(beam=beam))

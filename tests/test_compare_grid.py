@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ import pytest
 from a2d_cli.cli import training as command_line
 from a2d_cli.commands import compare as compare_command
 from a2d_cli.commands import compare_grid
-from a2d_cli.commands.compare_grid import _environment
+from a2d_cli.commands.compare_grid import Launch, _environment, _Grid, _Task
 from a2d_cli.errors import A2DError
+from a2d_cli.files import DISK_FULL
+from a2d_cli.project.run import Run
+from a2d_cli.reporting import Reporter
 from a2d_cli.training.interruption import Interruption
 
 
@@ -70,3 +74,25 @@ def test_a_closed_terminal_is_an_interruption_unless_it_is_ignored(ignored: bool
         assert signal.getsignal(signal.SIGHUP) is (signal.SIG_IGN if ignored else signal.SIG_DFL)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("of_training", [True, False])
+def test_where_a_full_disk_ends_the_grid_what_was_not_begun_has_failed(tmp_path: Path, of_training: bool):
+    class Ended:
+        task = _Task("a", (), Run(tmp_path / "a") if of_training else None)
+
+        def problem(self) -> str:
+            return f"a2d: {DISK_FULL} (0 MiB free)"
+
+        def warnings(self) -> list[str]:
+            return []
+
+        def close(self) -> None:
+            pass
+
+    waiting = deque([_Task("b", (), Run(tmp_path / "b")), _Task("c", ())])
+    grid = _Grid(Launch((), 1, 1, "a2d compare", ("--no-speed",)), waiting, Reporter())
+    grid.settle(Ended(), is_last=False)
+    assert not grid.waiting
+    assert grid.failures.keys() == ({"a", "b"} if of_training else {"b"})
+    assert grid.failures["b"].startswith("not begun: ") and DISK_FULL in grid.failures["b"]

@@ -219,6 +219,10 @@ REFUSED = [
         "mine.yaml: data.split.every: expected at least 2, got 0 | hint: 23 is usual",
     ),
     (
+        "data: {split: {by: every, every: 23, test_pairs: 500}}",
+        "mine.yaml: data.split: every takes validation pairs by their place alone | hint: leave out *_pairs",
+    ),
+    (
         "data: {split: {by: components}}",
         "mine.yaml: data.split: takes no pairs | hint: set data.split.valid_pairs or test_pairs",
     ),

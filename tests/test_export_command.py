@@ -12,7 +12,7 @@ from conftest import Launcher, edit
 from listener import Listener
 from safetensors.torch import load_file, save_file
 
-from a2d_cli.commands.export import warn_of_loops
+from a2d_cli.commands.export import _data, _open_job, warn_of_loops
 from a2d_cli.commands.opened_model import open_export
 from a2d_cli.errors import A2DError
 from a2d_cli.export.verification import Gate, require_passed
@@ -20,6 +20,7 @@ from a2d_cli.files import sha256_file, write_json
 from a2d_cli.json_files import read_json
 from a2d_cli.project.exported import exports_named, list_exports, read_export
 from a2d_cli.project.project import Project
+from a2d_cli.reporting import Reporter
 
 FOLDER = "exports/teacher-ct2-int8"
 
@@ -59,6 +60,18 @@ def test_the_manifest_tells_what_the_folder_is_and_how_it_was_proved(exported):
     }
     assert {path.name for path in (exported / FOLDER).iterdir()} == {*manifest["files"], "a2d.json", "README.md"}
     assert manifest["data"]["training_pairs"] == 2500
+
+
+def test_the_data_are_those_of_the_run_and_not_of_the_project_as_it_is_now(project: Path):
+    edit(project / "project.json", lambda values: values["prepared"].update(data_fingerprint="of another text"))
+    recipe = project / "runs/teacher/recipe.yaml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("licence: yours", "licence: research only"))
+    job = _open_job(Project(project), project / "runs/teacher", Reporter())
+    found = _data(job)
+    assert (found["licence"], found["training_pairs"]) == ("research only", None)
+    assert found["fingerprint"] == read_json(project / "runs/teacher/run.json")["settings"]["data"]
+    (project / "runs/teacher/run.json").unlink()  # a checkpoint from elsewhere
+    assert set(_data(_open_job(Project(project), project / "runs/teacher/best", Reporter())).values()) == {None}
 
 
 def test_translate_takes_the_export_by_itself_and_says_the_same(a2d, exported):

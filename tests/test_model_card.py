@@ -254,7 +254,7 @@ def test_a_score_stands_with_its_signature_and_how_it_was_made():
 def test_without_scores_or_data_it_says_so():
     card = model_card(replace(MANIFEST, data={}, checks={}), [])
     assert section(card, "Scores") == "No test set was scored before this export."
-    assert section(card, "Data and licence").startswith("- nothing is recorded\n")
+    assert section(card, "Data and licence").startswith("Not known to a2d: ")
     assert section(card, "How this folder was checked").startswith("- nothing is recorded\n")
     assert "metrics" not in front_matter(card)
 
@@ -287,3 +287,23 @@ def test_of_a_test_set_that_has_become_another_text_the_latest_scores_are_told(t
     write_model_card(tmp_path, MANIFEST, cache)
     rows = [line for line in (tmp_path / "README.md").read_text().splitlines() if "wmt25_dev |" in line]
     assert len(rows) == 1 and "| 1,000 |" in rows[0].replace("1000", "1,000")
+
+
+def test_a_card_is_renewed_unless_somebody_has_edited_it(tmp_path: Path):
+    cache, card = ScoreCache(tmp_path / "scores"), tmp_path / "README.md"
+    assert write_model_card(tmp_path, MANIFEST, cache)
+    before = card.read_text()
+    cache.add(RESULT)
+    assert write_model_card(tmp_path, MANIFEST, cache)
+    assert before != card.read_text() and "<!-- by a2d" in card.read_text().splitlines()[-1]
+    edited = card.read_text().replace("## Limits", "Ask me first.\n\n## Limits")
+    card.write_text(edited)
+    cache.add(replace(RESULT, key="another", test_set="another"))
+    assert not write_model_card(tmp_path, MANIFEST, cache)
+    assert card.read_text() == edited
+
+
+def test_of_a_model_from_elsewhere_no_licence_is_claimed():
+    unknown = replace(MANIFEST, data=dict.fromkeys(("recipe", "licence", "training_pairs", "fingerprint")))
+    card = model_card(unknown, [])
+    assert "license: other" in card and section(card, "Data and licence").startswith("Not known to a2d")

@@ -790,6 +790,7 @@ def test_a_comparison_by_the_validation_text_is_told_as_long_as_that_text_is_the
 ):
     project, _ = compared
     hashes = text_hashes(project)
+    assert [*hashes] == ["test", "valid"]  # what stands first is what the page is headed with
     paths = [project.text_path("valid", lang) for lang in ("de", "en")]
     assert hashes["valid"] == tuple(map(sha256_file, paths))
     paths[0].unlink()

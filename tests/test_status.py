@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from conftest import ENDED, Launcher, prepared_as, settings
+from conftest import ENDED, Launcher, edit, prepared_as, settings
 
 from a2d_cli.cli.options import project_recipe
 from a2d_cli.commands.status import project_status
@@ -120,6 +120,9 @@ def test_runs_that_belong_to_other_data_or_another_teacher_are_told(here: Path):
     states, following = status(here)
     assert states["student word"].endswith("; taught by an earlier 'teacher', which was trained anew since")
     assert following == "a2d distill --method word --overwrite"
+    edit(here / "runs/word/run.json", lambda values: values.update(command="a2d compare --methods ce,word"))
+    note = project_status(Project(here)).note  # that command has no --overwrite, and refuses such a run
+    assert note == "next, when the runs of that kind are moved out of runs/: a2d compare --methods ce,word"
 
     add_run(here, "teacher", kind="teacher", **done, settings=current | {"data": "0"}, command="a2d train-teacher")
     states, following = status(here)

@@ -59,6 +59,8 @@ def compare(project: Project, request: Request, resume_command: str, reporter: R
     unscored = Measurement(project, plan, reporter).unscored() if score_options else []
     launch = Launch(tuple(options), request.jobs, request.threads, resume_command, score_options)
     train_grid(project, plan.cells, unscored, launch, reporter)
+    refuse_other_settings(project, plan.recipe, facts, plan.cells)  # a2d.yaml or a teacher may have changed meanwhile
+    refuse_unequal_validations(plan.recipe, plan.cells)
     refuse_unequal(plan.cells)
     comparison = Measurement(project, plan, reporter).comparison()
     if project.state().get("comparing") == resume_command:  # and no other has begun meanwhile

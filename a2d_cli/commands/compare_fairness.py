@@ -132,7 +132,7 @@ def _remedy(strays: Mapping[str, Mapping[str, list[Any]]]) -> str:
         if key == "teacher" and len(values) == 1 and not is_missing and UNNAMED not in str(values):
             options.append(f"--teacher {values.pop()}")
             continue
-        if section not in SECTIONS or len(values) > 1 or key == "training.max_updates" or is_missing:
+        if section not in SECTIONS or len(values) > 1 or key in END_KEYS or is_missing:
             return WITH_A_LABEL
         value = values.pop().lower()  # true and false as YAML has them
         if section == "shape":  # --student has the last word on it

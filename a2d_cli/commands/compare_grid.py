@@ -219,6 +219,7 @@ class _Grid:
             self.not_before_s = time.monotonic() + LOCKED_PAUSE_S
             return 0
         if DISK_FULL in problem:  # the others would fail alike
+            self.failures |= {each.name: f"not begun: {problem}" for each in self.waiting if each.run}
             self.waiting.clear()
         for warning in warnings:
             self.reporter.warn(f"{task.name}: {warning}")

@@ -118,10 +118,8 @@ def _open_job(project: Project, folder: Path, reporter: Reporter) -> _Job:
     if run.info and not run.is_finished:
         raise ConfigError(
             f"run '{run.name}' is still in training: what it has now is not what it will be",
-            (
-                f"let it end ({run.info.get('command', 'the command that began it')}), or end it now: "
-                "the same with --max-hours 0.01"
-            ),
+            f"let it end ({run.info.get('command', 'the command that began it')})"
+            + ("" if run.is_of_comparison else ", or end it now: the same with --max-hours 0.01"),
         )
     checkpoint = load_checkpoint(checkpoint_folder)
     recipe = prepared_recipe(project)
@@ -216,7 +214,6 @@ def _write_hf(job: _Job, folder: Path) -> _Written:
 
 def _manifest(job: _Job, to: str, quantization: str, written: _Written, files: dict[str, str]) -> Manifest:
     info, config, head = job.run.info, job.checkpoint.config, written.alignment_head
-    texts = Report(job.project.report_path).sections.get("decontaminate", {}).get("texts", {})
     return Manifest(
         to=to,
         quantization=quantization,
@@ -232,18 +229,29 @@ def _manifest(job: _Job, to: str, quantization: str, written: _Written, files: d
         tokenizer=job.checkpoint.tokenizer.fingerprint,
         shape=asdict(job.checkpoint.model.shape),
         decoding=asdict(job.decoding),
-        data={
-            "recipe": job.recipe.name,
-            "licence": job.recipe.data.licence,
-            "training_pairs": texts.get("train", {}).get("num_pairs"),
-            "fingerprint": info.get("settings", {}).get("data"),
-        },
+        data=_data(job),
         teacher=_teacher(job),
         checks=written.checks,
         files=files,
         alignment_head={key: value for key, value in head.items() if key != "weights_sha256"} if head else None,
         versions=written.versions,
     )
+
+
+def _data(job: _Job) -> dict[str, Any]:
+    """What the model was trained on, as its run knows it: the project may hold another text by now."""
+    fingerprint = job.run.info.get("settings", {}).get("data")
+    if not fingerprint or not job.run.recipe_path.exists():
+        return {"recipe": None, "licence": None, "training_pairs": None, "fingerprint": None}
+    recipe = read_project_recipe(job.run.recipe_path)
+    is_here = fingerprint == job.project.state()["prepared"]["data_fingerprint"]
+    texts = Report(job.project.report_path).sections.get("decontaminate", {}).get("texts", {}) if is_here else {}
+    return {
+        "recipe": recipe.name,
+        "licence": recipe.data.licence,
+        "training_pairs": texts.get("train", {}).get("num_pairs"),
+        "fingerprint": fingerprint,
+    }
 
 
 def _teacher(job: _Job) -> dict[str, Any] | None:

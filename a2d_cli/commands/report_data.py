@@ -73,7 +73,7 @@ def _dropped(counts: Mapping[str, Any]) -> list[str]:
 
 def _leaks(step: Mapping[str, Any]) -> Iterator[Block]:
     if split := step.get("split"):
-        sizes = f"{split['valid_pairs']:,} validation and {split['test_pairs']:,} test pairs"
+        sizes = f"{split['num_valid']:,} validation and {split['num_test']:,} test pairs"
         yield Paragraph(f"Split off the training text: {sizes}, by {split['by']} (seed {split['seed']}).")
     rows = []
     for name, counts in step.get("leaks", {}).items():

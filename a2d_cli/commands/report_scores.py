@@ -127,10 +127,10 @@ def _is_teacher(digits: str, sha256: str) -> bool:
 
 
 def text_hashes(project: Project) -> dict[str, tuple[str, str]]:
-    """SHA-256 of source and reference, by name of the validation text and the test sets."""
+    """SHA-256 of source and reference by name: the test sets first, for the validation text has chosen the weights."""
     prepared = project.state().get("prepared") or {}
     src, _, tgt = prepared.get("pair", "").partition("-")
-    names = ["valid", *prepared.get("tests", [])]
+    names = [*prepared.get("tests", []), "valid"]
     paths = {name: (project.text_path(name, src), project.text_path(name, tgt)) for name in names}
     return {name: (sha256_file(a), sha256_file(b)) for name, (a, b) in paths.items() if a.is_file() and b.is_file()}
 

@@ -20,7 +20,7 @@ from a2d_cli.commands.table import Table
 from a2d_cli.config.keys import first_of
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import A2DError, ConfigError
-from a2d_cli.export.model_card import write_model_card
+from a2d_cli.export.model_card import CARD, write_model_card
 from a2d_cli.files import fingerprint, sha256_file
 from a2d_cli.project.exported import Manifest, broken_exports, ct2_exports_of, is_export, list_exports, read_export
 from a2d_cli.project.project import Project
@@ -127,7 +127,8 @@ class ScoreTable:
             row.model.method == "ce" for row in rows
         ):
             notes.append(
-                "plain student: a 'ce' student of as many parameters and updates, of the same seed or the only one"
+                "plain student: a 'ce' student of as many parameters and updates and of the same settings, "
+                "of the same seed or the only one"
             )
         ensembles = [
             row.model.name
@@ -202,7 +203,8 @@ def _renew_model_cards(project: Project, weights: set[str], cache: ScoreCache, r
     for exported in list_exports(project):
         if exported.manifest.weights_sha256 in weights:
             try:
-                write_model_card(exported.folder, exported.manifest, cache)
+                if not write_model_card(exported.folder, exported.manifest, cache):
+                    reporter.info(f"{exported.folder / CARD} was edited: it is left as it is, without newer scores")
             except A2DError as error:
                 reporter.warn(f"the scores are not in every model card: {error.message}")
 
@@ -445,7 +447,7 @@ def _wants_plain(row: ScoreRow) -> bool:
 
 
 def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | None:
-    """The `ce` student of the same size and number of updates: that of the same seed, else the only one."""
+    """The `ce` student of the same size, trained by the same settings as long: of the same seed, else the only one."""
     if not _wants_plain(row):
         return None
     runs = [other for other in rows if not other.model.is_export]
@@ -453,16 +455,16 @@ def _plain_student_for(row: ScoreRow, rows: Sequence[ScoreRow]) -> ScoreRow | No
     if row.model.is_export:  # as the run of its weights was
         trained = next((other for other in runs if other.model.weights_sha256 == row.model.weights_sha256), row)
 
-    def cost(each: ScoreRow) -> tuple[int, int | None]:
-        return each.model.parameters, each.model.updates
+    def cost(each: ScoreRow) -> tuple[int, int | None, str]:
+        return each.model.parameters, each.model.updates, each.model.trained_as
 
     plain = [
         other
         for other in runs
         if other.model.kind == "student" and other.model.method == "ce" and cost(other) == cost(trained)
     ]
-    same_seed = [other for other in plain if other.model.seed == row.model.seed]
-    return next(iter(same_seed), plain[0] if len(plain) == 1 else None)
+    same_seed = [other for other in plain if other.model.seed == row.model.seed] or plain
+    return same_seed[0] if len(same_seed) == 1 else None
 
 
 def _speed_notes(rows: Sequence[ScoreRow]) -> list[str]:

@@ -29,11 +29,15 @@ S = TypeVar("S", bound=ScoredResult)
 
 
 def own_teacher(digits: str, teachers: Sequence[S]) -> S | None:
-    """The one that a student was distilled from (of an ensemble the best), else the first; None: there is none.
+    """The one that a student was distilled from (of an ensemble the best); of a model that has no teacher the first.
+
+    None: it is not among them.
 
     Args:
-        digits: as `is_taught_by`.
+        digits: as `is_taught_by`; empty: it has none.
         teachers: on the same test set.
     """
+    if not digits:
+        return next(iter(teachers), None)
     own = [each for each in teachers if is_taught_by(digits, each.result.weights_sha256)]
-    return max(own, key=lambda each: each.bleu) if own else next(iter(teachers), None)
+    return max(own, key=lambda each: each.bleu, default=None)

@@ -108,8 +108,11 @@ def project_status(project: Project) -> StatusReport:
     if any(problem.startswith(BROKEN) for problem in problems):
         command = stopped[0] if stopped else _next(project, runs, bool(scored))
         return StatusReport(project.folder, tuple(lines), command, f"{project.recipe_path.name} is mended")
-    if anew := _to_train_anew(runs, changed):
-        return StatusReport(project.folder, tuple(lines), anew)
+    if (run := _to_train_anew(runs, changed)) and (command := run.info.get("command", "")):
+        if run.is_of_comparison:  # whose command replaces no run
+            return StatusReport(project.folder, tuple(lines), command, "the runs of that kind are moved out of runs/")
+        anew = "" if "--overwrite" in command.split() else " --overwrite"
+        return StatusReport(project.folder, tuple(lines), command + anew)
     if stopped:
         return StatusReport(project.folder, tuple(lines), stopped[0])
     if state.get("comparing") and not in_training:
@@ -136,14 +139,13 @@ def _recipe_problems(project: Project) -> list[str]:
     return [f"changed since the data were prepared: {first_of(changes)}"] if changes else []
 
 
-def _to_train_anew(runs: list[Run], changed: dict[str, str]) -> str:
-    """The command of the first run that is in everybody's way: a teacher, or a student where all students are."""
+def _to_train_anew(runs: list[Run], changed: dict[str, str]) -> Run | None:
+    """The first run that is in everybody's way: a teacher, or a student where all students are."""
     for kind in ("teacher", "student"):
         finished = [run for run in runs if run.is_finished and run.info.get("kind") == kind]
         if finished and all(run.name in changed for run in finished):
-            command = finished[0].info.get("command", "")
-            return command if "--overwrite" in command.split() else f"{command} --overwrite".strip()
-    return ""
+            return finished[0]
+    return None
 
 
 def _title(run: Run) -> str:

@@ -209,6 +209,8 @@ def _check_data(data: schema.Data, place: Place) -> None:
 def _check_split(split: schema.Split, data: schema.Data, place: Place) -> None:
     if split.by == "every" and split.every < 2:
         place.complain("data.split.every", f"expected at least 2, got {split.every}", "23 is usual")
+    if split.by == "every" and (split.valid_pairs or split.test_pairs):
+        place.complain("data.split", "every takes validation pairs by their place alone", "leave out *_pairs")
     if split.by == "components" and not (split.valid_pairs or split.test_pairs):
         place.complain("data.split", "takes no pairs", "set data.split.valid_pairs or test_pairs")
     if data.valid and (split.by == "every" or split.valid_pairs):

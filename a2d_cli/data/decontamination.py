@@ -16,7 +16,8 @@ from a2d_cli.data.workers import map_chunks
 
 def normal_form(sentence: str) -> str:
     """What two sentences share that differ in case, spacing or Unicode composition only."""
-    return single_spaced(unicodedata.normalize("NFC", sentence).casefold())
+    folded = unicodedata.normalize("NFC", sentence).casefold()  # which takes some letters apart
+    return single_spaced(unicodedata.normalize("NFC", folded))
 
 
 @dataclass(frozen=True)

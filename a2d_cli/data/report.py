@@ -45,10 +45,10 @@ class _Download(TypedDict):
 
 
 class _Split(TypedDict):
-    valid_pairs: int
-    test_pairs: int
     by: str
     seed: int
+    num_valid: int  # pairs
+    num_test: int
 
 
 class _Lengths(TypedDict):

@@ -49,7 +49,12 @@ def write_ctranslate2(
         def _load(self) -> Any:
             return _specification(model, tokenizer, alignment_head)
 
-    A2DConverter().convert(str(folder), quantization=None if quantization == "float32" else quantization, force=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    built = folder / "built"  # it is made anew by the converter, and `folder` may be locked by whoever writes it
+    A2DConverter().convert(str(built), quantization=None if quantization == "float32" else quantization, force=True)
+    for path in built.iterdir():
+        path.replace(folder / path.name)
+    built.rmdir()
     return sorted(folder.iterdir())
 
 

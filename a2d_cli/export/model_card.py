@@ -9,11 +9,12 @@ from typing import Any
 import yaml
 
 from a2d_cli.config.schema import Decoding, ModelShape
-from a2d_cli.files import write_text
+from a2d_cli.files import fingerprint, write_text
 from a2d_cli.project.exported import MANIFEST, Manifest
 from a2d_cli.project.score_cache import Result, ScoreCache
 
 CARD = "README.md"
+MARK = "\n<!-- by a2d, and renewed by 'a2d score' as long as nobody edits it: {digest} -->\n"
 PAPER = "https://arxiv.org/abs/2403.01479"
 LIBRARIES = {"ct2": "CTranslate2", "hf": "transformers"}
 HUB_METRICS = {"BLEU": "bleu", "chrF2": "chrf", "chrF2++": "chrf", "TER": "ter"}
@@ -64,16 +65,31 @@ for translation in tokenizer.batch_decode(results, skip_special_tokens=True):
     print(translation)"""
 
 
-def write_model_card(folder: Path, manifest: Manifest, cache: ScoreCache) -> None:
-    """README.md of an export folder, with the scores of these weights that were translated with its settings."""
+def write_model_card(folder: Path, manifest: Manifest, cache: ScoreCache) -> bool:
+    """README.md of an export folder, with the scores of these weights that were translated with its settings.
+
+    Returns:
+        Whether it is up to date: one that somebody has edited is left as it is.
+    """
     latest: dict[tuple[str, str], Result] = {}  # of a model and a test set: the text may have been another once
     for result in sorted(cache.of_weights(manifest.weights_sha256), key=lambda each: each.translated_at):
         if result.decoding == manifest.decoding:
             latest[result.model, result.test_set] = result
     text = model_card(manifest, list(latest.values()))
     path = folder / CARD
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
+    found = path.read_text(encoding="utf-8") if path.exists() else ""
+    if found == (text := f"{text}{_mark(text)}"):
+        return True
+    own, _, _ = found.rpartition(MARK.partition("{")[0])
+    if found and found != f"{own}{_mark(own)}":
+        return False
+    write_text(path, text)
+    return True
+
+
+def _mark(text: str) -> str:
+    """Invisible where the card is shown, it tells whether the text above is still a2d's own."""
+    return MARK.format(digest=fingerprint(text))
 
 
 def model_card(manifest: Manifest, scores: Sequence[Result]) -> str:
@@ -106,7 +122,7 @@ def _front_matter(manifest: Manifest, scores: Sequence[Result]) -> str:
     metrics = {HUB_METRICS[score["name"]] for result in scores for score in result.scores}
     values = {
         "language": manifest.pair.split("-"),
-        "license": _hub_licence(manifest.data.get("licence", "")),
+        "license": _hub_licence(manifest.data.get("licence") or ""),
         "library_name": LIBRARIES[manifest.to].lower(),
         "pipeline_tag": "translation",
         "tags": ["translation", *(tag for tag, holds in tags.items() if holds)],
@@ -174,6 +190,8 @@ def _longest_source(manifest: Manifest) -> int:
 
 
 def _data(data: Mapping[str, Any]) -> str:
+    if not data.get("licence"):
+        return "Not known to a2d: the model was not trained in the project that it was exported from."
     return (
         f"{_list(data)}\n\n"
         "The licence named here is that of the training text; a2d adds no condition of its own. Whether it "

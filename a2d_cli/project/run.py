@@ -183,6 +183,11 @@ class Run:
         return self.folder / "train.log"
 
     @property
+    def is_of_comparison(self) -> bool:
+        """Trained by `a2d compare`, by whose command it goes on."""
+        return "compare" in self.info.get("command", "").split()
+
+    @property
     def has_aligners(self) -> bool:
         return any(self.folder.glob("aligner.*.safetensors"))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 
+from a2d_cli.config.keys import END_KEYS, FREE_KEYS
 from a2d_cli.files import fingerprint, sha256_file, write_text
 from a2d_cli.json_files import read_json
 from a2d_cli.project.exported import MODEL_FILE, Exported
@@ -44,6 +45,7 @@ class ScoredModel:
     file_bytes: int  # of model.safetensors, or of an export's model.bin
     weights_sha256: str
     identity: str  # fingerprint of all that its translations depend on
+    trained_as: str = ""  # fingerprint of text, tokenizer and settings of its training, but for seed and length
     quantization: str = ""  # of an export
 
     @property
@@ -94,7 +96,17 @@ def describe_model(folder: Path) -> ScoredModel:
         file_bytes=weights.stat().st_size,
         weights_sha256=weights_sha256,
         identity=fingerprint([weights_sha256, config["tokenizer"], config["shape"]]),
+        trained_as=_trained_as(info.get("settings", {})),
     )
+
+
+def _trained_as(settings: Mapping[str, Any]) -> str:
+    training = {
+        key: value
+        for key, value in settings.get("training", {}).items()
+        if f"training.{key}" not in FREE_KEYS and f"training.{key}" not in END_KEYS
+    }
+    return fingerprint([training, settings.get("data"), settings.get("tokenizer")])
 
 
 class ScoreFacts(TypedDict):
