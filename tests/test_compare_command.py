@@ -33,7 +33,7 @@ from test_structure import parse
 
 from a2d_cli import cli
 from a2d_cli.commands import compare as compare_command
-from a2d_cli.commands import compare_grid
+from a2d_cli.commands import compare_grid, model_on_texts
 from a2d_cli.commands import score as score_command
 from a2d_cli.commands.compare import _score_options, compare
 from a2d_cli.commands.compare_fairness import notes_on, refuse_other_settings, refuse_unequal, what_was_trained
@@ -53,7 +53,8 @@ from a2d_cli.commands.compare_report import (
 from a2d_cli.commands.distill import method_facts
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.report import report
-from a2d_cli.commands.score import ScoredText, score_project
+from a2d_cli.commands.score import score_project
+from a2d_cli.commands.scored_text import ScoredText
 from a2d_cli.commands.table import Table
 from a2d_cli.comparison import Sample
 from a2d_cli.config.keys import FREE_KEYS
@@ -285,7 +286,7 @@ def test_a_finished_run_without_scores_gets_a_process(grid: Path, monkeypatch: p
     before = run(grid).to_json()
     forget_scores(grid, NAMES[2])
     with monkeypatch.context() as patch:
-        patch.setattr(score_command, "load_model", no_process)
+        patch.setattr(model_on_texts, "load_model", no_process)
         recorder = Listener()
         assert run(grid, reporter=recorder).to_json() == before
     assert recorder.lines[0].startswith(
@@ -353,7 +354,7 @@ def test_finished_runs_serve_however_they_were_validated_and_are_scored_side_by_
     grid: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A beam and a length penalty change no training: nothing is trained, and this process translates nothing."""
-    monkeypatch.setattr(score_command, "load_model", no_process)
+    monkeypatch.setattr(model_on_texts, "load_model", no_process)
     recorder = Listener()
     run(
         grid, replace(REQUEST, settings=(*REQUEST.settings, "decoding.beam=2", "decoding.length_penalty=0.6")), recorder
@@ -854,7 +855,7 @@ def test_another_teacher_than_the_runs_had_is_refused(grid: Path):
         ),
         ({"methods": ("ce", "word@half_life=0")}, "'word@half_life=0': word does not use half_life"),
         ({"baselines": ("a2d@alpha=1",)}, "--baseline a2d@alpha=1: none of the methods that are compared"),
-        ({"test_sets": ("mine",)}, "--test-set mine: no test set of the recipe"),
+        ({"test_sets": ("mine",)}, "no test set 'mine' | hint: the project has: "),
         (
             {"settings": ("student_training.patience=3",)},
             "student_training.patience is 3: a run could end before the others",

@@ -16,6 +16,7 @@ from scored_texts import damaged, paired, sentences, write_lines
 from test_model_card import MANIFEST
 
 from a2d_cli import cli
+from a2d_cli.commands import model_on_texts
 from a2d_cli.commands import score as command
 from a2d_cli.commands.score import score_project
 from a2d_cli.config.schema import CorpusFiles, Data, Decoding, Recipe
@@ -75,7 +76,7 @@ def project(tmp_path, monkeypatch, calls):
     def load_model(model, decoding, device):
         return FakeTranslator(model.folder, references, calls)
 
-    monkeypatch.setattr(command, "load_model", load_model)
+    monkeypatch.setattr(model_on_texts, "load_model", load_model)
     return project
 
 
@@ -129,14 +130,14 @@ def test_every_finished_run_is_scored_on_every_test_set(project):
 
 def test_a_broken_run_or_model_does_not_hold_up_the_others(project, monkeypatch):
     (project.runs_dir / "ce/run.json").write_text("{")
-    load_model = command.load_model
+    load_model = model_on_texts.load_model
 
     def load(model, decoding, device):
         if model.name == "a2d-diagonal":
             raise A2DError("model.safetensors: cut short")
         return load_model(model, decoding, device)
 
-    monkeypatch.setattr(command, "load_model", load)
+    monkeypatch.setattr(model_on_texts, "load_model", load)
     heard = Listener()
     table = score_project(project, reporter=heard)
     assert {row.model.name for row in table.rows} == {"teacher"}
@@ -164,9 +165,9 @@ def test_a_full_disk_ends_the_scoring_and_is_no_broken_model(project, monkeypatc
     def full(*_):
         raise A2DError("scores: no space left")
 
-    load_model = command.load_model
-    monkeypatch.setattr(command, "load_model", load)
-    monkeypatch.setattr(command.ScoreCache, "write_hypotheses", full)
+    load_model = model_on_texts.load_model
+    monkeypatch.setattr(model_on_texts, "load_model", load)
+    monkeypatch.setattr(model_on_texts.ScoreCache, "write_hypotheses", full)
     heard = Listener()
     with pytest.raises(A2DError, match="no space left"):
         score_project(project, reporter=heard, refresh=True)
@@ -314,7 +315,7 @@ def test_another_device_or_version_translates_again(project, calls, monkeypatch)
         run(project, device=device, **options)
     assert len(calls) == 2
     for name, value in (("__version__", "0.0"), ("engine_version", lambda model: "torch 0.0")):
-        monkeypatch.setattr(command, name, value)
+        monkeypatch.setattr(model_on_texts, name, value)
         for _ in range(2):
             run(project, device="cpu", **options)
     assert len(calls) == 4
@@ -616,12 +617,12 @@ def test_reading_cached_scores_needs_no_torch():
 
 
 def test_rows_of_different_machines_name_each(project, monkeypatch):
-    def load_model(model, decoding, device, load=command.load_model):
+    def load_model(model, decoding, device, load=model_on_texts.load_model):
         translator = load(model, decoding, device)
         translator.engine = SimpleNamespace(machine="cpu, 1 thread" if model.name == "ce" else "cpu, 2 threads")
         return translator
 
-    monkeypatch.setattr(command, "load_model", load_model)
+    monkeypatch.setattr(model_on_texts, "load_model", load_model)
     notes = run(project, test_sets=["news"]).tables()[0].note.splitlines()
     assert notes[-3:] == [
         "sent/s: sentences per second, without loading the model",

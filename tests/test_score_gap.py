@@ -13,7 +13,7 @@ from random_project import DECODING, TEXTS, add_random_run, random_project
 from sacrebleu.metrics import BLEU, CHRF
 from scored_texts import paired
 
-from a2d_cli.commands import score as score_command
+from a2d_cli.commands import model_on_texts
 from a2d_cli.commands import score_gap as command
 from a2d_cli.commands.score_gap import Gap, score_gap
 from a2d_cli.errors import A2DError, ConfigError
@@ -94,7 +94,7 @@ def test_distillation_and_int8_add_up(gaps: list[Gap]):
 
 
 def test_a_second_time_nothing_is_translated(project: Project, gaps: list[Gap], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(score_command, "load_model", lambda *_: pytest.fail("translated again"))
+    monkeypatch.setattr(model_on_texts, "load_model", lambda *_: pytest.fail("translated again"))
     again = score_gap(project, reporter=Reporter())
     assert [gap.table().rows for gap in again] == [gap.table().rows for gap in gaps]
 

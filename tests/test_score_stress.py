@@ -14,7 +14,6 @@ from random_project import random_project
 from small_tokenizers import PAIRS, small_tokenizer
 from tiny import quick
 
-from a2d_cli.commands import score as score_command
 from a2d_cli.commands.score_stress import SENTENCES, StressReport, score_stress, stress_lines
 from a2d_cli.data.tokenizer import Tokenizer
 from a2d_cli.decoding.alarms import ALARMS, lost_numbers
@@ -57,7 +56,8 @@ def project(tmp_path: Path) -> Project:
 
 def report_of(project: Project, monkeypatch: pytest.MonkeyPatch, **answers: str) -> StressReport:
     """What a project's two models are told to say."""
-    monkeypatch.setattr(score_command, "load_model", lambda *_: Parrot(small_tokenizer("joint"), **answers))
+    parrot = Parrot(small_tokenizer("joint"), **answers)
+    monkeypatch.setattr("a2d_cli.commands.score_stress.load_model", lambda *_: parrot)
     return score_stress(project, reporter=Reporter())
 
 

@@ -29,9 +29,10 @@ from a2d_cli.commands.bench_report import (
     Machine,
     Observation,
 )
+from a2d_cli.commands.model_on_texts import check_pair
 from a2d_cli.commands.opened_model import limit_threads, open_checkpoint
 from a2d_cli.commands.preparation import prepared_recipe
-from a2d_cli.commands.score import ScoredText, check_pair, find_texts
+from a2d_cli.commands.scored_text import ScoredText, find_texts
 from a2d_cli.config.loader import parse_student
 from a2d_cli.config.schema import Decoding, ModelShape, Recipe
 from a2d_cli.cores import num_cores

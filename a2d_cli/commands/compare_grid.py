@@ -219,7 +219,8 @@ class _Grid:
             self.not_before_s = time.monotonic() + LOCKED_PAUSE_S
             return 0
         if DISK_FULL in problem:  # the others would fail alike
-            self.failures |= {each.name: f"not begun: {problem}" for each in self.waiting if each.run}
+            if any(each.run for each in self.waiting):  # so that also a scoring has kept runs from being trained
+                self.failures[task.name] = problem
             self.waiting.clear()
         for warning in warnings:
             self.reporter.warn(f"{task.name}: {warning}")

@@ -19,7 +19,8 @@ from a2d_cli.commands.compare_report import (
     MeasuredTeacher,
     contrasts,
 )
-from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow
+from a2d_cli.commands.model_on_texts import ModelOnTexts, ScoreRow
+from a2d_cli.commands.scored_text import ScoredText
 from a2d_cli.data.batching import SpecialIds
 from a2d_cli.data.corpus import EncodedText
 from a2d_cli.distillation.ensemble import one_teacher

@@ -12,7 +12,7 @@ from a2d_cli.commands.compare_report import what_seeds_allow
 from a2d_cli.commands.distill import refuse_settings, refuse_shapes
 from a2d_cli.commands.option_lists import read_numbers
 from a2d_cli.commands.preparation import prepared_recipe
-from a2d_cli.commands.score import VALID, ScoredText, find_texts
+from a2d_cli.commands.scored_text import ScoredText, find_texts
 from a2d_cli.commands.teachers import find_teachers, matching_teacher
 from a2d_cli.commands.training_run import warn_of_long_warmup
 from a2d_cli.comparison import MAX_SEEDS, can_claim
@@ -117,7 +117,7 @@ def make_plan(project: Project, request: Request, reporter: Reporter) -> Plan:
     baselines = _baselines(project, request, tuple(methods))
     # A single translation is scored, however many the recipe asks for.
     decoding = prepared_recipe(project, [*request.decoding_settings, "decoding.nbest=1"]).decoding
-    texts = _texts(project, recipe, request)
+    texts = find_texts(project, recipe, request.test_sets or None)
     lengths = request.lengths or (recipe.student_training.max_updates,)
     if "/" in request.label:  # the folder of another run's name
         raise ConfigError(f"--label '{request.label}': no beginning of a name", "name it without '/'")
@@ -208,14 +208,3 @@ def _baseline(project: Project, request: Request, asked: str, methods: Sequence[
     if name:
         hint = f"name one of them, or add it: --methods {','.join([*methods, name])}"
     raise ConfigError(f"--baseline {asked}: none of the methods that are compared ({', '.join(methods)})", hint)
-
-
-def _texts(project: Project, recipe: Recipe, request: Request) -> list[ScoredText]:
-    """The recipe's test sets, or those of them that are asked for: none that was chosen after a look at results."""
-    known = project.state()["prepared"]["tests"]
-    for name in request.test_sets:
-        if name not in (*known, VALID):
-            raise ConfigError(
-                f"--test-set {name}: no test set of the recipe", f"they are {', '.join(known)}; or {VALID}, to tune by"
-            )
-    return find_texts(project, recipe, request.test_sets or known)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from a2d_cli import __version__, scoring
+from a2d_cli.commands.model_on_texts import ModelOnTexts, ScoreRow, check_pair
 from a2d_cli.commands.preparation import prepared_recipe
-from a2d_cli.commands.score import ModelOnTexts, ScoredText, ScoreRow, check_pair, find_texts
 from a2d_cli.commands.score_files import P_ERRS, difference_text, score_json
+from a2d_cli.commands.scored_text import ScoredText, find_texts
 from a2d_cli.commands.table import Table
 from a2d_cli.config.schema import Decoding, Recipe
 from a2d_cli.errors import ConfigError

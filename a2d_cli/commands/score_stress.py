@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
-from a2d_cli.commands import score
+from a2d_cli.commands.model_on_texts import load_model
 from a2d_cli.commands.preparation import prepared_recipe
+from a2d_cli.commands.score import find_models
 from a2d_cli.commands.score_files import read_lines
+from a2d_cli.commands.scored_text import find_texts
 from a2d_cli.commands.table import Table
 from a2d_cli.config.schema import Decoding
 from a2d_cli.data.corpus import evenly_spaced
@@ -110,13 +112,13 @@ def score_stress(
     """
     recipe = prepared_recipe(project)
     settings = replace(decoding or recipe.decoding, nbest=1)
-    text = score.find_texts(project, recipe, test_sets)[0]
+    text = find_texts(project, recipe, test_sets)[0]
     valid = (read_lines(project.text_path("valid", lang)) for lang in (recipe.src_lang, recipe.tgt_lang))
     lengths = LengthRange.of(zip(*valid, strict=True))
     rows: list[StressRow] = []
     suspects: list[Suspect] = []
-    for model in score.find_models(project, models, recipe.pair, reporter):
-        translator = score.load_model(model, settings, device)
+    for model in find_models(project, models, recipe.pair, reporter):
+        translator = load_model(model, settings, device)
         for stress, lines in stress_lines(text.src, translator).items():
             found = _suspects(translator, model.name, stress, lines, lengths, reporter)
             suspects += found
