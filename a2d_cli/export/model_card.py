@@ -190,7 +190,7 @@ def _longest_source(manifest: Manifest) -> int:
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    if not data.get("licence"):
+    if not any(data.values()):
         return "Not known to a2d: the model was not trained in the project that it was exported from."
     return (
         f"{_list(data)}\n\n"
