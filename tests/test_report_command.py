@@ -227,6 +227,17 @@ def table_rows_of_models(html: str) -> list[list[str]]:
     )
 
 
+def test_finished_runs_need_no_column_for_that_and_many_are_folded(here: Project):
+    add_run(here, "teacher", "teacher")
+    html = page_of(here)
+    assert "state" not in table_rows_of_models(html)[0] and "all are finished; layers: " in html
+    for number in range(1, MANY_RUNS):
+        add_run(here, f"word-seed{number}", "student")
+    assert "<summary>All " not in page_of(here)
+    add_run(here, "one-more", "student")
+    assert f"<summary>All {MANY_RUNS + 1} runs</summary>" in page_of(here)
+
+
 def test_broken_and_unfinished_runs_and_one_in_training_are_told(here: Project):
     teacher = add_run(here, "teacher", "teacher")
     add_run(here, "stopped", "student", finished=False)

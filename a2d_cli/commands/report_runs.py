@@ -31,6 +31,8 @@ NO_TERMS = frozenset(
 WORD_TERMS = ("loss", "nll", "word")  # in nats about words; the others compare the insides of models
 VALIDATION = {"loss": "validation NLL", "bleu": "validation BLEU", "chrf": "validation chrF2"}
 FEW_RUNS = 4  # so many can be shown unfolded
+MANY_RUNS = 20  # of more the table stands in everybody's way
+FINISHED = "finished"
 SETTLED = 0.2  # of a run: its first fall would leave no height for what methods differ in
 MANY_RUNS = 12  # more than these stand in one fold
 
@@ -98,12 +100,19 @@ def model_blocks(project: Project, runs: Sequence[KnownRun]) -> Iterator[Block]:
     if rows:
         columns = ["run", "layers · d · heads · ffn", "params", "MB", "updates", "time", "peak MB"]
         columns += ["valid NLL", "valid BLEU", "state", "kind"]
-        if all(name.startswith(kind) for name, *_, kind in rows):  # as `a2d compare` names them
-            columns, rows = columns[:-1], [row[:-1] for row in rows]
         note = "layers: encoder + decoder; d: width; MB: of the best weights; valid: of the weights chosen"
+        silent = set()
+        if all(name.startswith(kind) for name, *_, kind in rows):  # as `a2d compare` names them
+            silent.add("kind")
+        if all(state == FINISHED for *_, state, _ in rows):
+            silent.add("state")
+            note = f"all are finished; {note}"
+        told = [place for place, column in enumerate(columns) if column not in silent]
+        columns, *rows = ([row[place] for place in told] for row in (columns, *rows))
         if any("peak_memory_bytes" in each.info for each in runs):
             note += "; peak MB: the most that the training process held"
-        yield Table("", columns, rows, note)
+        table = Table("", columns, rows, note)
+        yield table if len(rows) <= MANY_RUNS else Fold(f"All {len(rows)} runs", (table,))
     for run in broken_runs(project):
         yield Missing(f"Run '{run.name}' cannot be read: {run.problem}")
     if not any(each.is_teacher for each in runs):
@@ -159,7 +168,7 @@ def _state(known: KnownRun) -> str:
         return "imported"
     if holding_process(known.run.folder):
         return "in training when this was written"
-    return "finished" if known.run.is_finished else "stopped before its end"
+    return FINISHED if known.run.is_finished else "stopped before its end"
 
 
 def _number(value: float | None, digits: int) -> str:
