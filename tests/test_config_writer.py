@@ -74,7 +74,9 @@ recipes = st.builds(
         valid=st.just(()),
         tests=st.dictionaries(names, corpora, max_size=2),
         reduce_tests=st.just(()),
-        split=st.none() | some(schema.Split, every=st.integers(2, 99), seed=seeds),
+        split=st.none()
+        | some(schema.Split, by=st.just("components"), seed=seeds)
+        | st.builds(schema.Split, st.just("every"), every=st.integers(2, 99), seed=seeds),
         generated=st.none(),
     ),
     cleaning=some(schema.Cleaning, max_ratio=st.floats(1, 1e9), max_characters=st.integers(1, 16_384)),

@@ -12,12 +12,13 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, ENVIRONMENT, Launcher, edit
+from conftest import ENVIRONMENT, Launcher, edit
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
@@ -302,8 +303,17 @@ IncrementalDecoder.start = start
 # Streams that stay open: real pipes and a terminal
 
 
+# A shell's `pytest &` would have it ignored.
+HEARS_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from a2d_cli.cli import main
+main()
+"""
+
+
 def start(folder: Path, *options: str, **streams: object) -> subprocess.Popen[bytes]:
-    command = [*COMMAND, "translate", "--beam", "1", *options]
+    command = [sys.executable, "-c", HEARS_CTRL_C, "translate", "--beam", "1", *options]
     return subprocess.Popen(command, cwd=folder, env={**os.environ, **ENVIRONMENT}, bufsize=0, **streams)
 
 

@@ -53,7 +53,7 @@ def write_ctranslate2(
     built = folder / "built"  # it is made anew by the converter, and `folder` may be locked by whoever writes it
     A2DConverter().convert(str(built), quantization=None if quantization == "float32" else quantization, force=True)
     for path in built.iterdir():
-        path.replace(folder / path.name)
+        path.rename(folder / path.name)
     built.rmdir()
     return sorted(folder.iterdir())
 
