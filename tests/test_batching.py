@@ -166,6 +166,15 @@ def test_a_loaded_batch_holds_the_pairs_it_names(lengths):
             assert (batch.tgt_in[row][~real] == PAD).all() and (batch.tgt_out[row][~real] == PAD).all()
 
 
+def test_the_first_pairs_of_a_batch_are_its_first_rows():
+    plan = BatchPlan(ListCorpus([(2, 3), (3, 2), (7, 5)]), special_ids(), BatchSettings(200), seed=1)
+    whole, first = plan.load(np.arange(3)), plan.load(np.arange(2), whole=np.arange(3))
+    assert first.src.shape == (2, 8) and first.tgt_out.shape == (2, 6) and first.indices.tolist() == [0, 1]
+    for name in ("src", "tgt_in", "tgt_out", "tgt_mask"):
+        assert torch.equal(getattr(first, name), getattr(whole, name)[:2])
+    assert first.tgt_places.tolist() == whole.tgt_places[: 4 + 3].tolist()
+
+
 def test_sources_alone_are_padded_alike():
     assert pad_sources([[3, 4], []], special_ids()).tolist() == [[3, 4, EOS], [EOS, PAD, PAD]]
 

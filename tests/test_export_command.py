@@ -361,6 +361,7 @@ def test_the_gate_lets_a_good_model_through():
     require_passed(gate(), "int8")
     require_passed(gate(chrf_quantised=49.5), "int8")
     require_passed(gate(loops_float=9, loops_quantised=15), "int8")  # 9 + 2 · 3
+    require_passed(gate(sentences=400, loops_quantised=2), "int8")
 
 
 def test_a_model_that_repeats_itself_before_it_is_quantised_is_warned_of():
@@ -380,6 +381,8 @@ def test_the_gate_says_by_how_much_a_model_is_worse():
         require_passed(gate(chrf_quantised=49.38), "int8")
     with pytest.raises(A2DError, match="1 translations repeat themselves, with float32 0 do"):
         require_passed(gate(loops_quantised=1), "int8")
+    with pytest.raises(A2DError, match="3 translations repeat themselves, with float32 0 do"):
+        require_passed(gate(sentences=400, loops_quantised=3), "int8")
     with pytest.raises(A2DError, match="16 translations repeat themselves, with float32 9 do"):
         require_passed(gate(loops_float=9, loops_quantised=16), "int8")
 

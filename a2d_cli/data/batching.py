@@ -61,10 +61,16 @@ class SpecialIds:
         return cls(tokenizer.src_pad, tokenizer.tgt_pad, tokenizer.eos)
 
 
-def pad_batch(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ids: SpecialIds) -> Batch:
-    """Frame and pad sentences (ids without end marks)."""
-    src = _pad_rows(sources, ids.src_pad, ids.eos)
-    tgt_out = _pad_rows(targets, ids.tgt_pad, ids.eos)
+def pad_batch(
+    sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], ids: SpecialIds, at_least: tuple[int, int] = (0, 0)
+) -> Batch:
+    """Frame and pad sentences (ids without end marks).
+
+    Args:
+        at_least: so wide, source and target, even if no sentence is.
+    """
+    src = _pad_rows(sources, ids.src_pad, ids.eos, at_least[0])
+    tgt_out = _pad_rows(targets, ids.tgt_pad, ids.eos, at_least[1])
     tgt_in = torch.cat([torch.full((len(targets), 1), ids.tgt_pad), tgt_out[:, :-1]], 1)
     # The end mark is no longer a past token: behind it stand only unread positions.
     tgt_in = tgt_in.masked_fill(tgt_out == ids.tgt_pad, ids.tgt_pad)
@@ -77,8 +83,8 @@ def pad_sources(sources: Sequence[Sequence[int]], ids: SpecialIds) -> Tensor:
     return _pad_rows([np.asarray(source, dtype=np.int64) for source in sources], ids.src_pad, ids.eos)
 
 
-def _pad_rows(rows: Sequence[np.ndarray], pad: int, eos: int) -> Tensor:
-    padded = np.full((len(rows), max(len(row) for row in rows) + 1), pad, dtype=np.int64)
+def _pad_rows(rows: Sequence[np.ndarray], pad: int, eos: int, at_least: int = 0) -> Tensor:
+    padded = np.full((len(rows), max(at_least, *(len(row) + 1 for row in rows))), pad, dtype=np.int64)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
         padded[i, len(row)] = eos
@@ -161,10 +167,15 @@ class BatchPlan:
         """Real target tokens of a batch, end marks counted."""
         return int(self._tgt_lengths[indices].sum())
 
-    def load(self, indices: np.ndarray) -> Batch:
-        """Read and pad the pairs of one batch."""
-        batch = pad_batch([self.corpus.src(i) for i in indices], [self.corpus.tgt(i) for i in indices], self.ids)
-        return replace(batch, indices=np.asarray(indices))
+    def load(self, indices: np.ndarray, whole: np.ndarray | None = None) -> Batch:
+        """Read and pad the pairs of one batch.
+
+        Args:
+            whole: of a larger one that begins with these: they get its width, so that they are its first rows.
+        """
+        widths = (0, 0) if whole is None else (self._src_lengths[whole].max(), self._tgt_lengths[whole].max())
+        sides = ([side(i) for i in indices] for side in (self.corpus.src, self.corpus.tgt))
+        return replace(pad_batch(*sides, self.ids, widths), indices=np.asarray(indices))
 
 
 def share(indices: np.ndarray, part: int, num_parts: int) -> np.ndarray:

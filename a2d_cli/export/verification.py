@@ -14,6 +14,7 @@ from a2d_cli.scoring import score
 
 TOLERANCE = 1e-4  # nats: what two float32 engines may differ by in the log-probability of a token
 MAX_CHRF_LOSS = 0.5  # points that quantisation may cost
+FEW_LOOPS = 0.005  # of the sentences: a single one says nothing
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Gate:
 
     @property
     def max_loops(self) -> float:
-        """0 where there were none; where there were some, what chance may add (two standard deviations)."""
-        return self.loops_float + 2 * math.sqrt(self.loops_float)
+        """What chance may add to the float model's (two standard deviations), and one sentence in 200 in any case."""
+        return max(self.loops_float + 2 * math.sqrt(self.loops_float), FEW_LOOPS * self.sentences)
 
 
 def check_exactness(

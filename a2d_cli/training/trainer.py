@@ -213,7 +213,7 @@ class Trainer:
             "train anew with a smaller model or training.max_length, "
             "or measure nothing: --set distillation.gradient_share=0",
         ):
-            self.objective.before_update(lambda count: self.plan.load(indices[:count]), step)
+            self.objective.before_update(lambda count: self.plan.load(indices[:count], whole=indices), step)
         parts = self._within_memory(lambda: self._backward(indices, step), len(indices))
         with explained_out_of_memory(
             f"on {self.device} in the step of update {step.update}, beside which Adam keeps two numbers a parameter",
