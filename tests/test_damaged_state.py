@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -160,6 +161,7 @@ def told_by(folder: Path, command: str, capsys: pytest.CaptureFixture[str]) -> s
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     page.unlink(missing_ok=True)
     said = capsys.readouterr()
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "NOW", text)  # a minute may turn over between two pages
     return f"{said.out}{said.err}{text}{problem or ''}"
 
 
