@@ -210,6 +210,11 @@ def test_files_instead_of_streams(a2d: Launcher, taught: Path, tmp_path: Path):
     said = a2d.error(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), code=2)
     assert f"{begun} is there, with 1 line of a translation that was stopped\nhint: give it another name" in said
     assert begun.read_bytes() == text
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(tmp_path / "out")
+    link = ["-o", str(tmp_path / "elsewhere" / "link")]
+    assert f"{begun} is there, with 1 line" in a2d.error(taught, "translate", *link, stdin=b"labi\n", code=2)
+    assert begun.read_bytes() == text
     begun.unlink()
     a2d.well(taught, "translate", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"))
     assert (tmp_path / "out").read_bytes() == text and not begun.exists()

@@ -365,14 +365,12 @@ def _decontaminate(job: _Job) -> _Result:
     def train() -> Iterator[Pair]:
         return job.cleaned("train").read(train_stamp)
 
-    taken: Counter[str] = Counter()  # pairs by the set that they go to
     part_of: dict[int, str] = {}  # position in the training text: the set that it goes to
     settings = job.recipe.data.split or _missing_sets(job, held_out, train_stamp.num_pairs)
     if settings:
         split = split_pairs(job.watched(train(), "split", train_stamp.num_pairs), settings)
         part_of = dict.fromkeys(split.valid.tolist(), "valid") | dict.fromkeys(split.test.tolist(), DEFAULT_TEST)
-        taken = Counter(part_of.values())
-        for name in taken:
+        for name in dict.fromkeys(part_of.values()):
             held_out[name] = []
         for i, pair in enumerate(train()):
             if i in part_of:
@@ -402,17 +400,18 @@ def _decontaminate(job: _Job) -> _Result:
         [path for name in texts for path in job.text(name).paths],
         {
             "texts": {name: asdict(stamp) for name, stamp in texts.items()},
-            "split": _split_facts(settings, taken) if settings else None,
+            "split": _split_facts(settings, Counter(part_of.values())) if settings else None,
             "leaks": {name: tally.as_dict() for name, tally in leaks.items()},
         },
     )
 
 
-def _split_facts(settings: Split, taken: Mapping[str, int]) -> dict[str, Any]:
+def _split_facts(settings: Split, taken: Counter[str]) -> dict[str, Any]:
     return {
         "by": settings.by,
         "seed": settings.seed,
-        **{f"num_{name}": taken.get(name, 0) for name in ("valid", DEFAULT_TEST)},
+        "num_valid": taken["valid"],
+        "num_test": taken[DEFAULT_TEST],
     }
 
 

@@ -149,10 +149,10 @@ def check_output(path: Path | None, input_path: Path | None) -> None:
     """
     if path and input_path and path.is_file() and input_path.is_file() and path.samefile(input_path):
         raise ConfigError(f"--output {path}: it is the input itself", "name another file")
-    if path and (path.is_file() or not path.exists()) and (lines := _lines_of(_part_of(path))):
-        told = count_text(lines, "line")
+    part = _part_of(path) if path and _is_replaced(path) else None
+    if part and (lines := _lines_of(part)):
         raise ConfigError(
-            f"--output {path}: {_part_of(path)} is there, with {told} of a translation that was stopped",
+            f"--output {path}: {part} is there, with {count_text(lines, 'line')} of a translation that was stopped",
             "give it another name, to go on behind its last line, or delete it",
         )
 
@@ -162,14 +162,13 @@ def open_output(path: Path | None, reporter: Reporter) -> Iterator[BinaryIO]:
     """A file, or stdout. Until the block has ended well the file is FILE.part, which stays if the block does not."""
     if path is None or str(path) == "-":
         yield sys.stdout.buffer
-    elif path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
+    elif not _is_replaced(path):
         with disk_errors(path), path.open("wb") as sink:
             yield sink
     else:
-        path = path.resolve()
         part = _part_of(path)
         with disk_errors(part):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            part.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("wb") as sink:
                     yield sink
@@ -178,10 +177,17 @@ def open_output(path: Path | None, reporter: Reporter) -> Iterator[BinaryIO]:
             except BaseException:
                 _tell_kept(part, reporter)
                 raise
-            os.replace(part, path)
+            os.replace(part, path.resolve())
+
+
+def _is_replaced(path: Path) -> bool:
+    """A file is, once it is whole; stdout, a pipe or a device is written to."""
+    return str(path) != "-" and (path.is_file() or not path.exists())
 
 
 def _part_of(path: Path) -> Path:
+    """Beside the file itself, where `path` is a link to it."""
+    path = path.resolve()
     return path.with_name(f"{path.name}.part")
 
 
